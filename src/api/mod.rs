@@ -1,0 +1,1 @@
+//! The nouns: specs, statuses, defaults, validation and CRDs of our kinds. Data only.

@@ -1,0 +1,1 @@
+//! kubectl-like verbs and printers, over HTTP through the `kube` client.

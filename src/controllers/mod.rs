@@ -1,0 +1,1 @@
+//! The loops, one short file each: observe, plan, act, report.

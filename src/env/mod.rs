@@ -1,0 +1,1 @@
+//! Clock, seeded chance, ids and spawned tasks: everything that the simulation replaces.

@@ -1,0 +1,44 @@
+//! Tenure keeps applications running on Apache Mesos and Docker the way their manifests say.
+//!
+//! The rooms, in reading order (ARCHITECTURE.md tells how they fit together):
+//!
+//! - [`api`]: the nouns. Data only; all that a plugin needs.
+//! - [`plan`]: the decisions. Plain data in, a list of actions out.
+//! - [`env`]: clock, chance and tasks: what the simulation replaces.
+//! - [`store`]: versioned documents: etcd, embedded, memory.
+//! - [`registry`]: what a write means, and the watch cache that everybody reads.
+//! - [`runtime`]: what every loop needs: queues, backoff, leadership, shutdown.
+//! - [`mesos`]: the Mesos v1 scheduler API, the session, and the embedded master.
+//! - [`executor`]: what runs beside the tasks.
+//! - [`controllers`]: the loops: observe, plan, act, report.
+//! - [`discovery`]: where endpoints go.
+//! - [`server`]: the HTTP front door.
+//! - [`cli`]: kubectl-like verbs over HTTP.
+//! - [`serve`]: wires the rooms into a running server.
+
+pub mod api;
+
+#[cfg(feature = "full")]
+pub mod cli;
+#[cfg(feature = "full")]
+pub mod controllers;
+#[cfg(feature = "full")]
+pub mod discovery;
+#[cfg(feature = "full")]
+pub mod env;
+#[cfg(feature = "full")]
+pub mod executor;
+#[cfg(feature = "full")]
+pub mod mesos;
+#[cfg(feature = "full")]
+pub mod plan;
+#[cfg(feature = "full")]
+pub mod registry;
+#[cfg(feature = "full")]
+pub mod runtime;
+#[cfg(feature = "full")]
+pub mod serve;
+#[cfg(feature = "full")]
+pub mod server;
+#[cfg(feature = "full")]
+pub mod store;

@@ -1,0 +1,3 @@
+//! The `tenure` binary.
+
+fn main() {}

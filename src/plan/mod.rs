@@ -1,0 +1,1 @@
+//! The decisions: a snapshot in, actions and reasons out. Never awaits, reads no clock.

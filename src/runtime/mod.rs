@@ -1,0 +1,1 @@
+//! What every loop needs: work queue, backoff, leadership, shutdown. Knows no nouns.

@@ -1,0 +1,1 @@
+//! Versioned documents: the contract of etcd, cut to what is needed.
