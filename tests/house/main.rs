@@ -1,5 +1,7 @@
 //! House rules as tests: the arrows between the rooms, the generated files, the recorded conversations.
 //! No service is started here.
 
+#![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
+
 mod arrows;
 mod headers;
