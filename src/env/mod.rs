@@ -164,6 +164,24 @@ impl Env {
         self.inner.node.is_crashed()
     }
 
+    /// A *write seam*: what was decided is in the store, and the act that follows has not begun. The kill tests end the
+    /// process exactly here, at every name; otherwise nothing happens.
+    pub fn seam(&self, name: &'static str) {
+        if !self.inner.node.reaches(name) {
+            return;
+        }
+        match self.inner.clock {
+            Clock::System => std::process::abort(),
+            Clock::Simulated { .. } => self.inner.node.crash(),
+        }
+    }
+
+    /// Ends the node when it reaches the seam `name` for the `nth` time from now (1: the next): a process dies as by
+    /// `kill -9`, a simulated node crashes.
+    pub fn crash_at_seam(&self, name: &str, nth: u32) {
+        self.inner.node.crash_at_seam(name, nth);
+    }
+
     /// How often tasks of this node have been polled so far.
     #[must_use]
     pub fn polls(&self) -> u64 {
@@ -234,6 +252,17 @@ mod tests {
         assert!(lost.join().await.is_err());
         assert_eq!(Arc::strong_count(&guard), 2, "only the task on b still holds it");
         assert_eq!(kept.join().await.ok(), Some(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn crash_at_a_seam_happens_at_its_nth_passage() {
+        let env = node(1);
+        env.crash_at_seam("bound", 2);
+        env.seam("bound");
+        env.seam("stopped");
+        assert!(!env.is_crashed());
+        env.seam("bound");
+        assert!(env.is_crashed());
     }
 
     #[tokio::test(start_paused = true)]

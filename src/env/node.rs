@@ -4,9 +4,9 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use std::sync::Arc;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
@@ -21,6 +21,8 @@ pub(super) struct Node {
     polls: AtomicU64,
     /// The poll count at which the node crashes; `u64::MAX` for never.
     crash_at: AtomicU64,
+    /// The seam at which the node ends, and how many passages are left until then.
+    seam: Mutex<Option<(String, u32)>>,
 }
 
 impl Node {
@@ -30,6 +32,7 @@ impl Node {
             crashed: CancellationToken::new(),
             polls: AtomicU64::new(0),
             crash_at: AtomicU64::new(u64::MAX),
+            seam: Mutex::new(None),
         }
     }
 
@@ -43,6 +46,26 @@ impl Node {
 
     pub(super) fn crash_after(&self, polls: u64) {
         self.crash_at.store(self.polls().saturating_add(polls), Ordering::Relaxed);
+    }
+
+    pub(super) fn crash_at_seam(&self, name: &str, nth: u32) {
+        *self.seam.lock().unwrap_or_else(PoisonError::into_inner) = Some((name.to_owned(), nth.max(1)));
+    }
+
+    /// Whether this passage of the seam `name` is the one at which the node ends.
+    pub(super) fn reaches(&self, name: &str) -> bool {
+        let mut seam = self.seam.lock().unwrap_or_else(PoisonError::into_inner);
+        match seam.as_mut() {
+            Some((wanted, left)) if wanted == name => {
+                *left -= 1;
+                let reached = *left == 0;
+                if reached {
+                    *seam = None;
+                }
+                reached
+            }
+            _ => false,
+        }
     }
 
     pub(super) fn is_crashed(&self) -> bool {
