@@ -1,0 +1,66 @@
+//! Agent: the slow facts of a machine, as its offers tell them.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Bytes, Condition, Cpus};
+
+resource! {
+    /// A machine that runs tasks: its attributes, totals and condition.
+    Agent {
+        scope: Cluster,
+        plural: "agents",
+        singular: "agent",
+        short: ["ag"],
+        status: AgentStatus,
+        columns: [
+            ("Host", string, ".status.hostname"),
+            ("Cpus", string, ".status.totals.cpus"),
+            ("Memory", string, ".status.totals.memory"),
+            ("Disk", string, ".status.totals.disk"),
+            ("Ready", string, ".status.conditions[?(@.type==\"Ready\")].status"),
+            ("Gpus", integer, ".status.totals.gpus", wide),
+            ("Ports", string, ".status.totals.ports", wide),
+            ("Id", string, ".status.agentId", wide),
+            ("Age", date, ".metadata.creationTimestamp"),
+        ],
+    }
+}
+
+/// What is known of a machine.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AgentStatus {
+    /// The agent, as Mesos names it.
+    pub agent_id: String,
+    /// Host name or address of the machine.
+    pub hostname: String,
+    /// Attributes, as constraints compare them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// All that the machine has, used or not.
+    pub totals: Totals,
+    /// `Ready`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// All that a machine has, used or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Totals {
+    /// Processors.
+    pub cpus: Cpus,
+    /// Memory.
+    pub memory: Bytes,
+    /// Disk.
+    pub disk: Bytes,
+    /// Graphics processors.
+    pub gpus: u32,
+    /// Ranges of host ports: `31000-32000`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<String>,
+}
