@@ -133,6 +133,31 @@ impl Env {
         Spawned::new(name, tokio::spawn(OnNode::new(self.inner.node.clone(), future)))
     }
 
+    /// Like [`Env::spawn`], on a thread of its own: for the little that must go on however busy the others are. (A
+    /// simulation stays on its one thread.)
+    pub fn spawn_apart<F>(&self, name: &'static str, future: F) -> Spawned<F::Output>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
+        if matches!(self.inner.clock, Clock::Simulated { .. }) {
+            return self.spawn(name, future);
+        }
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                tracing::warn!(%error, name, "failed to make a thread of its own: it shares the others'");
+                return self.spawn(name, future);
+            }
+        };
+        let (held_by_task, ended) = tokio::sync::oneshot::channel::<()>();
+        let task = runtime.spawn(OnNode::new(self.inner.node.clone(), async move {
+            let _until_ended = held_by_task;
+            future.await
+        }));
+        std::thread::spawn(move || runtime.block_on(ended));
+        Spawned::new(name, task)
+    }
+
     /// Runs `work` where blocking is allowed and waits for it. Only this may leave the async threads.
     ///
     /// # Errors
@@ -263,6 +288,15 @@ mod tests {
         assert!(!env.is_crashed());
         env.seam("bound");
         assert!(env.is_crashed());
+    }
+
+    #[tokio::test]
+    async fn task_on_its_own_thread_runs_while_all_others_are_blocked() {
+        let env = Env::system().unwrap();
+        let (done, blocked) = std::sync::mpsc::channel();
+        let task = env.spawn_apart("apart", async move { done.send(7).unwrap() });
+        assert_eq!(blocked.recv(), Ok(7), "this test holds the only other thread");
+        assert!(task.join().await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

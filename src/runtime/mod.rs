@@ -1,1 +1,17 @@
-//! What every loop needs: work queue, backoff, leadership, shutdown. Knows no nouns.
+//! What every loop needs: leadership, work queues with backoff, groups of tasks that stop together, and a view of the
+//! registry that feeds indexes. Knows no nouns.
+//!
+//! ```text
+//! store ──lease──▶ Election ──Term──▶ Group of loops        (a term's end stops all of them)
+//! cache ──changes─▶ View<Index> ─────▶ WorkQueue ──key──▶ reconcile ──Requeue──▶ WorkQueue
+//! ```
+
+mod backoff;
+mod group;
+mod leadership;
+mod queue;
+
+pub use backoff::Backoff;
+pub use group::{Group, LoopEnded};
+pub use leadership::{Election, LEADER_TTL, Term};
+pub use queue::{Requeue, WorkQueue};
