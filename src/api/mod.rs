@@ -23,6 +23,7 @@ pub mod revision;
 pub mod span;
 pub mod task;
 pub mod template;
+pub mod validate;
 
 pub use agent::{Agent, AgentStatus, Totals};
 pub use app::{App, AppSpec, AppStatus, Backoff, BackoffStatus, Unreachable, Update};
