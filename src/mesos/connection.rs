@@ -1,0 +1,112 @@
+//! How a scheduler reaches a master: one stream of events and one ordered pipe of calls.
+//!
+//! The embedded master implements this in process; the HTTP client of real Mesos implements it over two connections.
+//! Nobody outside `mesos` can tell which one is there.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+use super::wire::scheduler::{Call, Event};
+
+/// A way to the leading master.
+#[async_trait]
+pub trait Connection: Send + Sync + fmt::Debug {
+    /// Sends a SUBSCRIBE to the leading master and returns its stream.
+    ///
+    /// A refusal of the subscription itself comes as an ERROR event at the head of the stream, which then ends. A new
+    /// subscription of the same framework ends the older one, whichever process holds it.
+    ///
+    /// # Errors
+    /// When no leading master could be asked, or it refused to read the call.
+    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError>;
+}
+
+/// What a successful SUBSCRIBE gives. Dropping `events` ends the subscription; `calls` then fail.
+pub struct Subscription {
+    /// The events, in the order in which the master made them. The end of the stream means disconnection. It must be
+    /// read at all times: a subscriber that lags too far behind is cut off.
+    pub events: BoxStream<'static, Result<Event, ConnectionError>>,
+    /// The calls of this subscription, and of no other.
+    pub calls: Box<dyn CallPipe>,
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription").field("calls", &self.calls).finish_non_exhaustive()
+    }
+}
+
+/// Calls of one subscription. The master sees them in the order in which they were sent.
+#[async_trait]
+pub trait CallPipe: Send + fmt::Debug {
+    /// Sends one call. Success means that the master has queued it, never that it is done: outcomes are events.
+    ///
+    /// # Errors
+    /// [`ConnectionError::outcome`] tells whether the master may have acted on it.
+    async fn send(&mut self, call: &Call) -> Result<(), ConnectionError>;
+}
+
+/// A request to a master failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionError {
+    /// No leading master was reached: nobody has seen the request.
+    #[error("no leading master reached: {message}")]
+    Unreachable {
+        /// What was tried.
+        message: String,
+    },
+    /// The request was on its way when the connection broke: the master may have seen it.
+    #[error("connection to the master lost: {message}")]
+    Lost {
+        /// How it broke.
+        message: String,
+    },
+    /// The master does not (any longer) know this subscription. It has not acted on the call.
+    #[error("subscription is not the master's current one: {message}")]
+    Unsubscribed {
+        /// The master's text.
+        message: String,
+    },
+    /// The master read the request and refused it. Sending it again is useless.
+    #[error("refused by the master: {message}")]
+    Refused {
+        /// The master's text.
+        message: String,
+    },
+    /// The stream holds what is no event.
+    #[error("malformed event stream: {message}")]
+    Malformed {
+        /// What was found.
+        message: String,
+    },
+}
+
+/// What a failed request means for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The master has not acted on it and will not.
+    NotDone,
+    /// The master may or may not act on it.
+    Unsure,
+}
+
+impl ConnectionError {
+    /// Whether the master may have acted on the failed request.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            ConnectionError::Unreachable { .. }
+            | ConnectionError::Unsubscribed { .. }
+            | ConnectionError::Refused { .. } => Outcome::NotDone,
+            ConnectionError::Lost { .. } | ConnectionError::Malformed { .. } => Outcome::Unsure,
+        }
+    }
+
+    /// Whether subscribing again can help. If not, somebody must change the configuration.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self, ConnectionError::Refused { .. })
+    }
+}

@@ -1,0 +1,114 @@
+//! What the embedded agent asks of something that really runs tasks.
+//!
+//! The agent keeps the journal, the updates' ids and their delivery; a launcher only starts, watches and stops what
+//! runs, and reports. The room `executor` implements it with Docker and plain processes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::mesos::wire::{AgentId, FrameworkId, TaskId, TaskInfo, TaskStatus};
+
+/// One task to run: enough to start it, and to recognise it after a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Launch {
+    /// The framework that wants it.
+    pub framework_id: FrameworkId,
+    /// The agent that it runs on.
+    pub agent_id: AgentId,
+    /// The task itself.
+    pub task: TaskInfo,
+    /// Variables that the agent adds; those of the task's own command win over them.
+    pub environment: BTreeMap<String, String>,
+}
+
+impl Launch {
+    /// The task's id, by which everything about it is named.
+    #[must_use]
+    pub fn task_id(&self) -> &TaskId {
+        &self.task.task_id
+    }
+}
+
+/// What became of a task that was journalled before a restart.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Adopted {
+    /// It runs (or is still being started) and is watched again. The status is its present one.
+    Running(TaskStatus),
+    /// It ended meanwhile; the status is its terminal one.
+    Ended(TaskStatus),
+    /// Nothing of it exists.
+    Missing,
+}
+
+/// The launcher cannot do its work at all now, for instance because the Docker daemon is down.
+#[derive(Debug, thiserror::Error)]
+#[error("launcher is not available: {message}")]
+pub struct LauncherUnavailable {
+    /// What is missing.
+    pub message: String,
+}
+
+/// Something that runs tasks on this machine.
+///
+/// Progress goes to the [`Reports`] channel given to the launcher when it was made: statuses with `state`, and where
+/// they apply `reason`, `message`, `healthy`, `check_status`, `data`, `container_status` (container id, addresses) and
+/// `labels`. The agent fills in the rest (uuid, source, agent, timestamp). Per task they are in order, and exactly one
+/// terminal report follows every launch in the end, also after a kill.
+#[async_trait]
+pub trait Launcher: Send + Sync + fmt::Debug {
+    /// Begins to run a task and returns at once; failures are reports, too. Launching a task that already runs, or
+    /// whose container exists, adopts it. The caller has journalled the launch before.
+    async fn launch(&self, launch: Launch);
+
+    /// Begins to stop a task and returns at once: asks it to end, and ends it by force after `grace`. A repeated call
+    /// never prolongs the first one's grace, but a shorter one shortens it. A task of which nothing runs is reported
+    /// as killed.
+    async fn kill(&self, task_id: &TaskId, grace: Duration);
+
+    /// Takes up what earlier processes of this installation left running: one answer for each of `tasks`, in their
+    /// order. Called once, before anything else. It does not start anything.
+    ///
+    /// # Errors
+    /// When it cannot be told now; the agent asks again later and reports nothing as lost meanwhile.
+    async fn adopt(&self, tasks: &[Launch]) -> Result<Vec<Adopted>, LauncherUnavailable>;
+
+    /// Removes what carries this installation's uid but is none of `owned`, and nothing else. Returns names of what
+    /// was removed, for the log.
+    ///
+    /// # Errors
+    /// When it cannot be done now; the agent asks again later.
+    async fn sweep(&self, owned: &BTreeSet<TaskId>) -> Result<Vec<String>, LauncherUnavailable>;
+}
+
+/// Where a launcher reports to. Clones report to the same agent.
+#[derive(Debug, Clone)]
+pub struct ReportSink {
+    sender: mpsc::Sender<TaskStatus>,
+}
+
+/// Where an agent hears of its tasks.
+pub type Reports = mpsc::Receiver<TaskStatus>;
+
+/// How many reports may wait for the agent before reporting waits, too.
+const REPORT_QUEUE: usize = 256;
+
+/// The channel between a launcher and its agent.
+#[must_use]
+pub fn reports() -> (ReportSink, Reports) {
+    let (sender, receiver) = mpsc::channel(REPORT_QUEUE);
+    (ReportSink { sender }, receiver)
+}
+
+impl ReportSink {
+    /// Hands over one report; waits while the agent is busy. After the agent is gone it has no effect: whatever
+    /// adopts the tasks next will ask for their state.
+    pub async fn report(&self, status: TaskStatus) {
+        // An error means that the agent of this process has ended: the process is shutting down.
+        let _ended = self.sender.send(status).await;
+    }
+}

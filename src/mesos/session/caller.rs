@@ -1,0 +1,112 @@
+//! Sends the calls of a session, one after the other, while there is a subscription to send them on.
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{CallError, Command, Shared, of};
+use crate::mesos::connection::{CallPipe, ConnectionError};
+use crate::mesos::wire::scheduler::{Call, Decline};
+use crate::mesos::wire::{CallType, Filters, FrameworkId, OfferId};
+use std::time::Duration;
+
+/// A subscription as the caller sees it.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) framework_id: FrameworkId,
+    pub(super) calls: Box<dyn CallPipe>,
+    /// Cancelled when a call shows that the subscription is dead; its stream may not have noticed.
+    pub(super) broken: CancellationToken,
+}
+
+/// The task that owns the line and takes commands.
+#[derive(Debug)]
+pub(super) struct Caller {
+    shared: Shared,
+    refuse_expired: Duration,
+    commands: mpsc::Receiver<Command>,
+    /// A new line after each subscription, nothing after each break.
+    lines: mpsc::Receiver<Option<Line>>,
+    line: Option<Line>,
+}
+
+impl Caller {
+    pub(super) fn new(
+        shared: Shared,
+        refuse_expired: Duration,
+        commands: mpsc::Receiver<Command>,
+        lines: mpsc::Receiver<Option<Line>>,
+    ) -> Caller {
+        Caller { shared, refuse_expired, commands, lines, line: None }
+    }
+
+    /// Runs until the session is closed. Commands that are not answered by then learn that the session has ended.
+    pub(super) async fn run(mut self) {
+        let leases = self.shared.leases.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shared.closed.cancelled() => return,
+                line = self.lines.recv() => match line {
+                    Some(line) => self.line = line,
+                    None => return,
+                },
+                command = self.commands.recv() => match command {
+                    Some(command) => self.obey(command).await,
+                    None => return,
+                },
+                expired = leases.expired() => self.give_back(expired).await,
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        let result = match self.spend_leases(command.call) {
+            Ok(Some(call)) => self.send(call).await,
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        // Whoever made the call may have stopped waiting for the answer.
+        let _gone = command.done.send(result);
+    }
+
+    /// Ends the leases that a call spends. Nothing is left of a DECLINE of offers that are gone already.
+    fn spend_leases(&self, mut call: Call) -> Result<Option<Call>, CallError> {
+        if let Some(accept) = &call.accept {
+            self.shared.leases.take(&accept.offer_ids).map_err(|offer| CallError::NotLeased { offer })?;
+            self.shared.mailbox.spent(&accept.offer_ids);
+        }
+        if let Some(decline) = &mut call.decline {
+            decline.offer_ids.retain(|offer| self.shared.leases.end(offer));
+            self.shared.mailbox.spent(&decline.offer_ids);
+            if decline.offer_ids.is_empty() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(call))
+    }
+
+    async fn send(&mut self, mut call: Call) -> Result<(), CallError> {
+        let line = self.line.as_mut().ok_or(CallError::NotSubscribed)?;
+        call.framework_id = Some(line.framework_id.clone());
+        let result = line.calls.send(&call).await;
+        if let Err(error) = &result {
+            tracing::warn!(call = %call.r#type(), %error, "call failed");
+            let dead = !matches!(error, ConnectionError::Refused { .. });
+            if dead {
+                line.broken.cancel();
+            }
+        }
+        result.map_err(CallError::Failed)
+    }
+
+    /// Declines offers whose leases have ended of age; tells so even if the master cannot be told.
+    async fn give_back(&mut self, expired: Vec<OfferId>) {
+        let filters = Some(Filters::from(self.refuse_expired));
+        let decline = Decline { offer_ids: expired.clone(), filters };
+        let declined = self.send(Call { decline: Some(decline), ..of(CallType::Decline) }).await;
+        if let Err(error) = declined {
+            tracing::debug!(%error, "old offers not declined: they end with the subscription");
+        }
+        self.shared.mailbox.rescinded(expired);
+    }
+}

@@ -1,0 +1,165 @@
+//! What a session has to tell and nobody has taken yet.
+//!
+//! Bounded by replacing: the latest subscription or disconnection, the latest two updates per task (one to acknowledge
+//! and one of the master's own), each live offer once, each rescinded offer once.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::{EndReason, SessionEvent};
+use crate::mesos::leases::Lease;
+use crate::mesos::wire::scheduler::Failure;
+use crate::mesos::wire::{OfferId, TaskId, TaskStatus};
+
+/// Shared by the session (which posts) and one reader.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Mailbox {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: Mutex<Waiting>,
+    posted: Notify,
+}
+
+/// Which update of a task: what must be acknowledged and what the master says by itself do not replace each other.
+type UpdateKey = (TaskId, bool);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    disconnected: Option<SessionEvent>,
+    subscribed: Option<SessionEvent>,
+    /// Counts updates, so that they are told in the order in which they came.
+    posted: u64,
+    order: BTreeMap<u64, UpdateKey>,
+    updates: BTreeMap<UpdateKey, (u64, TaskStatus)>,
+    failures: VecDeque<Failure>,
+    rescinded: BTreeSet<OfferId>,
+    offers: BTreeMap<OfferId, Lease>,
+    ended: Option<EndReason>,
+    /// The end was taken.
+    over: bool,
+}
+
+/// Failures are hints: when this many wait, further ones are dropped and reconciliation tells the truth.
+const FAILURES: usize = 4096;
+
+impl Mailbox {
+    pub(super) fn subscribed(&self, event: SessionEvent) {
+        self.post(|waiting| waiting.subscribed = Some(event));
+    }
+
+    /// The stream broke: what it offered is void, what it told of tasks remains true.
+    pub(super) fn disconnected(&self, event: SessionEvent) {
+        self.post(|waiting| {
+            waiting.subscribed = None;
+            waiting.offers.clear();
+            waiting.rescinded.clear();
+            waiting.disconnected = Some(event);
+        });
+    }
+
+    pub(super) fn offers(&self, leases: Vec<Lease>) {
+        self.post(|waiting| {
+            waiting.offers.extend(leases.into_iter().map(|lease| (lease.offer.id.clone(), lease)));
+        });
+    }
+
+    /// An offer that nobody has taken yet vanishes without a word.
+    pub(super) fn rescinded(&self, offers: Vec<OfferId>) {
+        self.post(|waiting| {
+            for offer in offers {
+                if waiting.offers.remove(&offer).is_none() {
+                    waiting.rescinded.insert(offer);
+                }
+            }
+        });
+    }
+
+    /// These offers were accepted or declined by somebody who saw them among the leases.
+    pub(super) fn spent(&self, offers: &[OfferId]) {
+        let mut waiting = self.lock();
+        for offer in offers {
+            waiting.offers.remove(offer);
+        }
+    }
+
+    pub(super) fn update(&self, status: TaskStatus) {
+        self.post(|waiting| {
+            let key = (status.task_id.clone(), status.uuid.is_some());
+            waiting.posted += 1;
+            if let Some((older, _)) = waiting.updates.insert(key.clone(), (waiting.posted, status)) {
+                waiting.order.remove(&older);
+            }
+            waiting.order.insert(waiting.posted, key);
+        });
+    }
+
+    pub(super) fn failure(&self, failure: Failure) {
+        self.post(|waiting| {
+            if waiting.failures.len() < FAILURES {
+                waiting.failures.push_back(failure);
+            }
+        });
+    }
+
+    /// Ends the events. Only the first reason counts.
+    pub(super) fn ended(&self, reason: EndReason) {
+        self.post(|waiting| {
+            if waiting.ended.is_none() && !waiting.over {
+                waiting.ended = Some(reason);
+            }
+        });
+    }
+
+    pub(super) async fn next(&self) -> Option<SessionEvent> {
+        loop {
+            let posted = self.inner.posted.notified();
+            {
+                let mut waiting = self.lock();
+                if let Some(event) = waiting.take() {
+                    return Some(event);
+                }
+                if waiting.over {
+                    return None;
+                }
+            }
+            posted.await;
+        }
+    }
+
+    fn post(&self, change: impl FnOnce(&mut Waiting)) {
+        change(&mut self.lock());
+        self.inner.posted.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn take(&mut self) -> Option<SessionEvent> {
+        if let Some(event) = self.disconnected.take().or_else(|| self.subscribed.take()) {
+            return Some(event);
+        }
+        if let Some((_, key)) = self.order.pop_first() {
+            return self.updates.remove(&key).map(|(_, status)| SessionEvent::Update(Box::new(status)));
+        }
+        if let Some(failure) = self.failures.pop_front() {
+            return Some(SessionEvent::Failure(failure));
+        }
+        if !self.rescinded.is_empty() {
+            return Some(SessionEvent::Rescinded(std::mem::take(&mut self.rescinded).into_iter().collect()));
+        }
+        if !self.offers.is_empty() {
+            return Some(SessionEvent::Offers(std::mem::take(&mut self.offers).into_values().collect()));
+        }
+        let reason = self.ended.take()?;
+        self.over = true;
+        Some(SessionEvent::Ended(reason))
+    }
+}

@@ -1,0 +1,363 @@
+//! The session: keeps this framework subscribed and carries calls and events.
+//!
+//! It always reads its stream, whether or not anybody takes the events: what waits is bounded by the number of live
+//! offers and of tasks, because later news of the same thing replaces older (see [`SessionEvents`]). It subscribes
+//! again after every break, with backoff and jitter, and ends for ever when another instance took the framework over
+//! or the framework was removed: resubscribing then would make two instances fight, or start everything anew.
+
+mod caller;
+mod lifecycle;
+mod mailbox;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{Connection, ConnectionError, Outcome};
+use super::leases::{Lease, Leases};
+use super::wire::scheduler::{
+    Accept, Acknowledge, Call, Decline, Failure, Kill, Reconcile, ReconcileTask, Roles,
+};
+use super::wire::{
+    AgentId, CallType, Filters, FrameworkId, FrameworkInfo, KillPolicy, OfferId, Operation, TaskId,
+    TaskStatus,
+};
+use crate::env::Env;
+use mailbox::Mailbox;
+
+/// Who we are to Mesos, and where that is remembered.
+#[async_trait]
+pub trait Identity: Send + Sync + fmt::Debug {
+    /// The framework as it should subscribe now; `id` is absent only if it never registered.
+    ///
+    /// # Errors
+    /// When it cannot be told now (the store is down); the session asks again.
+    async fn framework(&self) -> Result<FrameworkInfo, IdentityError>;
+
+    /// Remembers the id that a first subscription got. Until this has returned nothing else is done with it.
+    ///
+    /// # Errors
+    /// When it could not be stored; the session gives the subscription up and asks again.
+    async fn registered(&self, id: &FrameworkId) -> Result<(), IdentityError>;
+}
+
+/// The framework's identity could not be read or stored.
+#[derive(Debug, thiserror::Error)]
+#[error("framework identity: {message}")]
+pub struct IdentityError {
+    /// What went wrong.
+    pub message: String,
+}
+
+/// How a session behaves.
+#[derive(Debug, Clone)]
+pub struct SessionConfig {
+    /// How long an offer is held at most: seconds where others share the cluster, minutes where nobody does.
+    pub lease: Duration,
+    /// How long the rest of an agent is not offered again after a lease ran out.
+    pub refuse_expired: Duration,
+    /// A stream without any event for this many heartbeat intervals is dead.
+    pub missed_heartbeats: u32,
+    /// The first wait before subscribing again; it doubles up to `backoff_max`.
+    pub backoff_min: Duration,
+    /// The longest wait before subscribing again.
+    pub backoff_max: Duration,
+    /// The wait after the master refused the framework as it is configured.
+    pub backoff_refused: Duration,
+}
+
+impl Default for SessionConfig {
+    fn default() -> SessionConfig {
+        SessionConfig {
+            lease: Duration::from_secs(5 * 60),
+            refuse_expired: Duration::ZERO,
+            missed_heartbeats: 5,
+            backoff_min: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(15),
+            backoff_refused: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a session tells. Offers of an older subscription never follow the `Subscribed` of a newer one.
+#[derive(Debug, Clone)]
+pub enum SessionEvent {
+    /// Subscribed. Offers of before are gone; tasks should be reconciled.
+    Subscribed {
+        /// Our id, already remembered by [`Identity`].
+        framework_id: FrameworkId,
+        /// Counts subscriptions of this session, from 1.
+        generation: u64,
+        /// The master's id, when it told one: it differs after every change of leader.
+        master_id: Option<String>,
+    },
+    /// New offers, entered in [`Session::leases`].
+    Offers(Vec<Lease>),
+    /// These offers are gone: taken back by the master, or held for too long.
+    Rescinded(Vec<OfferId>),
+    /// A task's status. To be acknowledged, once stored, if it has a uuid.
+    Update(Box<TaskStatus>),
+    /// An agent is gone, or an executor has ended. A hint only.
+    Failure(Failure),
+    /// The stream broke; the session subscribes again by itself. All offers are gone.
+    Disconnected {
+        /// Why, for people.
+        reason: String,
+    },
+    /// The session has ended for ever. Nothing follows.
+    Ended(EndReason),
+}
+
+/// Why a session ended for ever.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EndReason {
+    /// Another instance subscribed as this framework. This one must not act any more.
+    #[error("another instance subscribed as this framework")]
+    FailedOver,
+    /// The framework was removed with all its tasks. Registering anew is for a person to decide.
+    #[error("the framework has been removed: {message}")]
+    Removed {
+        /// The master's text.
+        message: String,
+    },
+    /// [`Session::close`] was called, or every handle was dropped.
+    #[error("the session was closed")]
+    Closed,
+}
+
+/// A call was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// An offer is not live (any longer). Nothing was sent.
+    #[error("offer {offer} is not leased")]
+    NotLeased {
+        /// The first such offer.
+        offer: OfferId,
+    },
+    /// There is no subscription now. Nothing was sent.
+    #[error("not subscribed")]
+    NotSubscribed,
+    /// The session has ended. Nothing was sent.
+    #[error("the session has ended")]
+    Ended,
+    /// Sending failed.
+    #[error("the call failed")]
+    Failed(#[source] ConnectionError),
+}
+
+impl CallError {
+    /// Whether it is certain that the master will not act on the call.
+    #[must_use]
+    pub fn never_done(&self) -> bool {
+        match self {
+            CallError::NotLeased { .. } | CallError::NotSubscribed | CallError::Ended => true,
+            CallError::Failed(error) => error.outcome() == Outcome::NotDone,
+        }
+    }
+}
+
+/// Starts a session; the framework begins to subscribe at once.
+///
+/// It ends when [`Session::close`] is called or all handles are gone, and when an [`EndReason`] comes up.
+#[must_use]
+pub fn start(
+    env: &Env,
+    connection: Arc<dyn Connection>,
+    identity: Arc<dyn Identity>,
+    config: SessionConfig,
+) -> (Session, SessionEvents) {
+    let shared = Shared {
+        leases: Leases::new(config.lease),
+        suppressed: Arc::default(),
+        mailbox: Mailbox::default(),
+        closed: CancellationToken::new(),
+    };
+    let (commands, received) = mpsc::channel(COMMAND_QUEUE);
+    let (lines, received_lines) = mpsc::channel(1);
+    let caller = caller::Caller::new(shared.clone(), config.refuse_expired, received, received_lines);
+    let lifecycle = lifecycle::Lifecycle::new(env, shared.clone(), connection, identity, config, lines);
+    env.spawn("mesos session calls", caller.run());
+    env.spawn("mesos session events", lifecycle.run());
+    let events = SessionEvents { mailbox: shared.mailbox.clone() };
+    let alive = Arc::new(shared.closed.clone().drop_guard());
+    (Session { commands, shared, _alive: alive }, events)
+}
+
+/// How many calls may wait to be sent.
+const COMMAND_QUEUE: usize = 256;
+
+/// The largest number of tasks asked about in one RECONCILE.
+const RECONCILE_CHUNK: usize = 500;
+
+/// What the handle and the two tasks of a session share.
+#[derive(Debug, Clone)]
+struct Shared {
+    leases: Leases,
+    /// Whether offers are unwanted; it goes into every SUBSCRIBE, which replaces what the master remembers.
+    suppressed: Arc<AtomicBool>,
+    mailbox: Mailbox,
+    closed: CancellationToken,
+}
+
+/// A call to send, and where to tell what became of it.
+#[derive(Debug)]
+struct Command {
+    call: Call,
+    done: oneshot::Sender<Result<(), CallError>>,
+}
+
+/// The handle of a session. Calls are sent in the order in which they are made here; each returns when the master has
+/// queued it, which does not mean that it is done.
+#[derive(Debug, Clone)]
+pub struct Session {
+    commands: mpsc::Sender<Command>,
+    shared: Shared,
+    /// The last handle that goes closes the session.
+    _alive: Arc<tokio_util::sync::DropGuard>,
+}
+
+impl Session {
+    /// The live offers.
+    #[must_use]
+    pub fn leases(&self) -> &Leases {
+        &self.shared.leases
+    }
+
+    /// Spends `offer_ids` (all of one agent and one role) on `operations`; the rest is refused for `refuse`. The leases end
+    /// with this call whatever comes of it.
+    ///
+    /// # Errors
+    /// [`CallError::never_done`] tells whether the tasks are certainly not launched.
+    pub async fn accept(
+        &self,
+        offer_ids: Vec<OfferId>,
+        operations: Vec<Operation>,
+        refuse: Duration,
+    ) -> Result<(), CallError> {
+        let accept = Accept { offer_ids, operations, filters: Some(Filters::from(refuse)) };
+        self.call(Call { accept: Some(accept), ..of(CallType::Accept) }).await
+    }
+
+    /// Gives offers back and does not want to see the same again for `refuse`. Offers that are gone are left out.
+    ///
+    /// # Errors
+    /// When it was not sent; the leases have ended all the same.
+    pub async fn decline(&self, offer_ids: Vec<OfferId>, refuse: Duration) -> Result<(), CallError> {
+        let decline = Decline { offer_ids, filters: Some(Filters::from(refuse)) };
+        self.call(Call { decline: Some(decline), ..of(CallType::Decline) }).await
+    }
+
+    /// Wants no offers until [`Session::revive`], across disconnections. Offers that are held stay valid.
+    ///
+    /// # Errors
+    /// When it was not sent; the next subscription will say it.
+    pub async fn suppress(&self) -> Result<(), CallError> {
+        self.shared.suppressed.store(true, Ordering::Relaxed);
+        self.call(Call { suppress: Some(Roles::default()), ..of(CallType::Suppress) }).await
+    }
+
+    /// Wants offers again, also those refused before.
+    ///
+    /// # Errors
+    /// When it was not sent; the next subscription will say it.
+    pub async fn revive(&self) -> Result<(), CallError> {
+        self.shared.suppressed.store(false, Ordering::Relaxed);
+        self.call(Call { revive: Some(Roles::default()), ..of(CallType::Revive) }).await
+    }
+
+    /// Tells the agent that `status` is stored. Does nothing for a status without a uuid: the master made it.
+    ///
+    /// # Errors
+    /// When it was not sent; the agent will send the update again.
+    pub async fn acknowledge(&self, status: &TaskStatus) -> Result<(), CallError> {
+        let (Some(uuid), Some(agent_id)) = (status.uuid.clone(), status.agent_id.clone()) else {
+            return Ok(());
+        };
+        let acknowledge = Acknowledge { agent_id, task_id: status.task_id.clone(), uuid };
+        self.call(Call { acknowledge: Some(acknowledge), ..of(CallType::Acknowledge) }).await
+    }
+
+    /// Asks for the state of `tasks`, or of all that the master knows when there are none. Answers come as updates without
+    /// a uuid; none comes for a task whose agent the master still waits for: ask again later.
+    ///
+    /// # Errors
+    /// When not all was sent.
+    pub async fn reconcile(&self, tasks: &[(TaskId, Option<AgentId>)]) -> Result<(), CallError> {
+        let task = |(task_id, agent_id): &(TaskId, Option<AgentId>)| ReconcileTask {
+            task_id: task_id.clone(),
+            agent_id: agent_id.clone(),
+        };
+        let mut chunks: Vec<Reconcile> = tasks
+            .chunks(RECONCILE_CHUNK)
+            .map(|chunk| Reconcile { tasks: chunk.iter().map(task).collect() })
+            .collect();
+        if chunks.is_empty() {
+            chunks.push(Reconcile::default());
+        }
+        for reconcile in chunks {
+            self.call(Call { reconcile: Some(reconcile), ..of(CallType::Reconcile) }).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the end of a task, by force after `grace` (the task's own policy when absent). It may be lost: repeat it
+    /// until a terminal status comes.
+    ///
+    /// # Errors
+    /// When it was not sent.
+    pub async fn kill(
+        &self,
+        task_id: TaskId,
+        agent_id: Option<AgentId>,
+        grace: Option<Duration>,
+    ) -> Result<(), CallError> {
+        let kill_policy = grace.map(|grace| KillPolicy { grace_period: Some(grace.into()) });
+        let kill = Kill { task_id, agent_id, kill_policy };
+        self.call(Call { kill: Some(kill), ..of(CallType::Kill) }).await
+    }
+
+    /// Removes the framework and all its tasks from the cluster, for ever.
+    ///
+    /// # Errors
+    /// When it was not sent.
+    pub async fn teardown(&self) -> Result<(), CallError> {
+        self.call(of(CallType::Teardown)).await
+    }
+
+    /// Ends the session: the stream is closed, calls fail from now on. Tasks run on for the failover timeout.
+    pub fn close(&self) {
+        self.shared.closed.cancel();
+    }
+
+    async fn call(&self, call: Call) -> Result<(), CallError> {
+        let (done, answer) = oneshot::channel();
+        self.commands.send(Command { call, done }).await.map_err(|_| CallError::Ended)?;
+        answer.await.map_err(|_| CallError::Ended)?
+    }
+}
+
+/// A call that will get the framework's id when it is sent.
+fn of(r#type: CallType) -> Call {
+    Call { r#type: r#type.wire(), ..Call::default() }
+}
+
+/// The events of a session, for one reader.
+///
+/// Whatever the reader's pace, what waits here is bounded: of each task at most the latest update to acknowledge and the
+/// latest of the master's own wait, of each offer only whether it is live, of disconnections only the last.
+#[derive(Debug)]
+pub struct SessionEvents {
+    mailbox: Mailbox,
+}
+
+impl SessionEvents {
+    /// The next event; `None` after `Ended`.
+    pub async fn next(&mut self) -> Option<SessionEvent> {
+        self.mailbox.next().await
+    }
+}
