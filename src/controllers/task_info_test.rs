@@ -1,0 +1,139 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::{MicroTime, Resources, RevisionSpec, TaskSpec, names};
+
+fn revision(template: Value) -> Revision {
+    let template: Template = serde_json::from_value(template).unwrap();
+    let hash = names::template_hash(&template);
+    Revision::new("web-hash", RevisionSpec { app: "web".into(), number: 1, hash, template })
+}
+
+fn task(ports: &[u16]) -> Task {
+    let binding = Binding {
+        agent_id: "S1".into(),
+        host: "agent-1".into(),
+        offer_id: "O1".into(),
+        resources: Resources::default(),
+        ports: ports.to_vec(),
+        bound_at: MicroTime(jiff::Timestamp::UNIX_EPOCH),
+        mesos_task_id: "shop.web-x.0a1b2c3d".into(),
+    };
+    let spec = TaskSpec {
+        app: "web".into(),
+        revision: "web-hash".into(),
+        binding: Some(binding),
+        ..TaskSpec::default()
+    };
+    let mut task = Task::new("web-x", spec);
+    task.metadata.namespace = Some("shop".into());
+    task
+}
+
+fn secrets() -> Secrets {
+    let mut secrets = Secrets::default();
+    secrets.insert("db", &json!({"data": {"password": "aHVudGVyMg==", "raw": "/w=="}}));
+    secrets
+}
+
+fn launch(template: Value, ports: &[u16]) -> Result<wire::TaskInfo, LaunchError> {
+    let (task, revision) = (task(ports), revision(template));
+    task_info(Launch {
+        installation: "uid-1",
+        task: &task,
+        revision: &revision,
+        secrets: &secrets(),
+        resources: &[],
+    })
+}
+
+#[test]
+fn container_on_a_bridge_is_described_whole() {
+    let info = launch(
+        json!({
+            "container": {
+                "image": "registry.local:5000/web:1.4", "pullPolicy": "Always", "network": "bridge",
+                "parameters": [{"key": "volume-driver", "value": "rexray"}],
+                "volumes": [{"containerPath": "/data", "hostPath": "/srv/web", "mode": "RO"}],
+            },
+            "args": ["serve", "--quiet"],
+            "ports": [{"name": "http", "containerPort": 80}, {"name": "admin-ui", "hostPort": 31999, "protocol": "udp"}],
+            "env": [
+                {"name": "MODE", "value": "live"}, {"name": "PORTS", "value": "mine"},
+                {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}},
+            ],
+            "healthChecks": [{"http": {"port": "http", "path": "/health"}, "gracePeriod": "30s"}],
+            "readinessChecks": [{"http": {"path": "/ready"}, "statusCodes": [200, 204]}],
+            "kill": {"gracePeriod": "7s"},
+        }),
+        &[31005, 31999],
+    );
+    insta::assert_json_snapshot!("container_on_a_bridge", info.unwrap());
+}
+
+#[test]
+fn plain_process_is_described_whole() {
+    let template = json!({
+        "cmd": "rails server -p $PORT", "ports": [{"containerPort": 3000}],
+        "healthChecks": [{"exec": {"command": ["pgrep", "rails"]}}],
+    });
+    insta::assert_json_snapshot!("plain_process", launch(template, &[31007]).unwrap());
+}
+
+#[test]
+fn process_without_a_shell_has_its_program_first() {
+    let command = launch(json!({"args": ["sleep", "60"]}), &[]).unwrap().command.unwrap();
+    assert_eq!((command.shell, command.value.as_deref()), (Some(false), Some("sleep")));
+    assert_eq!(command.arguments, ["sleep", "60"]);
+}
+
+#[test]
+fn check_goes_to_the_port_that_the_task_listens_at() {
+    let port_of = |container: Value, ports: &[u16]| {
+        let template = json!({
+            "container": container, "ports": [{"containerPort": 80}], "healthChecks": [{"tcp": {}}],
+        });
+        launch(template, ports).unwrap().health_check.unwrap().tcp.unwrap().port
+    };
+    assert_eq!(port_of(json!({"image": "web", "network": "bridge"}), &[31001]), 80);
+    assert_eq!(port_of(json!({"image": "web", "network": "host"}), &[31001]), 31001);
+    assert_eq!(port_of(json!({"image": "web", "network": "backend"}), &[0]), 80);
+}
+
+#[test]
+fn named_network_publishes_only_ports_with_a_host_port() {
+    let template = json!({
+        "container": {"image": "web", "network": "backend"},
+        "ports": [{"containerPort": 80}, {"containerPort": 90, "hostPort": 0}],
+    });
+    let container = launch(template, &[0, 31009]).unwrap().container.unwrap();
+    assert_eq!(container.network_infos[0].name.as_deref(), Some("backend"));
+    let mappings = container.docker.unwrap().port_mappings;
+    assert_eq!(mappings.iter().map(|m| (m.host_port, m.container_port)).collect::<Vec<_>>(), [(31009, 90)]);
+}
+
+#[test]
+fn secret_that_is_not_there_is_named() {
+    let with = |name: &str, key: &str| {
+        let reference = json!({"secretKeyRef": {"name": name, "key": key}});
+        launch(json!({"cmd": "true", "env": [{"name": "X", "valueFrom": reference}]}), &[]).unwrap_err().to_string()
+    };
+    assert_eq!(with("nope", "password"), "Secret nope does not exist");
+    assert_eq!(with("db", "nope"), "Secret db has no key nope");
+    assert_eq!(with("db", "raw"), "key raw of Secret db is not text");
+}
+
+#[test]
+fn secrets_are_not_shown_by_debug() {
+    assert_eq!(format!("{:?}", secrets()), r#"{"db"}"#);
+}
+
+#[test]
+fn unbound_task_cannot_be_launched() {
+    let revision = revision(json!({"cmd": "true"}));
+    let task = Task::new("web-x", TaskSpec::default());
+    let secrets = Secrets::default();
+    let launch =
+        Launch { installation: "uid-1", task: &task, revision: &revision, secrets: &secrets, resources: &[] };
+    assert_eq!(task_info(launch), Err(LaunchError::Unbound));
+}
