@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::environment::{TaskPort, task_ports, variables};
 use super::secrets::{SecretError, Secrets};
 use crate::api::{
-    Binding, CheckPort, Container, ExecCheck, HealthCheck, Network, Protocol, PullPolicy, ReadinessCheck, Revision, Span,
-    Task, Template, VolumeMode, labels,
+    CheckPort, Container, ExecCheck, HealthCheck, Network, Protocol, PullPolicy, ReadinessCheck, Revision,
+    Span, Task, Template, VolumeMode, labels,
 };
 use crate::mesos::wire;
 
@@ -54,7 +54,9 @@ pub fn task_info(launch: Launch<'_>) -> Result<wire::TaskInfo, LaunchError> {
         check: template.readiness_checks.first().map(|check| readiness_check(check, &ports)),
         labels: Some(task_labels(installation, task, revision)),
         discovery: Some(discovery(task, &ports)),
-        kill_policy: Some(wire::KillPolicy { grace_period: Some(template.kill.grace_period.duration().into()) }),
+        kill_policy: Some(wire::KillPolicy {
+            grace_period: Some(template.kill.grace_period.duration().into()),
+        }),
         ..wire::TaskInfo::default()
     })
 }
@@ -176,7 +178,10 @@ fn health_check(check: &HealthCheck, ports: &[TaskPort<'_>]) -> wire::HealthChec
             path: Some(http.path.clone()),
             ..Default::default()
         }),
-        tcp: check.tcp.as_ref().map(|tcp| wire::task::TcpCheck { port: check_port(tcp.port.as_ref(), ports) }),
+        tcp: check
+            .tcp
+            .as_ref()
+            .map(|tcp| wire::task::TcpCheck { port: check_port(tcp.port.as_ref(), ports) }),
         command: check.exec.as_ref().map(exec),
         delay_seconds: Some(0.0),
         interval_seconds: seconds(check.interval),

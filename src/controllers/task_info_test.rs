@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{MicroTime, Resources, RevisionSpec, TaskSpec, names};
+use crate::api::{Binding, MicroTime, Resources, RevisionSpec, TaskSpec, names};
 
 fn revision(template: Value) -> Revision {
     let template: Template = serde_json::from_value(template).unwrap();
@@ -116,7 +116,9 @@ fn named_network_publishes_only_ports_with_a_host_port() {
 fn secret_that_is_not_there_is_named() {
     let with = |name: &str, key: &str| {
         let reference = json!({"secretKeyRef": {"name": name, "key": key}});
-        launch(json!({"cmd": "true", "env": [{"name": "X", "valueFrom": reference}]}), &[]).unwrap_err().to_string()
+        launch(json!({"cmd": "true", "env": [{"name": "X", "valueFrom": reference}]}), &[])
+            .unwrap_err()
+            .to_string()
     };
     assert_eq!(with("nope", "password"), "Secret nope does not exist");
     assert_eq!(with("db", "nope"), "Secret db has no key nope");

@@ -7,11 +7,13 @@
 //! ```
 
 mod backoff;
+mod facts;
 mod group;
 mod leadership;
 mod queue;
 
 pub use backoff::Backoff;
+pub use facts::{FactError, Facts};
 pub use group::{Group, LoopEnded};
 pub use leadership::{Election, LEADER_TTL, Term};
 pub use queue::{Requeue, WorkQueue};
