@@ -100,6 +100,9 @@ pub struct TaskStatus {
     pub ready: bool,
     /// Whether its agent is connected.
     pub reachable: bool,
+    /// Since when its agent is cut off, as the cluster tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unreachable_since: Option<MicroTime>,
     /// Host name or address of the agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
@@ -137,6 +140,7 @@ impl Default for TaskStatus {
             healthy: None,
             ready: false,
             reachable: true,
+            unreachable_since: None,
             host: None,
             ports: Vec::new(),
             container_ip: None,

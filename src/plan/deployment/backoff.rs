@@ -1,0 +1,123 @@
+//! The delay before an App whose instances fail starts another one.
+//!
+//! As in Marathon: a Task of the current Revision that ends without having been asked to (failed, exited, lost for a
+//! reason of its own) delays the next start by `initial`, then each time by `factor` more, up to `max`; nothing of
+//! the App starts before the delay is over. Ends that the cluster caused (an agent restarted, an offer was gone) cost
+//! nothing, nor do stops that we decided. The count is forgotten when for `max` after the delay nothing failed and
+//! nothing new ran, and with a new Revision.
+//!
+//! Two things differ, both so that the count is exact: it lives in the App's status and so survives a failover, and
+//! instances that were launched before the last failure was counted belong to the same wave and count once, so a
+//! hundred instances that fail together delay as long as one.
+//!
+//! An end is counted in the transaction that writes `spec.stop` on the ended Task, hence exactly once.
+
+use std::time::Duration;
+
+use super::instance::{Instance, Standing};
+use super::{Action, Snapshot};
+use crate::api::{Backoff, BackoffStatus, Phase, Stop};
+use crate::plan::{Again, after, micro_time};
+
+/// The ends that were not counted yet, and the delay with them counted.
+#[derive(Debug)]
+pub(super) struct Failures<'a> {
+    pub(super) backoff: Option<BackoffStatus>,
+    ends: Vec<&'a Instance<'a>>,
+    /// When the delay can be forgotten.
+    pub(super) again: Again,
+}
+
+impl<'a> Failures<'a> {
+    pub(super) fn count(snapshot: &Snapshot<'_>, instances: &'a [Instance<'a>], current: &str) -> Self {
+        let rules = &snapshot.app.spec.backoff;
+        let known = snapshot.app.status.as_ref().and_then(|it| it.backoff.clone());
+        let known = known.filter(|it| it.revision == current);
+        let ends: Vec<_> = instances
+            .iter()
+            .filter(|it| it.standing == Standing::Ended && it.task.spec.stop.is_none())
+            .collect();
+        let mine = || instances.iter().filter(|it| it.task.spec.revision == current);
+        let forget_at = known.as_ref().map(|it| {
+            let latest = mine().filter_map(|it| it.started).max().unwrap_or(it.until.0);
+            after(latest.max(it.until.0), rules.max.duration())
+        });
+        let fresh = known.filter(|_| forget_at.is_none_or(|at| snapshot.now < at));
+        let failed = ends.iter().any(|it| {
+            it.task.spec.revision == current && is_own_fault(it) && !is_of_last_wave(it, fresh.as_ref())
+        });
+        let again = forget_at.filter(|_| fresh.is_some() && !failed).map_or(Again::OnChange, Again::At);
+        let backoff = if failed { Some(next(fresh, rules, snapshot, current)) } else { fresh };
+        Self { backoff, ends, again }
+    }
+
+    /// One `RecordEnd` per end.
+    pub(super) fn records(&self, now: jiff::Timestamp) -> impl Iterator<Item = Action> {
+        self.ends.iter().map(move |it| Action::RecordEnd { name: it.name().into(), stop: end_of(it, now) })
+    }
+}
+
+/// The delay after one more failure, counted from now.
+fn next(
+    before: Option<BackoffStatus>,
+    rules: &Backoff,
+    snapshot: &Snapshot<'_>,
+    current: &str,
+) -> BackoffStatus {
+    let failures = before.map_or(0, |it| it.failures).saturating_add(1);
+    let initial = rules.initial.duration().as_secs_f64();
+    let growth = rules.factor.max(1.0).powf(f64::from(failures - 1));
+    let delay = (initial * growth).min(rules.max.duration().as_secs_f64());
+    let until = after(snapshot.now, Duration::from_secs_f64(delay));
+    BackoffStatus { revision: current.into(), failures, until: micro_time(until) }
+}
+
+/// Nothing is launched during a delay, so what was bound before its end was launched before the last failure.
+fn is_of_last_wave(instance: &Instance<'_>, backoff: Option<&BackoffStatus>) -> bool {
+    let Some(backoff) = backoff else { return false };
+    instance.task.spec.binding.as_ref().is_some_and(|it| it.bound_at < backoff.until)
+}
+
+/// Whether the instance, not the cluster, is to blame for its end.
+fn is_own_fault(instance: &Instance<'_>) -> bool {
+    let status = instance.task.status.as_ref();
+    if status.and_then(|it| it.state.as_deref()) == Some("TASK_KILLED") {
+        return false;
+    }
+    let reason = status.and_then(|it| it.reason.as_deref()).unwrap_or_default();
+    !CLUSTER_REASONS.contains(&reason.strip_prefix("REASON_").unwrap_or(reason))
+}
+
+/// Mesos's reasons for which a task is replaced at once and without penalty.
+const CLUSTER_REASONS: [&str; 18] = [
+    "AGENT_DISCONNECTED",
+    "AGENT_DRAINING",
+    "AGENT_REMOVED",
+    "AGENT_REMOVED_BY_OPERATOR",
+    "AGENT_REREGISTERED",
+    "AGENT_RESTARTED",
+    "AGENT_UNKNOWN",
+    "CONTAINER_PREEMPTED",
+    "EXECUTOR_REREGISTRATION_TIMEOUT",
+    "FRAMEWORK_REMOVED",
+    "INVALID_FRAMEWORKID",
+    "INVALID_OFFERS",
+    "MASTER_DISCONNECTED",
+    "RECONCILIATION",
+    "RESOURCES_UNKNOWN",
+    "SLAVE_DISCONNECTED",
+    "SLAVE_REMOVED",
+    "TASK_KILLED_DURING_LAUNCH",
+];
+
+fn end_of(instance: &Instance<'_>, now: jiff::Timestamp) -> Stop {
+    let status = instance.task.status.as_ref();
+    let said = status.and_then(|it| it.message.clone()).unwrap_or_default();
+    let (reason, otherwise) = match instance.phase {
+        Phase::Failed => ("Failed", "the instance failed"),
+        Phase::Lost => ("Lost", "the cluster lost the instance"),
+        _ => ("Exited", "the instance ended by itself"),
+    };
+    let message = if said.is_empty() { otherwise.to_owned() } else { said };
+    Stop { reason: reason.into(), message, at: micro_time(now) }
+}
