@@ -4,4 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
 
 mod arrows;
+mod crds;
 mod headers;
+mod manifests;

@@ -1,0 +1,390 @@
+//! The settings of `tenure server`: flags, `TENURE_…` in the environment, and the TOML file of `--config`, in this order
+//! of precedence; then the defaults.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Deserialize;
+use serde_with::DeserializeFromStr;
+
+use crate::api::{Bytes, Cpus};
+
+/// The settings as given; absent ones are looked up elsewhere.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ServerArgs {
+    /// A TOML file with the names of these flags as keys
+    #[arg(long, env = "TENURE_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// The folder for everything that is kept [default: /var/lib/tenure as root, else the XDG data folder]
+    #[arg(long, env = "TENURE_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The name of this installation [default: tenure]
+    #[arg(long, env = "TENURE_NAME")]
+    pub name: Option<String>,
+    /// Where the Kubernetes API and the UI listen, with TLS [default: 127.0.0.1:7443]
+    #[arg(long, env = "TENURE_LISTEN", value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Where the Marathon API listens, or `off` [default: 127.0.0.1:8080]
+    #[arg(long, env = "TENURE_MARATHON_LISTEN", value_name = "ADDR|off")]
+    pub marathon_listen: Option<Listen>,
+    /// Where DNS listens, or `off` [default: off]
+    #[arg(long, env = "TENURE_DNS_LISTEN", value_name = "ADDR|off")]
+    pub dns_listen: Option<Listen>,
+    /// Where agents fetch executor and artifacts, or `off` [default: on when --mesos is not embedded]
+    #[arg(long, env = "TENURE_ARTIFACT_LISTEN", value_name = "ADDR|off")]
+    pub artifact_listen: Option<Listen>,
+    /// The address that agents reach this server at, and that Endpoints of this machine publish [default: of the default route]
+    #[arg(long, env = "TENURE_ADDRESS", value_name = "HOST")]
+    pub address: Option<String>,
+    /// Where documents are stored [default: embedded]
+    #[arg(long, env = "TENURE_STORE", value_name = "embedded|etcd://HOST:PORT,…")]
+    pub store: Option<StoreTarget>,
+    /// A file with `user:password` for etcd
+    #[arg(long, env = "TENURE_STORE_AUTH_FILE", value_name = "FILE")]
+    pub store_auth_file: Option<PathBuf>,
+    /// The cluster [default: embedded, with this machine as its agent]
+    #[arg(long, env = "TENURE_MESOS", value_name = "embedded|http://HOST:PORT,…|zk://…")]
+    pub mesos: Option<MesosTarget>,
+    /// The Mesos role to take resources for [default: *]
+    #[arg(long, env = "TENURE_MESOS_ROLE", value_name = "ROLE")]
+    pub mesos_role: Option<String>,
+    /// A file with `principal:secret` for Mesos
+    #[arg(long, env = "TENURE_MESOS_AUTH_FILE", value_name = "FILE")]
+    pub mesos_auth_file: Option<PathBuf>,
+    /// What the embedded agent offers, such as `cpus:4;mem:4096;disk:10240;ports:[31000-32000]` [default: this machine's]
+    #[arg(long, env = "TENURE_AGENT_RESOURCES", value_name = "RESOURCES")]
+    pub agent_resources: Option<AgentResources>,
+    /// The attributes of the embedded agent, such as `rack:r1;zone:a`
+    #[arg(long, env = "TENURE_AGENT_ATTRIBUTES", value_name = "ATTRIBUTES")]
+    pub agent_attributes: Option<AgentAttributes>,
+}
+
+/// The settings that a server runs with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerConfig {
+    /// The folder for everything that is kept.
+    pub data_dir: PathBuf,
+    /// The name of this installation: a part of its keys in the store.
+    pub name: String,
+    /// Where the Kubernetes API listens.
+    pub listen: SocketAddr,
+    /// Where the Marathon API listens.
+    pub marathon_listen: Listen,
+    /// Where DNS listens.
+    pub dns_listen: Listen,
+    /// Where artifacts are served; `None` leaves it to the kind of cluster.
+    pub artifact_listen: Option<Listen>,
+    /// The address to be reached at; `None` means that of the default route.
+    pub address: Option<String>,
+    /// Where documents are stored.
+    pub store: StoreTarget,
+    /// Credentials for etcd.
+    pub store_auth_file: Option<PathBuf>,
+    /// The cluster.
+    pub mesos: MesosTarget,
+    /// The Mesos role.
+    pub mesos_role: String,
+    /// Credentials for Mesos.
+    pub mesos_auth_file: Option<PathBuf>,
+    /// What the embedded agent offers; `None` means what the machine has.
+    pub agent_resources: Option<AgentResources>,
+    /// The attributes of the embedded agent.
+    pub agent_attributes: AgentAttributes,
+}
+
+impl ServerArgs {
+    /// Adds the file of `--config` and the defaults.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, is not TOML, or has an unknown key or a malformed value; or if there is no home
+    /// folder for the default data folder.
+    pub fn resolve(self) -> anyhow::Result<ServerConfig> {
+        let file = match &self.config {
+            Some(path) => Self::read(path)?,
+            None => Self::default(),
+        };
+        let data_dir = match self.data_dir.or(file.data_dir) {
+            Some(folder) => folder,
+            None => default_data_dir().context("there is no home folder: --data-dir is needed")?,
+        };
+        Ok(ServerConfig {
+            data_dir,
+            name: self.name.or(file.name).unwrap_or_else(|| "tenure".to_owned()),
+            listen: self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7443))),
+            marathon_listen: self
+                .marathon_listen
+                .or(file.marathon_listen)
+                .unwrap_or_else(|| Listen::At(SocketAddr::from(([127, 0, 0, 1], 8080)))),
+            dns_listen: self.dns_listen.or(file.dns_listen).unwrap_or(Listen::Off),
+            artifact_listen: self.artifact_listen.or(file.artifact_listen),
+            address: self.address.or(file.address),
+            store: self.store.or(file.store).unwrap_or(StoreTarget::Embedded),
+            store_auth_file: self.store_auth_file.or(file.store_auth_file),
+            mesos: self.mesos.or(file.mesos).unwrap_or(MesosTarget::Embedded),
+            mesos_role: self.mesos_role.or(file.mesos_role).unwrap_or_else(|| "*".to_owned()),
+            mesos_auth_file: self.mesos_auth_file.or(file.mesos_auth_file),
+            agent_resources: self.agent_resources.or(file.agent_resources),
+            agent_attributes: self.agent_attributes.or(file.agent_attributes).unwrap_or_default(),
+        })
+    }
+
+    fn read(path: &std::path::Path) -> anyhow::Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
+        toml::from_str(&text)
+            .with_context(|| format!("{} is not a configuration of the server", path.display()))
+    }
+}
+
+/// `/var/lib/tenure` as root, else `tenure` in the XDG data folder.
+#[must_use]
+pub fn default_data_dir() -> Option<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Some(PathBuf::from("/var/lib/tenure"));
+    }
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = absolute("XDG_DATA_HOME").or_else(|| Some(absolute("HOME")?.join(".local/share")))?;
+    Some(data.join("tenure"))
+}
+
+/// A listener's address, or that there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, DeserializeFromStr)]
+pub enum Listen {
+    /// No listener.
+    Off,
+    /// A listener at this address.
+    At(SocketAddr),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        text.parse().map(Self::At).map_err(|_| "must be an address such as 127.0.0.1:8080, or off".to_owned())
+    }
+}
+
+/// Where documents are stored.
+#[derive(Clone, Debug, PartialEq, Eq, DeserializeFromStr)]
+pub enum StoreTarget {
+    /// In the data folder.
+    Embedded,
+    /// In etcd, at these `host:port`s.
+    Etcd(Vec<String>),
+}
+
+impl FromStr for StoreTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || "must be embedded or etcd://HOST:PORT,HOST:PORT,…".to_owned();
+        match text.split_once("://") {
+            None if text == "embedded" => Ok(Self::Embedded),
+            Some(("etcd", hosts)) => host_ports(hosts).map(Self::Etcd).ok_or_else(expected),
+            _ => Err(expected()),
+        }
+    }
+}
+
+/// The cluster.
+#[derive(Clone, Debug, PartialEq, Eq, DeserializeFromStr)]
+pub enum MesosTarget {
+    /// The master in this process, with this machine as its agent.
+    Embedded,
+    /// Masters at these URLs, one of which leads.
+    Http(Vec<String>),
+    /// The leading master as ZooKeeper tells it: the whole URL.
+    Zk(String),
+}
+
+impl FromStr for MesosTarget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected =
+            || "must be embedded, http://HOST:PORT,http://HOST:PORT,… or zk://HOST:PORT,…/PATH".to_owned();
+        if text == "embedded" {
+            return Ok(Self::Embedded);
+        }
+        if let Some(rest) = text.strip_prefix("zk://") {
+            let hosts = rest.split_once('/').map_or(rest, |(hosts, _)| hosts);
+            let hosts = hosts.rsplit_once('@').map_or(hosts, |(_, hosts)| hosts);
+            return host_ports(hosts).map(|_| Self::Zk(text.to_owned())).ok_or_else(expected);
+        }
+        // The scheme may be said once or before each host.
+        let Some((scheme @ ("http" | "https"), rest)) = text.split_once("://") else {
+            return Err(expected());
+        };
+        let hosts: Vec<&str> =
+            rest.split(',').map(|host| host.trim_start_matches(&format!("{scheme}://"))).collect();
+        let hosts = host_ports(&hosts.join(",")).ok_or_else(expected)?;
+        Ok(Self::Http(hosts.into_iter().map(|host| format!("{scheme}://{host}")).collect()))
+    }
+}
+
+fn host_ports(list: &str) -> Option<Vec<String>> {
+    list.split(',')
+        .map(|entry| {
+            let (host, port) = entry.trim_end_matches('/').rsplit_once(':')?;
+            let port: u16 = port.parse().ok()?;
+            (!host.is_empty() && !host.contains('/')).then(|| format!("{host}:{port}"))
+        })
+        .collect()
+}
+
+/// What the embedded agent offers, in the notation of `mesos-agent --resources`. Absent parts are the machine's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, DeserializeFromStr)]
+pub struct AgentResources {
+    /// Processors.
+    pub cpus: Option<Cpus>,
+    /// Memory.
+    pub memory: Option<Bytes>,
+    /// Disk.
+    pub disk: Option<Bytes>,
+    /// Graphics processors.
+    pub gpus: Option<u32>,
+    /// Inclusive ranges of host ports.
+    pub ports: Option<Vec<(u16, u16)>>,
+}
+
+impl FromStr for AgentResources {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut resources = Self::default();
+        for entry in text.split(';').map(str::trim).filter(|entry| !entry.is_empty()) {
+            let (name, value) =
+                entry.split_once(':').ok_or_else(|| format!("{entry:?} must be NAME:VALUE"))?;
+            let named = |error: &dyn std::fmt::Display| format!("{name}: {error}");
+            let mebibytes = || format!("{value}Mi").parse::<Bytes>().map_err(|error| named(&error));
+            match name.trim() {
+                "cpus" => resources.cpus = Some(value.parse::<Cpus>().map_err(|error| named(&error))?),
+                "mem" => resources.memory = Some(mebibytes()?),
+                "disk" => resources.disk = Some(mebibytes()?),
+                "gpus" => resources.gpus = Some(value.parse::<u32>().map_err(|error| named(&error))?),
+                "ports" => resources.ports = Some(port_ranges(value).ok_or_else(|| named(&PORTS_EXPECTED))?),
+                other => {
+                    return Err(format!(
+                        "unknown resource {other:?}: known are cpus, mem, disk, gpus and ports"
+                    ));
+                }
+            }
+        }
+        Ok(resources)
+    }
+}
+
+const PORTS_EXPECTED: &str = "must be ranges such as [31000-32000,33000-33100]";
+
+fn port_ranges(text: &str) -> Option<Vec<(u16, u16)>> {
+    let inner = text.trim().strip_prefix('[')?.strip_suffix(']')?;
+    inner
+        .split(',')
+        .map(|range| {
+            let (begin, end) = range.trim().split_once('-')?;
+            let (begin, end) = (begin.trim().parse::<u16>().ok()?, end.trim().parse::<u16>().ok()?);
+            (begin > 0 && begin <= end).then_some((begin, end))
+        })
+        .collect()
+}
+
+/// The attributes of the embedded agent, in the notation of `mesos-agent --attributes`, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, DeserializeFromStr)]
+pub struct AgentAttributes(pub Vec<(String, String)>);
+
+impl FromStr for AgentAttributes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let pair = |entry: &str| match entry.trim().split_once(':') {
+            Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+                Ok((name.to_owned(), value.to_owned()))
+            }
+            _ => Err(format!("{entry:?} must be NAME:VALUE")),
+        };
+        text.split(';').filter(|entry| !entry.trim().is_empty()).map(pair).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn args(line: &[&str]) -> Result<ServerArgs, String> {
+        let line = ["tenure", "server"].iter().chain(line);
+        match Cli::try_parse_from(line).map_err(|error| error.to_string())?.command {
+            Command::Server(args) => Ok(*args),
+            Command::Verb(verb) => Err(format!("{verb:?}")),
+        }
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tenure.toml");
+        std::fs::write(
+            &path,
+            "name = \"file\"\nlisten = \"127.0.0.1:1\"\nstore = \"etcd://a:2379,b:2379\"\nmarathon-listen = \"off\"\n",
+        )
+        .unwrap();
+        let config =
+            args(&["--config", path.to_str().unwrap(), "--name", "flag", "--data-dir", "/d"]).unwrap();
+        let config = config.resolve().unwrap();
+        assert_eq!(config.name, "flag");
+        assert_eq!(config.listen, "127.0.0.1:1".parse().unwrap());
+        assert_eq!(config.store, StoreTarget::Etcd(vec!["a:2379".into(), "b:2379".into()]));
+        assert_eq!((config.marathon_listen, config.dns_listen), (Listen::Off, Listen::Off));
+        assert_eq!((config.mesos, config.mesos_role.as_str()), (MesosTarget::Embedded, "*"));
+    }
+
+    #[test]
+    fn an_unknown_key_of_the_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tenure.toml");
+        std::fs::write(&path, "lisen = \"127.0.0.1:1\"\n").unwrap();
+        let error = args(&["--config", path.to_str().unwrap()]).unwrap().resolve().unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains("unknown field `lisen`") && text.contains("`listen`"), "{text}");
+    }
+
+    #[test]
+    fn malformed_values_say_what_is_allowed() {
+        for (flag, value, words) in [
+            ("--store", "zk://a:1", "must be embedded or etcd://"),
+            ("--mesos", "http://", "must be embedded, http://"),
+            ("--marathon-listen", "8080", "must be an address such as 127.0.0.1:8080, or off"),
+            ("--agent-resources", "ram:4", "unknown resource \"ram\""),
+            ("--agent-resources", "ports:[9-1]", "must be ranges such as [31000-32000"),
+            ("--agent-resources", "cpus:x", "cpus: must be an amount of cpus"),
+            ("--agent-attributes", "rack", "must be NAME:VALUE"),
+        ] {
+            let error = args(&[flag, value]).unwrap_err();
+            assert!(error.contains(words), "{flag} {value}: {error}");
+        }
+    }
+
+    #[test]
+    fn resources_and_clusters_are_read_as_mesos_writes_them() {
+        let resources: AgentResources =
+            "cpus:4;mem:4096;disk:10240;ports:[31000-32000, 33000-33001]".parse().unwrap();
+        assert_eq!(resources.cpus, Some(Cpus::from_millis(4000)));
+        assert_eq!(resources.memory, Some(Bytes::from_mebibytes(4096)));
+        assert_eq!(resources.ports, Some(vec![(31000, 32000), (33000, 33001)]));
+        let both = MesosTarget::Http(vec!["http://a:5050".into(), "http://b:5050".into()]);
+        assert_eq!("http://a:5050,b:5050".parse(), Ok(both.clone()));
+        assert_eq!("http://a:5050,http://b:5050".parse(), Ok(both));
+        assert!("zk://a:2181,b:2181/mesos".parse::<MesosTarget>().is_ok());
+    }
+}
