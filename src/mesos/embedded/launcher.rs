@@ -70,6 +70,13 @@ pub trait Launcher: Send + Sync + fmt::Debug {
     /// as killed.
     async fn kill(&self, task_id: &TaskId, grace: Duration);
 
+    /// Removes what is left of a task that has ended: called once its terminal report is journalled, so that a crash in
+    /// between loses nothing. A task that is unknown, or removed already, is a success.
+    async fn remove(&self, task_id: &TaskId) {
+        // A launcher that keeps nothing has nothing to remove.
+        let _ = task_id;
+    }
+
     /// Takes up what earlier processes of this installation left running: one answer for each of `tasks`, in their
     /// order. Called once, before anything else. It does not start anything.
     ///

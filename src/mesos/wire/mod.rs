@@ -20,6 +20,7 @@ pub mod resource;
 pub mod scheduler;
 pub mod status;
 pub mod task;
+pub mod task_data;
 
 pub use command::{CommandInfo, Environment, EnvironmentVariable, Secret, SecretReference, SecretValue, Uri};
 pub use container::{
@@ -37,3 +38,4 @@ pub use status::{CheckStatusInfo, TaskStatus};
 pub use task::{
     CheckInfo, DiscoveryInfo, DurationInfo, HealthCheck, KillPolicy, Label, Labels, TaskInfo, TimeInfo,
 };
+pub use task_data::{RegistryLogin, TaskData};

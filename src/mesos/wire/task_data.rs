@@ -1,0 +1,76 @@
+//! What a task's description needs and Mesos has no field for: JSON in `TaskInfo.data`, from the scheduler to the executor.
+
+use serde::{Deserialize, Serialize};
+
+/// Tenure's own part of a [`TaskInfo`](super::TaskInfo).
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct TaskData {
+    /// The image must be on the machine already; with Mesos's own `force_pull_image` that wins.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub never_pull: bool,
+    /// For the image's registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registry_login: Option<RegistryLogin>,
+}
+
+/// A login for one registry.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct RegistryLogin {
+    pub username: String,
+    pub password: String,
+    /// Empty: the registry that the image's name leads to.
+    pub server: String,
+}
+
+impl TaskData {
+    /// As `TaskInfo.data`; nothing when there is nothing to say.
+    #[must_use]
+    pub fn encode(&self) -> Option<Vec<u8>> {
+        // Plain strings and a flag: serialisation has nothing that can fail.
+        (*self != TaskData::default()).then(|| serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Reads `TaskInfo.data`; nothing there means nothing to say.
+    ///
+    /// # Errors
+    /// When it is not what [`TaskData::encode`] writes.
+    pub fn decode(data: Option<&[u8]>) -> Result<TaskData, serde_json::Error> {
+        data.filter(|data| !data.is_empty()).map_or(Ok(TaskData::default()), serde_json::from_slice)
+    }
+}
+
+impl std::fmt::Debug for TaskData {
+    /// Tells that there is a login, and not which.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TaskData")
+            .field("never_pull", &self.never_pull)
+            .field("registry_login", &self.registry_login.is_some())
+            .finish()
+    }
+}
+
+impl std::fmt::Debug for RegistryLogin {
+    /// Keeps the password to itself.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RegistryLogin({} at {})", self.username, self.server)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_survives_the_wire_and_nothing_is_said_when_there_is_nothing() {
+        let login =
+            RegistryLogin { username: "u".to_owned(), password: "p".to_owned(), server: String::new() };
+        let data = TaskData { never_pull: true, registry_login: Some(login) };
+        assert_eq!(TaskData::decode(data.encode().as_deref()).unwrap(), data);
+        assert_eq!(TaskData::default().encode(), None);
+        assert_eq!(TaskData::decode(None).unwrap(), TaskData::default());
+        assert!(TaskData::decode(Some(b"{\"x\":1}")).is_err());
+        assert!(!format!("{data:?}").contains("\"p\""));
+    }
+}
