@@ -9,6 +9,11 @@
 //! - A watch delivers every change to its prefix, in order, once per key and revision, or ends with an error that says
 //!   why it cannot ([`WatchError::Compacted`]).
 
+mod decision;
+mod index;
+mod lease;
+pub mod memory;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
