@@ -54,10 +54,32 @@ pub fn task_info(launch: Launch<'_>) -> Result<wire::TaskInfo, LaunchError> {
         check: template.readiness_checks.first().map(|check| readiness_check(check, &ports)),
         labels: Some(task_labels(installation, task, revision)),
         discovery: Some(discovery(task, &ports)),
+        data: task_data(template, &ports, secrets)?.encode(),
         kill_policy: Some(wire::KillPolicy {
             grace_period: Some(template.kill.grace_period.duration().into()),
         }),
         ..wire::TaskInfo::default()
+    })
+}
+
+/// What Mesos has no field for.
+fn task_data(
+    template: &Template,
+    ports: &[TaskPort<'_>],
+    secrets: &Secrets,
+) -> Result<wire::TaskData, SecretError> {
+    let container = template.container.as_ref();
+    let login = container.and_then(|c| Some((c.pull_secret.as_ref()?, &c.image)));
+    Ok(wire::TaskData {
+        never_pull: container.is_some_and(|c| c.pull_policy == PullPolicy::Never),
+        registry_login: login.map(|(secret, image)| secrets.registry_login(secret, image)).transpose()?,
+        health_checks: template
+            .health_checks
+            .iter()
+            .skip(1)
+            .map(|check| health_check(check, ports))
+            .collect(),
+        checks: template.readiness_checks.iter().skip(1).map(|check| readiness_check(check, ports)).collect(),
     })
 }
 

@@ -1,3 +1,5 @@
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::*;
@@ -33,6 +35,8 @@ fn task(ports: &[u16]) -> Task {
 fn secrets() -> Secrets {
     let mut secrets = Secrets::default();
     secrets.insert("db", &json!({"data": {"password": "aHVudGVyMg==", "raw": "/w=="}}));
+    let login = STANDARD.encode(r#"{"auths": {"https://reg:5000": {"auth": "dTpwOnc="}}}"#);
+    secrets.insert("login", &json!({"data": {".dockerconfigjson": login}}));
     secrets
 }
 
@@ -113,6 +117,23 @@ fn named_network_publishes_only_ports_with_a_host_port() {
 }
 
 #[test]
+fn what_mesos_has_no_words_for_stands_in_the_data() {
+    let template = json!({
+        "container": {"image": "reg:5000/web", "pullPolicy": "Never", "pullSecret": "login"},
+        "ports": [{"containerPort": 80}],
+        "healthChecks": [{"tcp": {}}, {"exec": {"command": ["true"]}}],
+        "readinessChecks": [{"http": {"path": "/a"}}, {"http": {"path": "/b"}}],
+    });
+    let info = launch(template, &[31001]).unwrap();
+    let data = wire::TaskData::decode(info.data.as_deref()).unwrap();
+    assert!(data.never_pull);
+    assert_eq!(data.registry_login.unwrap().password, "p:w");
+    assert_eq!(data.health_checks[0].command.as_ref().unwrap().arguments, ["true"]);
+    assert_eq!(data.checks[0].http.as_ref().unwrap().path.as_deref(), Some("/b"));
+    assert_eq!(launch(json!({"cmd": "true"}), &[]).unwrap().data, None);
+}
+
+#[test]
 fn secret_that_is_not_there_is_named() {
     let with = |name: &str, key: &str| {
         let reference = json!({"secretKeyRef": {"name": name, "key": key}});
@@ -126,8 +147,18 @@ fn secret_that_is_not_there_is_named() {
 }
 
 #[test]
+fn login_that_is_not_there_is_named() {
+    let with = |image: &str, secret: &str| {
+        let container = json!({"image": image, "pullSecret": secret});
+        launch(json!({"container": container}), &[]).unwrap_err().to_string()
+    };
+    assert_eq!(with("web:1", "login"), "Secret login has no login for registry docker.io");
+    assert_eq!(with("web:1", "db"), "Secret db has no key .dockerconfigjson");
+}
+
+#[test]
 fn secrets_are_not_shown_by_debug() {
-    assert_eq!(format!("{:?}", secrets()), r#"{"db"}"#);
+    assert_eq!(format!("{:?}", secrets()), r#"{"db", "login"}"#);
 }
 
 #[test]

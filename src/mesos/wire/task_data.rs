@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::task::{CheckInfo, HealthCheck};
+
 /// Tenure's own part of a [`TaskInfo`](super::TaskInfo).
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct TaskData {
     /// The image must be on the machine already; with Mesos's own `force_pull_image` that wins.
@@ -12,6 +14,12 @@ pub struct TaskData {
     /// For the image's registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registry_login: Option<RegistryLogin>,
+    /// Beside `health_check`; the task is healthy when all say so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub health_checks: Vec<HealthCheck>,
+    /// Beside `check`; the task is ready when all say so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckInfo>,
 }
 
 /// A login for one registry.
@@ -28,7 +36,7 @@ impl TaskData {
     /// As `TaskInfo.data`; nothing when there is nothing to say.
     #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {
-        // Plain strings and a flag: serialisation has nothing that can fail.
+        // Text, flags and numbers: serialisation has nothing that can fail.
         (*self != TaskData::default()).then(|| serde_json::to_vec(self).unwrap_or_default())
     }
 
@@ -47,6 +55,8 @@ impl std::fmt::Debug for TaskData {
         f.debug_struct("TaskData")
             .field("never_pull", &self.never_pull)
             .field("registry_login", &self.registry_login.is_some())
+            .field("health_checks", &self.health_checks)
+            .field("checks", &self.checks)
             .finish()
     }
 }
@@ -66,7 +76,8 @@ mod tests {
     fn data_survives_the_wire_and_nothing_is_said_when_there_is_nothing() {
         let login =
             RegistryLogin { username: "u".to_owned(), password: "p".to_owned(), server: String::new() };
-        let data = TaskData { never_pull: true, registry_login: Some(login) };
+        let checks = vec![CheckInfo { delay_seconds: Some(0.5), ..CheckInfo::default() }];
+        let data = TaskData { never_pull: true, registry_login: Some(login), checks, ..TaskData::default() };
         assert_eq!(TaskData::decode(data.encode().as_deref()).unwrap(), data);
         assert_eq!(TaskData::default().encode(), None);
         assert_eq!(TaskData::decode(None).unwrap(), TaskData::default());
