@@ -4,9 +4,14 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use tenure::cli::{self, Cli, Command};
-use tenure::serve;
+use tenure::{executor, serve};
 
 fn main() -> ExitCode {
+    // A shim becomes a session of its own before there is any other thread, and knows no flags.
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|verb| verb == "shim") {
+        return executor::process::shim::run(args);
+    }
     let cli = Cli::parse();
     match cli.command {
         Command::Server(args) => serve::run(*args),

@@ -1,1 +1,29 @@
-//! What runs beside the tasks: Docker containers and plain processes, their checks and logs.
+//! What runs beside the tasks: Docker containers and plain processes, their checks and their output.
+//!
+//! ```text
+//! Launch --wire--> Task --launcher--> docker | process --run--> report --> TaskStatus --> the agent
+//!                                         checks ────────────────^
+//! ```
+//!
+//! - [`wire`]: a task as the cluster describes it, read and checked; [`task`]: the result.
+//! - [`launcher`]: one loop per task, behind the trait that the embedded agent knows.
+//! - [`docker`]: containers, supervised by dockerd. [`process`]: plain processes, under a shim that outlives the server.
+//! - [`run`]: stands by what runs until it ends. [`report`]: says so in Mesos's words.
+//! - [`checks`]: probes and verdicts. [`logs`]: what tasks wrote.
+//!
+//! Nothing here decides: it does what the cluster asked for, and reports. A task ends only by the word of dockerd or of
+//! its shim; while those cannot be asked, it keeps the state that it had.
+
+pub mod checks;
+pub mod docker;
+pub mod launcher;
+pub mod logs;
+pub mod process;
+mod readable;
+pub mod report;
+mod retry;
+pub mod run;
+pub mod task;
+pub mod wire;
+
+pub use launcher::{LauncherConfig, LocalLauncher};

@@ -1,0 +1,361 @@
+//! The launcher of this machine: one loop per task, from its launch or adoption to its removal, in a container or as a
+//! plain process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::env::Env;
+use crate::executor::checks::{Check, Finding, LOOPBACK, ProbeCommand, Prober, Target};
+use crate::executor::docker::adopt::{self, Found, FoundState};
+use crate::executor::docker::{Containers, Engine, container_name};
+use crate::executor::logs::LogLimits;
+use crate::executor::process::{ProcessRun, Processes, SandboxCommand, environment};
+use crate::executor::report::{Reporter, container_status, process_status};
+use crate::executor::run::{End, Findings, Order, Running, stand_by};
+use crate::executor::task::{Container, Task};
+use crate::executor::wire;
+use crate::mesos::embedded::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
+use crate::mesos::wire::{TaskId, TaskState, TaskStatus};
+
+/// A verdict that waits to be reported is enough: the prober waits with the next one.
+const FINDINGS: usize = 1;
+
+/// What a launcher needs to know.
+#[derive(Debug, Clone)]
+pub struct LauncherConfig {
+    /// The installation's uid, on every container.
+    pub installation: String,
+    /// dockerd's address, `unix:///path`.
+    pub docker_host: String,
+    /// Below it each plain process has its folder.
+    pub process_dir: PathBuf,
+    /// The program that understands `shim`.
+    pub shim: PathBuf,
+    pub logs: LogLimits,
+}
+
+/// Runs tasks on this machine.
+#[derive(Clone)]
+pub struct LocalLauncher {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    env: Env,
+    containers: Containers,
+    processes: Processes,
+    sink: ReportSink,
+    tasks: Mutex<BTreeMap<TaskId, Handle>>,
+}
+
+/// The way to a task's loop.
+struct Handle {
+    reporter: Reporter,
+    order: watch::Sender<Option<Instant>>,
+    in_container: bool,
+}
+
+impl std::fmt::Debug for LocalLauncher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LocalLauncher").field(&self.inner.containers.engine).finish()
+    }
+}
+
+/// How a task's loop begins.
+enum Begin {
+    Launch,
+    Container { id: String, address: Option<IpAddr> },
+    Process(ProcessRun),
+}
+
+impl LocalLauncher {
+    /// A launcher whose tasks report to `sink`. Begins to follow dockerd's events.
+    #[must_use]
+    pub fn new(env: Env, config: LauncherConfig, sink: ReportSink) -> LocalLauncher {
+        let LauncherConfig { installation, docker_host, process_dir, shim, logs } = config;
+        let engine = Engine::new(&docker_host);
+        let containers = Containers::new(env.clone(), engine.clone(), &installation, logs);
+        let events = containers.events.clone().run(env.clone(), engine, installation);
+        env.spawn("docker events", events);
+        let processes = Processes { env: env.clone(), root: process_dir, shim, logs };
+        let tasks = Mutex::default();
+        LocalLauncher { inner: Arc::new(Inner { env, containers, processes, sink, tasks }) }
+    }
+
+    /// The containers, for whoever reads their output or runs commands in them.
+    #[must_use]
+    pub fn containers(&self) -> &Containers {
+        &self.inner.containers
+    }
+
+    /// The plain processes.
+    #[must_use]
+    pub fn processes(&self) -> &Processes {
+        &self.inner.processes
+    }
+
+    /// Whether a task runs in a container; nothing when it is not known here.
+    #[must_use]
+    pub fn runs_in_container(&self, id: &TaskId) -> Option<bool> {
+        self.inner.tasks().get(id).map(|handle| handle.in_container)
+    }
+}
+
+impl Inner {
+    fn tasks(&self) -> std::sync::MutexGuard<'_, BTreeMap<TaskId, Handle>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the task known; its reporter and the order that it must obey. Nothing when it is known already.
+    fn enter(&self, id: &TaskId, in_container: bool) -> Option<(Reporter, Order)> {
+        let mut tasks = self.tasks();
+        if tasks.contains_key(id) {
+            return None;
+        }
+        let reporter = Reporter::new(id.clone(), self.sink.clone());
+        let (order, obey) = watch::channel(None);
+        tasks.insert(id.clone(), Handle { reporter: reporter.clone(), order, in_container });
+        Some((reporter, obey))
+    }
+
+    fn spawn(self: &Arc<Self>, task: Task, begin: Begin, reporter: Reporter, order: Order) {
+        let inner = self.clone();
+        self.env.spawn("task", async move { inner.live(task, begin, reporter, order).await });
+    }
+
+    /// One task's life. Its terminal report is the last thing that it does.
+    async fn live(&self, task: Task, begin: Begin, reporter: Reporter, mut order: Order) {
+        let end = match &task.container {
+            Some(container) => self.live_in_container(&task, container, begin, &reporter, &mut order).await,
+            None => self.live_as_process(&task, begin, &reporter, &mut order).await,
+        };
+        let ordered = order.borrow().is_some();
+        reporter.ended(&end, ordered).await;
+    }
+
+    async fn live_in_container(
+        &self,
+        task: &Task,
+        container: &Container,
+        begin: Begin,
+        reporter: &Reporter,
+        order: &mut Order,
+    ) -> End {
+        let adopted = matches!(begin, Begin::Container { .. });
+        let running = match begin {
+            Begin::Container { id, address } => {
+                Ok(self.containers.found(&container_name(&task.id), &id, address))
+            }
+            Begin::Launch | Begin::Process(_) => {
+                self.containers.start(task, container, order, reporter).await
+            }
+        };
+        let mut running = match running {
+            Ok(running) => running,
+            Err(end) => return end,
+        };
+        let address = running.address(container).await;
+        if !adopted {
+            let text = address.map(|address| address.to_string());
+            reporter.running(Some(container_status(running.id(), text.as_deref()))).await;
+        }
+        let findings = self.probe(task, address.unwrap_or(LOOPBACK), Arc::new(running.commands()));
+        stand_by(&mut running, order, findings, reporter).await
+    }
+
+    async fn live_as_process(
+        &self,
+        task: &Task,
+        begin: Begin,
+        reporter: &Reporter,
+        order: &mut Order,
+    ) -> End {
+        let adopted = matches!(begin, Begin::Process(_));
+        let mut running = match begin {
+            Begin::Process(run) => run,
+            Begin::Launch | Begin::Container { .. } => {
+                if order.borrow().is_some() {
+                    return End::KilledBeforeStart;
+                }
+                match self.processes.start(task).await {
+                    Ok(run) => run,
+                    Err(error) => return End::NotStarted { why: error.to_string() },
+                }
+            }
+        };
+        self.env.seam("process started");
+        if !adopted && running.is_running() {
+            reporter.running(Some(process_status(running.pid()))).await;
+        }
+        let dir = self.processes.dir(&task.id);
+        let commands = SandboxCommand { sandbox: dir.sandbox(), env: environment(task, &dir) };
+        let findings = self.probe(task, LOOPBACK, Arc::new(commands));
+        stand_by(&mut running, order, findings, reporter).await
+    }
+
+    fn probe(&self, task: &Task, address: IpAddr, commands: Arc<dyn ProbeCommand>) -> Findings {
+        let target = Target { address, commands, started: Instant::now() };
+        let prober = |check: &Check| -> mpsc::Receiver<Finding> {
+            let (findings, receiver) = mpsc::channel(FINDINGS);
+            let prober = Prober { env: self.env.clone(), check: check.clone(), target: target.clone() };
+            self.env.spawn("check", prober.run(findings));
+            receiver
+        };
+        Findings { health: task.health.as_ref().map(prober), readiness: task.readiness.as_ref().map(prober) }
+    }
+
+    /// What became of one journalled task.
+    async fn adopt_one(
+        self: &Arc<Self>,
+        launch: &Launch,
+        found: Option<&Found>,
+    ) -> Result<Adopted, LauncherUnavailable> {
+        let Ok(task) = wire::task(launch) else { return Ok(Adopted::Missing) };
+        if let Some(known) = self.tasks().get(&task.id) {
+            return Ok(told(&known.reporter));
+        }
+        if task.container.is_some() {
+            return Ok(self.adopt_container(task, found));
+        }
+        let run = self.processes.adopt(&task.id).await;
+        let run = run.map_err(|error| LauncherUnavailable { message: error.to_string() })?;
+        match run {
+            Some(run) => Ok(self.adopt_process(task, run).await),
+            None => Ok(Adopted::Missing),
+        }
+    }
+
+    fn adopt_container(self: &Arc<Self>, task: Task, found: Option<&Found>) -> Adopted {
+        let Some(found) = found.filter(|found| found.state != FoundState::Created) else {
+            return Adopted::Missing;
+        };
+        let Some((reporter, order)) = self.enter(&task.id, true) else { return Adopted::Missing };
+        match &found.state {
+            FoundState::Running { address } => {
+                let text = address.map(|address| address.to_string());
+                reporter.set_running(Some(container_status(&found.id, text.as_deref())));
+                let adopted = told(&reporter);
+                let begin = Begin::Container { id: found.id.clone(), address: *address };
+                self.spawn(task, begin, reporter, order);
+                adopted
+            }
+            FoundState::Ended(end) => {
+                reporter.set_ended(end, false);
+                told(&reporter)
+            }
+            FoundState::Created => Adopted::Missing,
+        }
+    }
+
+    async fn adopt_process(self: &Arc<Self>, task: Task, mut run: ProcessRun) -> Adopted {
+        let Some((reporter, order)) = self.enter(&task.id, false) else { return Adopted::Missing };
+        if run.is_running() {
+            reporter.set_running(Some(process_status(run.pid())));
+            let adopted = told(&reporter);
+            self.spawn(task, Begin::Process(run), reporter, order);
+            return adopted;
+        }
+        let end = run.ended().await;
+        reporter.set_ended(&end, false);
+        told(&reporter)
+    }
+}
+
+/// A task's present status as an answer to the agent.
+fn told(reporter: &Reporter) -> Adopted {
+    let status = reporter.status();
+    if status.state().is_terminal() { Adopted::Ended(status) } else { Adopted::Running(status) }
+}
+
+#[async_trait]
+impl Launcher for LocalLauncher {
+    async fn launch(&self, launch: Launch) {
+        let id = launch.task_id().clone();
+        let task = match wire::task(&launch) {
+            Ok(task) => task,
+            Err(error) => {
+                let reporter = Reporter::new(id, self.inner.sink.clone());
+                return reporter.invalid(error.to_string()).await;
+            }
+        };
+        match self.inner.enter(&id, task.container.is_some()) {
+            Some((reporter, order)) => self.inner.spawn(task, Begin::Launch, reporter, order),
+            None => {
+                let known = self.inner.tasks().get(&id).map(|handle| handle.reporter.clone());
+                if let Some(reporter) =
+                    known.filter(|reporter| reporter.status().state() != TaskState::Staging)
+                {
+                    reporter.repeat().await;
+                }
+            }
+        }
+    }
+
+    async fn kill(&self, task_id: &TaskId, grace: Duration) {
+        let deadline = Instant::now() + grace;
+        let known = self.inner.tasks().get(task_id).map(|handle| {
+            handle.order.send_if_modified(|order| {
+                let sooner = order.is_none_or(|given| deadline < given);
+                if sooner {
+                    *order = Some(deadline);
+                }
+                sooner
+            });
+        });
+        if known.is_none() {
+            let mut status = TaskStatus::of(task_id.clone(), TaskState::Killed);
+            status.message = Some("nothing of the task ran here".to_owned());
+            self.inner.sink.report(status).await;
+        }
+    }
+
+    async fn remove(&self, task_id: &TaskId) {
+        let Some(handle) = self.inner.tasks().remove(task_id) else { return };
+        let (inner, id) = (self.inner.clone(), task_id.clone());
+        self.inner.env.spawn("remove task", async move {
+            if handle.in_container {
+                inner.containers.remove(&container_name(&id)).await;
+            } else if let Err(error) = inner.processes.remove(inner.processes.dir(&id)).await {
+                tracing::warn!(task = %id, %error, "folder is left until the next start");
+            }
+        });
+    }
+
+    async fn adopt(&self, tasks: &[Launch]) -> Result<Vec<Adopted>, LauncherUnavailable> {
+        let any_container = tasks.iter().any(|launch| launch.task.container.is_some());
+        let found = if any_container {
+            let found = adopt::find(&self.inner.containers).await;
+            found.map_err(|error| LauncherUnavailable { message: error.to_string() })?
+        } else {
+            BTreeMap::new()
+        };
+        let mut adopted = Vec::with_capacity(tasks.len());
+        for launch in tasks {
+            adopted.push(self.inner.adopt_one(launch, found.get(launch.task_id())).await?);
+        }
+        Ok(adopted)
+    }
+
+    async fn sweep(&self, owned: &BTreeSet<TaskId>) -> Result<Vec<String>, LauncherUnavailable> {
+        let unavailable = |message: String| LauncherUnavailable { message };
+        let processes = &self.inner.processes;
+        let kept: BTreeSet<PathBuf> = owned.iter().map(|id| processes.dir(id).path().to_owned()).collect();
+        let mut removed = Vec::new();
+        for dir in processes.dirs().map_err(|error| unavailable(error.to_string()))? {
+            if !kept.contains(dir.path()) {
+                removed.push(dir.path().display().to_string());
+                processes.remove(dir).await.map_err(|error| unavailable(error.to_string()))?;
+            }
+        }
+        let swept = crate::executor::docker::sweep(&self.inner.containers, owned).await;
+        removed.extend(swept.map_err(|error| unavailable(error.to_string()))?);
+        Ok(removed)
+    }
+}

@@ -1,0 +1,173 @@
+//! Reads the rotated files of a process: what is kept, and then what is written, woken by inotify.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use tokio::io::unix::AsyncFd;
+
+use super::lines::tail;
+use super::rotate::numbered;
+use super::{LogQuery, Output};
+use crate::executor::logs::LogError;
+use crate::executor::readable::wake_for;
+use crate::mesos::wire::TaskId;
+
+/// Read at once while following.
+const PIECE: usize = 64 * 1024;
+
+/// The output in `path` and its rotated predecessors. Following ends when `exit` exists and all is read.
+#[must_use]
+pub fn read_files(task: TaskId, path: PathBuf, exit: PathBuf, query: LogQuery) -> Output {
+    let failed = move |source| LogError::Read { task: task.clone(), source };
+    let start = async move { Follow::start(path, exit, query) };
+    let pieces = futures::stream::once(start).flat_map(move |started| match started {
+        Err(error) => futures::stream::once(std::future::ready(Err(error))).boxed(),
+        Ok(follow) => futures::stream::unfold(follow, Follow::step).boxed(),
+    });
+    pieces.map(move |piece| piece.map_err(&failed)).boxed()
+}
+
+struct Follow {
+    path: PathBuf,
+    exit: PathBuf,
+    /// What was kept when reading began.
+    kept: VecDeque<Bytes>,
+    /// The newest file, read up to the end of what was kept.
+    file: File,
+    /// Absent when only what was kept is asked for.
+    watch: Option<AsyncFd<OwnedFd>>,
+}
+
+impl Follow {
+    fn start(path: PathBuf, exit: PathBuf, query: LogQuery) -> io::Result<Follow> {
+        // Watching begins before reading: what is written in between wakes once for nothing.
+        let watch = query.follow.then(|| watch(&path)).transpose()?;
+        let mut pieces = Vec::new();
+        let older = (1..).map(|n| numbered(&path, n)).take_while(|older| older.exists()).collect::<Vec<_>>();
+        for older in older.iter().rev() {
+            pieces.push(Bytes::from(std::fs::read(older)?));
+        }
+        let mut file = File::open(&path)?;
+        let mut newest = Vec::new();
+        file.read_to_end(&mut newest)?;
+        pieces.push(Bytes::from(newest));
+        let kept = tail(pieces, query.tail_lines).into();
+        Ok(Follow { path, exit, kept, file, watch })
+    }
+
+    async fn step(mut self) -> Option<(io::Result<Bytes>, Follow)> {
+        loop {
+            if let Some(piece) = self.kept.pop_front() {
+                if piece.is_empty() {
+                    continue;
+                }
+                return Some((Ok(piece), self));
+            }
+            self.watch.as_ref()?;
+            // Asked before reading, so that what was written before the end is read after it.
+            let ended = self.exit.exists();
+            match self.read_more() {
+                Ok(piece) if !piece.is_empty() => return Some((Ok(piece), self)),
+                Ok(_) if ended => return None,
+                Ok(_) => {}
+                Err(error) => return Some((Err(error), Follow { watch: None, ..self })),
+            }
+            if let Some(watch) = &self.watch
+                && let Err(error) = wait(watch).await
+            {
+                return Some((Err(error), Follow { watch: None, ..self }));
+            }
+        }
+    }
+
+    /// What the file has more; when it was rotated away and is read to its end, what its successor has.
+    fn read_more(&mut self) -> io::Result<Bytes> {
+        let mut piece = Vec::new();
+        Read::by_ref(&mut self.file).take(PIECE as u64).read_to_end(&mut piece)?;
+        if piece.is_empty() && self.rotated()? {
+            self.file = File::open(&self.path)?;
+            self.file.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
+        }
+        Ok(piece.into())
+    }
+
+    fn rotated(&self) -> io::Result<bool> {
+        match std::fs::metadata(&self.path) {
+            Ok(newest) => Ok(newest.ino() != self.file.metadata()?.ino()),
+            // Between the renaming and the new file, or removed with its task.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Wakes when anything in the folder of `path` changes: output, rotation, `exit.json`.
+fn watch(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+    let flags = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE_SELF;
+    inotify::add_watch(&fd, folder, flags)?;
+    wake_for(fd)
+}
+
+async fn wait(watch: &AsyncFd<OwnedFd>) -> io::Result<()> {
+    let mut ready = watch.readable().await?;
+    let mut events = [0; 4096];
+    // Which events they were does not matter: everything is looked at again.
+    let drained = ready.try_io(|fd| Ok(rustix::io::read(fd.get_ref(), &mut events)?));
+    match drained {
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(_)) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::logs::{LogLimits, RotatingFile, Stream};
+
+    fn query(tail_lines: Option<u64>, follow: bool) -> LogQuery {
+        LogQuery { stream: Stream::Stdout, tail_lines, follow }
+    }
+
+    async fn all(output: Output) -> String {
+        let pieces: Vec<Bytes> = output.map(|piece| piece.unwrap()).collect().await;
+        String::from_utf8(pieces.concat()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn kept_output_is_read_over_rotated_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, exit) = (folder.path().join("stdout"), folder.path().join("exit.json"));
+        let mut file = RotatingFile::open(&path, LogLimits { file_bytes: 4, files: 3 }).unwrap();
+        for line in ["1\n2\n", "3\n4\n", "5\n"] {
+            file.write(line.as_bytes()).unwrap();
+        }
+        let read = |tail| read_files(TaskId::new("t"), path.clone(), exit.clone(), query(tail, false));
+        assert_eq!(all(read(None)).await, "1\n2\n3\n4\n5\n");
+        assert_eq!(all(read(Some(2))).await, "4\n5\n");
+    }
+
+    #[tokio::test]
+    async fn following_passes_over_rotations_and_ends_with_the_task() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, exit) = (folder.path().join("stdout"), folder.path().join("exit.json"));
+        let mut file = RotatingFile::open(&path, LogLimits { file_bytes: 4, files: 9 }).unwrap();
+        file.write(b"1\n2\n").unwrap();
+        let mut output = read_files(TaskId::new("t"), path, exit.clone(), query(Some(1), true));
+        assert_eq!(output.next().await.unwrap().unwrap(), "2\n");
+        for line in ["3\n", "4\n", "5\n"] {
+            file.write(line.as_bytes()).unwrap();
+            assert_eq!(output.next().await.unwrap().unwrap(), line);
+        }
+        std::fs::write(exit, "{}").unwrap();
+        assert!(output.next().await.is_none());
+    }
+}
