@@ -228,3 +228,95 @@ impl Renewal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::store::memory::{Fault, MemoryStore};
+
+    fn candidate(name: &str, store: &Arc<MemoryStore>) -> Election {
+        let env = Env::simulated(name, 1, Timestamp::UNIX_EPOCH);
+        Election {
+            env,
+            store: store.clone(),
+            key: Arc::from("/tenure/demo/leader"),
+            holder: name.to_owned(),
+            ttl: LEADER_TTL,
+        }
+    }
+
+    fn store() -> Arc<MemoryStore> {
+        MemoryStore::new(&Env::simulated("store", 7, Timestamp::UNIX_EPOCH))
+    }
+
+    async fn write(store: &MemoryStore, term: &Term) -> TxnOutcome {
+        let (key, created) = term.key();
+        let put = Op::Put { key: Arc::from("/tenure/demo/x"), value: Bytes::from_static(b"x"), lease: None };
+        let guards = vec![Guard::CreatedAt(key.clone(), created)];
+        store.txn(Txn { guards, ops: vec![put] }).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leader_keeps_its_term_while_it_renews_and_writes_its_key_once() {
+        let store = store();
+        let term = candidate("a", &store).campaign().await;
+        let first = store.get("/tenure/demo/leader").await.unwrap().unwrap();
+        tokio::time::sleep(LEADER_TTL * 20).await;
+        assert!(term.is_held());
+        assert!(matches!(write(&store, &term).await, TxnOutcome::Committed(_)));
+        assert_eq!(store.get("/tenure/demo/leader").await.unwrap().unwrap(), first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_leader_is_deposed_and_its_writes_are_refused() {
+        let store = store();
+        let (a, b) = (candidate("a", &store), candidate("b", &store));
+        let old = a.campaign().await;
+        a.env.crash();
+        let new = tokio::time::timeout(LEADER_TTL * 2, b.campaign()).await.unwrap();
+        assert!(new.is_held());
+        assert!(matches!(write(&store, &old).await, TxnOutcome::Refused { .. }));
+        assert!(matches!(write(&store, &new).await, TxnOutcome::Committed(_)));
+        assert!(!old.is_held(), "its deadline passed although nothing of it runs");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leader_cut_off_from_the_store_stops_acting_before_a_successor_can_begin() {
+        let store = store();
+        let term = candidate("a", &store).campaign().await;
+        store.inject(Fault::Down);
+        tokio::time::sleep(LEADER_TTL).await;
+        assert!(!term.is_held());
+        tokio::time::timeout(Duration::from_secs(1), term.ended().cancelled()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leader_that_resigns_is_followed_at_once() {
+        let store = store();
+        let old = candidate("a", &store).campaign().await;
+        let waiting = candidate("b", &store);
+        let env = waiting.env.clone();
+        let next = env.spawn("b", async move { waiting.campaign().await });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        old.resign().await.unwrap();
+        let new = tokio::time::timeout(Duration::from_secs(1), next.join()).await.unwrap().unwrap();
+        assert!(new.key().1 > old.key().1);
+        assert!(!old.is_held());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn candidate_waits_out_a_store_that_is_down() {
+        let store = store();
+        store.inject(Fault::Down);
+        let election = candidate("a", &store);
+        let env = election.env.clone();
+        let elected = env.spawn("a", async move { election.campaign().await });
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(!elected.is_finished());
+        store.heal();
+        let term = tokio::time::timeout(Duration::from_secs(60), elected.join()).await.unwrap().unwrap();
+        assert!(term.is_held());
+    }
+}

@@ -11,9 +11,11 @@ mod facts;
 mod group;
 mod leadership;
 mod queue;
+mod view;
 
 pub use backoff::Backoff;
 pub use facts::{FactError, Facts};
 pub use group::{Group, LoopEnded};
 pub use leadership::{Election, LEADER_TTL, Term};
 pub use queue::{Requeue, WorkQueue};
+pub use view::{Index, News, Scene, View};

@@ -58,7 +58,7 @@ impl<I: Index> View<I> {
     /// A view of the present state of `cache`.
     #[must_use]
     pub fn open(cache: &Arc<Cache>) -> View<I> {
-        let (subscription, snapshot) = cache.follow();
+        let (snapshot, subscription) = cache.follow(None);
         let scene = Scene { index: I::of(&snapshot), snapshot };
         View { subscription, scene }
     }
@@ -71,11 +71,39 @@ impl<I: Index> View<I> {
 
     /// Waits until something changes and moves on to the present. Cancelling loses nothing.
     pub async fn changed(&mut self) -> News {
-        match self.subscription.advance().await {
+        loop {
+            match self.advance() {
+                News::Changes(changes) if changes.is_empty() => self.subscription.moved().await,
+                news => return news,
+            }
+        }
+    }
+
+    /// Moves on to the present at or after `revision`, which is waited for. Cancelling loses nothing but news.
+    pub async fn reach(&mut self, revision: Revision) -> News {
+        let mut all = Vec::new();
+        loop {
+            match self.advance() {
+                News::Changes(changes) => all.extend(changes),
+                News::Everything => return News::Everything,
+            }
+            if self.shows(revision) {
+                return News::Changes(all);
+            }
+            self.subscription.moved().await;
+        }
+    }
+
+    /// Moves on to the present.
+    fn advance(&mut self) -> News {
+        match self.subscription.advance() {
             Ok((changes, snapshot)) => {
                 changes.iter().for_each(|change| self.scene.index.apply(change));
                 self.scene.snapshot = snapshot;
-                debug_assert_eq!(self.scene.index, I::of(&self.scene.snapshot), "the index is level with its snapshot");
+                debug_assert!(
+                    changes.is_empty() || self.scene.index == I::of(&self.scene.snapshot),
+                    "the index is level with its snapshot"
+                );
                 News::Changes(changes)
             }
             Err(_gone) => {
@@ -90,5 +118,77 @@ impl<I: Index> View<I> {
     #[must_use]
     pub fn shows(&self, revision: Revision) -> bool {
         self.scene.snapshot.revision >= revision
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::env::Env;
+    use crate::registry::cache::CacheOptions;
+    use crate::registry::key::{Key, Prefix, Resource};
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Op, Store, Txn, TxnOutcome};
+
+    #[derive(Debug, Default, PartialEq)]
+    struct Names(BTreeSet<String>);
+
+    impl Index for Names {
+        fn apply(&mut self, change: &Change) {
+            let name = change.key.name.to_string();
+            match change.new {
+                Some(_) => self.0.insert(name),
+                None => self.0.remove(&name),
+            };
+        }
+    }
+
+    async fn put(store: &MemoryStore, name: &str) -> Revision {
+        let key = Key::new(&Resource::new("", "secrets"), "ns", name).store_key(&Prefix::new("demo"));
+        let value = br#"{"metadata":{}}"#.as_slice().into();
+        let outcome = store.txn(Txn { guards: vec![], ops: vec![Op::Put { key, value, lease: None }] }).await;
+        match outcome.unwrap() {
+            TxnOutcome::Committed(revision) => revision,
+            refused @ TxnOutcome::Refused { .. } => panic!("{refused:?}"),
+        }
+    }
+
+    fn names(view: &View<Names>) -> Vec<&str> {
+        view.scene().index.0.iter().map(String::as_str).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn view_moves_on_with_its_index_and_shows_what_was_written() {
+        let env = Env::simulated("test", 1, Timestamp::UNIX_EPOCH);
+        let store = MemoryStore::new(&env);
+        put(&store, "a").await;
+        let cache = Cache::start(&env, store.clone(), &Prefix::new("demo"));
+        cache.listed().await;
+        let mut view: View<Names> = View::open(&cache);
+        assert_eq!(names(&view), ["a"]);
+        let revision = put(&store, "b").await;
+        let News::Changes(changes) = view.reach(revision).await else { panic!("nothing was cut") };
+        assert_eq!((changes.len(), names(&view)), (1, vec!["a", "b"]));
+        put(&store, "c").await;
+        assert!(matches!(view.changed().await, News::Changes(changes) if changes.len() == 1));
+        assert_eq!(view.scene().snapshot.iter().count(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn view_that_was_cut_starts_anew() {
+        let env = Env::simulated("test", 1, Timestamp::UNIX_EPOCH);
+        let store = MemoryStore::new(&env);
+        let options = CacheOptions { ring_bytes_max: 1, ..CacheOptions::default() };
+        let cache = Cache::start_with(&env, store.clone(), &Prefix::new("demo"), options);
+        cache.listed().await;
+        let mut view: View<Names> = View::open(&cache);
+        put(&store, "a").await;
+        put(&store, "b").await;
+        assert!(matches!(view.changed().await, News::Everything));
+        assert_eq!(names(&view), ["a", "b"]);
     }
 }

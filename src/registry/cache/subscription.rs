@@ -71,10 +71,24 @@ impl Subscription {
     /// # Errors
     /// As [`Subscription::next`].
     pub fn take(&mut self) -> Result<Vec<Arc<Change>>, Gone> {
+        self.advance().map(|(changes, _)| changes)
+    }
+
+    /// As [`Subscription::take`], with the snapshot that the changes lead to.
+    ///
+    /// # Errors
+    /// As [`Subscription::next`].
+    pub fn advance(&mut self) -> Result<(Vec<Arc<Change>>, Snapshot), Gone> {
         let log = self.shared.read();
         let changes = log.after(self.resource.as_ref(), self.place)?;
         self.place.revision = self.place.revision.max(log.snapshot().revision);
-        Ok(changes)
+        Ok((changes, log.snapshot().clone()))
+    }
+
+    /// Waits until there may be something to take that was not there at the last look. Cancel-safe.
+    pub async fn moved(&mut self) {
+        // The sender lives as long as `shared`.
+        let _ = self.wake.changed().await;
     }
 
     /// Everything up to this revision has been taken. Moves on with changes of other kinds too: for bookmarks.
