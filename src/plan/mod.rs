@@ -14,6 +14,7 @@
 //! - [`gc`]: what nobody needs any more.
 
 pub mod deployment;
+pub mod placement;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,0 +1,414 @@
+//! What a pass reads, kept up to date change by change.
+//!
+//! Changes may come in any order and more than once: a Task whose class or agent is not known yet is counted as soon
+//! as it is. Applying all changes of a state in any order gives the same index, which tests check against one rebuilt.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use jiff::Timestamp;
+
+use super::constraint::{Counts, Field};
+use super::{Agent, AgentId, Class, Offer, OfferId, PortSet, Resources};
+use crate::plan::ObjectName;
+
+/// One thing that changed.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// An agent is known, or known better.
+    Agent(Agent),
+    /// An agent is gone. Tasks on it count as on an unknown one.
+    AgentGone(AgentId),
+    /// An offer came.
+    Offer(Offer),
+    /// An offer was rescinded, declined, or spent.
+    OfferGone(OfferId),
+    /// A Revision has Tasks.
+    Class(Class),
+    /// A Revision has none any more.
+    ClassGone(ObjectName),
+    /// A Task has no place yet.
+    Waiting {
+        /// The Task.
+        task: ObjectName,
+        /// Its Revision.
+        class: ObjectName,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// A Task is bound, and neither ended nor given up.
+    Placed {
+        /// The Task.
+        task: ObjectName,
+        /// Its Revision.
+        class: ObjectName,
+        /// Where it is.
+        agent: AgentId,
+    },
+    /// A Task has ended, was given up, was deleted, or was stopped before it had a place.
+    TaskGone(ObjectName),
+}
+
+/// Agents, offers, classes and Tasks, arranged for placement.
+#[derive(Clone, Debug, Default)]
+pub struct Index {
+    pub(super) agents: Vec<AgentEntry>,
+    by_id: BTreeMap<AgentId, AgentIx>,
+    offers: BTreeMap<OfferId, AgentIx>,
+    /// Offers by age.
+    pub(super) leases: BTreeSet<(Timestamp, OfferId)>,
+    /// Agents with offers that accept Tasks, least used first.
+    pub(super) order: OrdSet<Rank>,
+    /// The same, by the values of fields that some class groups or looks agents up by.
+    pub(super) by_value: BTreeMap<Field, ByValue>,
+    pub(super) classes: BTreeMap<ObjectName, ClassEntry>,
+    /// Classes that are known and have waiting Tasks.
+    pub(super) waiting: BTreeSet<ObjectName>,
+    tasks: BTreeMap<ObjectName, TaskEntry>,
+}
+
+/// Agents in order of use, by the value of a field.
+pub(super) type ByValue = OrdMap<Arc<str>, OrdSet<Rank>>;
+
+/// A dense number for an agent, valid within one index.
+pub(super) type AgentIx = u32;
+
+/// Where an agent stands in the order of use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    /// Used part of cpus or memory, whichever is more, in parts of [`WHOLE`]; more than that for agents with gpus.
+    used: u32,
+    /// Tasks of ours on it.
+    tasks: u32,
+    /// A hash of the agent's id: ties fall the same way whatever order the agents came in.
+    tie: u64,
+    pub(super) agent: AgentIx,
+}
+
+const WHOLE: u32 = 1 << 20;
+
+impl Rank {
+    /// Before every agent.
+    pub(super) const FIRST: Self = Self { used: 0, tasks: 0, tie: 0, agent: 0 };
+}
+
+/// What is known of one agent.
+#[derive(Clone, Debug)]
+pub(super) struct AgentEntry {
+    pub(super) id: AgentId,
+    /// Nothing but the id may be known when a Task or an offer names it first.
+    pub(super) facts: Option<Agent>,
+    pub(super) offers: BTreeMap<OfferId, Offer>,
+    /// The sum of its offers.
+    pub(super) free: Resources,
+    pub(super) ports: PortSet,
+    /// Our Tasks on it, and their classes.
+    tasks: BTreeMap<ObjectName, ObjectName>,
+    pub(super) rank: Option<Rank>,
+    tie: u64,
+}
+
+/// What is known of one class.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ClassEntry {
+    pub(super) class: Option<Arc<Class>>,
+    pub(super) waiting: BTreeSet<(Timestamp, ObjectName)>,
+    placed: BTreeMap<ObjectName, AgentIx>,
+    /// Per rule: where the placed ones are.
+    pub(super) counts: Vec<Counts>,
+}
+
+#[derive(Clone, Debug)]
+struct TaskEntry {
+    class: ObjectName,
+    place: Place,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Waiting(Timestamp),
+    On(AgentIx),
+}
+
+impl Index {
+    /// An index of nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes one change in. Costs the logarithm of what is known, not its size.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Agent(agent) => self.set_facts(&agent.id.clone(), Some(agent)),
+            Change::AgentGone(id) => self.set_facts(&id, None),
+            Change::Offer(offer) => self.add_offer(offer),
+            Change::OfferGone(id) => self.remove_offer(&id),
+            Change::Class(class) => self.set_class(class),
+            Change::ClassGone(name) => self.forget_class(&name),
+            Change::Waiting { task, class, since } => {
+                self.set_task(&task, Some((class, Place::Waiting(since))));
+            }
+            Change::Placed { task, class, agent } => {
+                let at = self.number(&agent);
+                self.set_task(&task, Some((class, Place::On(at))));
+            }
+            Change::TaskGone(task) => self.set_task(&task, None),
+        }
+    }
+
+    /// How many Tasks wait, of all classes.
+    #[must_use]
+    pub fn waiting_tasks(&self) -> usize {
+        self.waiting.iter().filter_map(|it| self.classes.get(it)).map(|it| it.waiting.len()).sum()
+    }
+
+    /// How many offers are held.
+    #[must_use]
+    pub fn held_offers(&self) -> usize {
+        self.offers.len()
+    }
+
+    pub(super) fn entry(&self, agent: AgentIx) -> &AgentEntry {
+        &self.agents[agent as usize]
+    }
+
+    fn entry_mut(&mut self, agent: AgentIx) -> &mut AgentEntry {
+        &mut self.agents[agent as usize]
+    }
+
+    fn number(&mut self, id: &AgentId) -> AgentIx {
+        if let Some(&known) = self.by_id.get(id) {
+            return known;
+        }
+        let agent = AgentIx::try_from(self.agents.len()).unwrap_or(AgentIx::MAX);
+        self.by_id.insert(id.clone(), agent);
+        self.agents.push(AgentEntry::new(id.clone()));
+        agent
+    }
+
+    fn set_facts(&mut self, id: &AgentId, facts: Option<Agent>) {
+        let agent = self.number(id);
+        if self.entry(agent).facts == facts {
+            return;
+        }
+        self.unrank(agent);
+        let tasks: Vec<_> =
+            self.entry(agent).tasks.iter().map(|(task, class)| (task.clone(), class.clone())).collect();
+        for (_, class) in &tasks {
+            self.count(class, agent, Counts::remove);
+        }
+        self.entry_mut(agent).facts = facts;
+        for (_, class) in &tasks {
+            self.count(class, agent, Counts::add);
+        }
+        self.rank(agent);
+    }
+
+    fn add_offer(&mut self, offer: Offer) {
+        self.remove_offer(&offer.id.clone());
+        let agent = self.number(&offer.agent);
+        self.unrank(agent);
+        self.offers.insert(offer.id.clone(), agent);
+        self.leases.insert((offer.received, offer.id.clone()));
+        let entry = self.entry_mut(agent);
+        entry.offers.insert(offer.id.clone(), offer);
+        entry.sum_up();
+        self.rank(agent);
+    }
+
+    fn remove_offer(&mut self, id: &OfferId) {
+        let Some(agent) = self.offers.remove(id) else { return };
+        self.unrank(agent);
+        let entry = self.entry_mut(agent);
+        let gone = entry.offers.remove(id);
+        entry.sum_up();
+        if let Some(offer) = gone {
+            self.leases.remove(&(offer.received, offer.id));
+        }
+        self.rank(agent);
+    }
+
+    fn set_class(&mut self, class: Class) {
+        for field in class.tracked() {
+            self.track(field);
+        }
+        let entry = self.classes.entry(class.name.clone()).or_default();
+        let places: Vec<_> = entry.placed.values().copied().collect();
+        entry.counts = vec![Counts::default(); class.rules.len()];
+        let name = class.name.clone();
+        if !entry.waiting.is_empty() {
+            self.waiting.insert(name.clone());
+        }
+        entry.class = Some(Arc::new(class));
+        for agent in places {
+            self.count(&name, agent, Counts::add);
+        }
+    }
+
+    fn forget_class(&mut self, name: &ObjectName) {
+        self.waiting.remove(name);
+        if let Some(entry) = self.classes.get_mut(name) {
+            entry.class = None;
+            entry.counts.clear();
+        }
+        self.drop_if_empty(name);
+    }
+
+    fn drop_if_empty(&mut self, name: &ObjectName) {
+        let empty = |it: &ClassEntry| it.class.is_none() && it.waiting.is_empty() && it.placed.is_empty();
+        if self.classes.get(name).is_some_and(empty) {
+            self.classes.remove(name);
+        }
+    }
+
+    fn set_task(&mut self, task: &ObjectName, new: Option<(ObjectName, Place)>) {
+        if let Some(TaskEntry { class, place }) = self.tasks.remove(task) {
+            match place {
+                Place::Waiting(since) => self.take_from_queue(&class, since, task),
+                Place::On(agent) => self.take_from_agent(&class, agent, task),
+            }
+            self.drop_if_empty(&class);
+        }
+        let Some((class, place)) = new else { return };
+        let entry = self.classes.entry(class.clone()).or_default();
+        match place {
+            Place::Waiting(since) => {
+                entry.waiting.insert((since, task.clone()));
+                if entry.class.is_some() {
+                    self.waiting.insert(class.clone());
+                }
+            }
+            Place::On(agent) => {
+                entry.placed.insert(task.clone(), agent);
+                self.unrank(agent);
+                self.entry_mut(agent).tasks.insert(task.clone(), class.clone());
+                self.count(&class, agent, Counts::add);
+                self.rank(agent);
+            }
+        }
+        self.tasks.insert(task.clone(), TaskEntry { class, place });
+    }
+
+    fn take_from_queue(&mut self, class: &ObjectName, since: Timestamp, task: &ObjectName) {
+        let Some(entry) = self.classes.get_mut(class) else { return };
+        entry.waiting.remove(&(since, task.clone()));
+        if entry.waiting.is_empty() {
+            self.waiting.remove(class);
+        }
+    }
+
+    fn take_from_agent(&mut self, class: &ObjectName, agent: AgentIx, task: &ObjectName) {
+        self.unrank(agent);
+        self.entry_mut(agent).tasks.remove(task);
+        if let Some(entry) = self.classes.get_mut(class) {
+            entry.placed.remove(task);
+        }
+        self.count(class, agent, Counts::remove);
+        self.rank(agent);
+    }
+
+    /// Adds to or takes from what the rules of `class` compare, for one Task on `agent`.
+    fn count(&mut self, class: &ObjectName, agent: AgentIx, change: fn(&mut Counts, Option<&Arc<str>>)) {
+        let Some(entry) = self.classes.get_mut(class) else { return };
+        let Some(class) = &entry.class else { return };
+        let facts = self.agents[agent as usize].facts.as_ref();
+        for (rule, counts) in class.rules.iter().zip(&mut entry.counts).filter(|(rule, _)| rule.compares()) {
+            change(counts, facts.and_then(|it| rule.field.on(it)));
+        }
+    }
+
+    /// Arranges agents by the values of one more field.
+    fn track(&mut self, field: &Field) {
+        if self.by_value.contains_key(field) {
+            return;
+        }
+        let mut values = ByValue::new();
+        for entry in &self.agents {
+            let value = entry.facts.as_ref().and_then(|it| field.on(it));
+            if let (Some(rank), Some(value)) = (entry.rank, value) {
+                values.entry(value.clone()).or_default().insert(rank);
+            }
+        }
+        self.by_value.insert(field.clone(), values);
+    }
+
+    /// Takes an agent out of all orders, before anything changes that they depend on.
+    fn unrank(&mut self, agent: AgentIx) {
+        let entry = &mut self.agents[agent as usize];
+        let Some(rank) = entry.rank.take() else { return };
+        self.order.remove(&rank);
+        for (field, values) in &mut self.by_value {
+            let Some(value) = entry.facts.as_ref().and_then(|it| field.on(it)) else { continue };
+            let Some(order) = values.get_mut(value) else { continue };
+            order.remove(&rank);
+            if order.is_empty() {
+                values.remove(value);
+            }
+        }
+    }
+
+    /// Puts an agent into all orders, if it has something to give.
+    fn rank(&mut self, agent: AgentIx) {
+        let entry = &mut self.agents[agent as usize];
+        let accepts = entry.facts.as_ref().is_some_and(|it| it.accepts);
+        if !accepts || entry.offers.is_empty() {
+            return;
+        }
+        let rank = entry.rank_with(agent, &entry.free, entry.our_tasks());
+        entry.rank = Some(rank);
+        self.order.insert(rank);
+        for (field, values) in &mut self.by_value {
+            if let Some(value) = entry.facts.as_ref().and_then(|it| field.on(it)) {
+                values.entry(value.clone()).or_default().insert(rank);
+            }
+        }
+    }
+}
+
+impl AgentEntry {
+    fn new(id: AgentId) -> Self {
+        Self {
+            tie: fnv(&id.0),
+            id,
+            facts: None,
+            offers: BTreeMap::new(),
+            free: Resources::default(),
+            ports: PortSet::default(),
+            tasks: BTreeMap::new(),
+            rank: None,
+        }
+    }
+
+    pub(super) fn our_tasks(&self) -> u32 {
+        u32::try_from(self.tasks.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The rank with so much free and so many Tasks.
+    pub(super) fn rank_with(&self, agent: AgentIx, free: &Resources, tasks: u32) -> Rank {
+        let totals = self.facts.as_ref().map_or(Resources::default(), |it| it.totals);
+        let used = used_part(free.cpus, totals.cpus).max(used_part(free.memory, totals.memory));
+        let last = if self.free.gpus > 0 { WHOLE + 1 } else { 0 };
+        Rank { used: used + last, tasks, tie: self.tie, agent }
+    }
+
+    fn sum_up(&mut self) {
+        self.free = self.offers.values().fold(Resources::default(), |sum, it| sum.plus(&it.free));
+        self.ports = self.offers.values().flat_map(|it| it.ports.ranges().iter().copied()).collect();
+    }
+}
+
+fn used_part(free: u64, total: u64) -> u32 {
+    if total == 0 {
+        return 0;
+    }
+    let used = u128::from(total.saturating_sub(free)) * u128::from(WHOLE) / u128::from(total);
+    u32::try_from(used).unwrap_or(WHOLE)
+}
+
+/// FNV-1a: short, stable, and good enough to break ties.
+fn fnv(text: &str) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
