@@ -23,6 +23,14 @@ pub(super) struct Effect {
     pub lease: Option<LeaseId>,
 }
 
+impl Effect {
+    /// What the key is once this is written as `revision`.
+    pub(super) fn head(&self, revision: Revision) -> Option<Head> {
+        let Effect { key: _, created, value, lease } = self;
+        value.as_ref().map(|_| Head { revision, created: *created, lease: *lease })
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
     Refused(Vec<Guard>),

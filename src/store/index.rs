@@ -7,13 +7,17 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::decision::Head;
+use bytes::Bytes;
+
+use super::decision::{Effect, Head};
 use super::{LeaseId, Revision, StoreError};
 
 /// One version of one key; without a value it is the key's deletion.
 #[derive(Debug, Clone)]
 pub(super) struct Version<V> {
     pub revision: Revision,
+    /// Its place among what its revision wrote.
+    pub ordinal: u32,
     pub created: Revision,
     pub lease: Option<LeaseId>,
     pub value: Option<V>,
@@ -21,6 +25,19 @@ pub(super) struct Version<V> {
 
 /// A version and its key.
 pub(super) type Keyed<V> = (Arc<str>, Version<V>);
+
+/// The versions that `effects` are when they become `revision`; `value` tells what to keep of a value.
+pub(super) fn versions<V>(
+    revision: Revision,
+    effects: Vec<Effect>,
+    value: impl Fn(Bytes) -> V,
+) -> Vec<Keyed<V>> {
+    let version = |(ordinal, effect): (u32, Effect)| {
+        let Effect { key, created, value: written, lease } = effect;
+        (key, Version { revision, ordinal, created, lease, value: written.map(&value) })
+    };
+    (0..).zip(effects).map(version).collect()
+}
 
 #[derive(Debug)]
 pub(super) struct Index<V> {
@@ -51,7 +68,7 @@ impl<V: Clone> Index<V> {
     }
 
     pub(super) fn head(&self, key: &str) -> Option<Head> {
-        let Version { revision, created, lease, value: _ } = self.get(key)?;
+        let Version { revision, created, lease, .. } = self.get(key)?;
         Some(Head { revision: *revision, created: *created, lease: *lease })
     }
 
@@ -153,6 +170,19 @@ impl<V: Clone> Index<V> {
             self.keys.remove(key);
         }
         forgotten
+    }
+
+    /// The keys that exist now and were put under a lease.
+    pub(super) fn leased(&self) -> impl Iterator<Item = (&Arc<str>, LeaseId)> {
+        self.keys.keys().filter_map(|key| Some((key, self.head(key)?.lease?)))
+    }
+
+    /// Takes the revisions from what was kept before a restart.
+    pub(super) fn restore(&mut self, revision: Revision, compacted: Revision) {
+        self.revision = self.revision.max(revision);
+        self.compacted = compacted;
+        let above = self.touched.split_off(&(compacted + 1));
+        self.touched = above;
     }
 }
 

@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep_until};
 pub use self::fault::Fault;
 use self::fault::Faults;
 use self::reader::Reader;
-use super::decision::{Decision, Effect, decide, weigh};
-use super::index::{Index, Keyed, Version};
+use super::decision::{Decision, decide, weigh};
+use super::index::{Index, Keyed, Version, versions};
 use super::lease::{Leases, farewell};
 use super::{Event, LeaseId, Page, Record, Revision, Store, StoreError, Txn, TxnOutcome, Watch};
 use crate::env::Env;
@@ -124,16 +124,11 @@ impl State {
             Decision::Apply(effects) if effects.is_empty() => TxnOutcome::Committed(revision),
             Decision::Apply(effects) => {
                 self.leases.note(&effects);
-                self.index.commit(next, effects.into_iter().map(|effect| version(next, effect)).collect());
+                self.index.commit(next, versions(next, effects, |value| value));
                 TxnOutcome::Committed(next)
             }
         }
     }
-}
-
-fn version(revision: Revision, effect: Effect) -> Keyed<Bytes> {
-    let Effect { key, created, value, lease } = effect;
-    (key, Version { revision, created, lease, value })
 }
 
 /// A version as the trait tells it; none for a deletion.

@@ -10,6 +10,7 @@
 //!   why it cannot ([`WatchError::Compacted`]).
 
 mod decision;
+pub mod embedded;
 mod index;
 mod lease;
 pub mod memory;
