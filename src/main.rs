@@ -15,6 +15,6 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Server(args) => serve::run(*args),
-        Command::Verb(verb) => cli::run(&cli.target, verb),
+        Command::Verb(verb) => cli::run(&cli.target, &verb),
     }
 }

@@ -8,6 +8,21 @@ use serde::{Deserialize, Serialize};
 use super::port::HostPort;
 use super::{Bytes, Container, Cpus, HealthCheck, Network, Port, ReadinessCheck, Span};
 
+/// The fields of an App's spec that are its template, by their names in documents.
+pub const FIELDS: &[&str] = &[
+    "cmd",
+    "args",
+    "container",
+    "resources",
+    "ports",
+    "env",
+    "healthChecks",
+    "readinessChecks",
+    "constraints",
+    "kill",
+    "restartedAt",
+];
+
 /// What one instance is: command, container, resources, ports, checks and where it may run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -204,4 +219,28 @@ fn text_or_number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<O
 
 fn text_or_number_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"x-kubernetes-int-or-string": true})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_the_fields_are_those_of_the_schema() {
+        let schema = super::super::resource::generator().root_schema_for::<Template>().to_value();
+        let mut expected: Vec<&str> = FIELDS.to_vec();
+        expected.sort_unstable();
+        let mut fields: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        fields.sort_unstable();
+        assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn a_port_without_host_port_is_published_but_on_a_named_network() {
+        let template = |json: &str| serde_json::from_str::<Template>(json).unwrap();
+        let ports = |json: &str| template(json).host_ports().collect::<Vec<_>>();
+        assert_eq!(ports(r#"{"ports": [{}, {"hostPort": 80}]}"#), [HostPort::Any, HostPort::Fixed(80)]);
+        let named = r#"{"container": {"image": "a", "network": "net"}, "ports": [{}, {"hostPort": 0}]}"#;
+        assert_eq!(ports(named), [HostPort::None, HostPort::Any]);
+    }
 }

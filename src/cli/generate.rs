@@ -1,6 +1,7 @@
 //! `tenure generate crds`: rewrites `crds/`, one file per kind. Hidden: for this repository and for plugin authors.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -25,7 +26,7 @@ enum What {
     },
 }
 
-pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
+pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     match &args.what {
         What::Crds { out } => {
             std::fs::create_dir_all(out).with_context(|| format!("failed to create {}", out.display()))?;
@@ -33,7 +34,7 @@ pub(super) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
                 let path = out.join(name);
                 std::fs::write(&path, text).with_context(|| format!("failed to write {}", path.display()))?;
             }
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
     }
 }

@@ -4,8 +4,28 @@
 //! resources, by discovery), [`manifest`] (files to documents) and [`print`] (documents to tables). The CLI has no
 //! private door: everything here could be done with curl.
 
+pub mod age;
+pub mod apply;
+pub mod completion;
+pub mod connection;
+pub mod delete;
+pub mod describe;
+pub mod diff;
+pub mod events;
 pub mod generate;
+pub mod get;
+pub mod jsonpath;
+pub mod kinds;
+pub mod logs;
+pub mod manifest;
+pub mod print;
+pub mod progress;
+pub mod rollout;
+pub mod scale;
 pub mod server_args;
+pub mod version;
+pub mod wait;
+pub mod watch;
 pub mod yaml;
 
 use std::path::PathBuf;
@@ -13,6 +33,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use connection::Connection;
 pub use server_args::{ServerArgs, ServerConfig};
 
 /// What every command ends with; also the text of `--help`.
@@ -59,27 +80,86 @@ pub enum Command {
 /// Everything but running a server.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Make what files say wanted
+    Apply(apply::ApplyArgs),
+    /// Show what apply would change
+    Diff(diff::DiffArgs),
+    /// Show objects
+    Get(get::GetArgs),
+    /// Show all that is known of objects
+    Describe(describe::DescribeArgs),
+    /// Delete objects
+    Delete(delete::DeleteArgs),
+    /// Set a number of instances
+    Scale(scale::ScaleArgs),
+    /// Follow, list, undo or restart rollouts
+    Rollout(rollout::RolloutArgs),
+    /// Show what tasks wrote
+    Logs(logs::LogsArgs),
+    /// Show what happened
+    Events(events::EventsArgs),
+    /// Wait until objects are as wanted
+    Wait(wait::WaitArgs),
+    /// Show the versions of this program and of the server
+    Version(version::VersionArgs),
+    /// Write a script that completes commands in a shell
+    Completion(completion::CompletionArgs),
     /// Write generated files
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
 }
 
-/// Does what was asked, and reports a failure on stderr.
-#[must_use]
-pub fn run(_target: &Target, verb: Verb) -> ExitCode {
-    let outcome = match verb {
-        Verb::Generate(args) => generate::run(&args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            report(&error);
-            ExitCode::FAILURE
+impl Verb {
+    /// The exit code of a failure: `diff` needs 1 for differences.
+    fn failure(&self) -> ExitCode {
+        match self {
+            Self::Diff(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
         }
     }
 }
 
-#[allow(clippy::print_stderr, reason = "the CLI speaks to people here")]
-fn report(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+/// Does what was asked, and reports a failure on stderr.
+#[must_use]
+pub fn run(target: &Target, verb: &Verb) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            print::note(&format!("error: failed to start: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(done(target, verb)) {
+        Ok(code) => code,
+        // The reader of a pipe has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            print::note(&format!("error: {error:#}"));
+            verb.failure()
+        }
+    }
+}
+
+async fn done(target: &Target, verb: &Verb) -> anyhow::Result<ExitCode> {
+    let connect = || Connection::open(target);
+    match verb {
+        Verb::Apply(args) => apply::run(&connect().await?, args).await,
+        Verb::Diff(args) => diff::run(&connect().await?, args).await,
+        Verb::Get(args) => get::run(&connect().await?, args).await,
+        Verb::Describe(args) => describe::run(&connect().await?, args).await,
+        Verb::Delete(args) => delete::run(&connect().await?, args).await,
+        Verb::Scale(args) => scale::run(&connect().await?, args).await,
+        Verb::Rollout(args) => rollout::run(&connect().await?, args).await,
+        Verb::Logs(args) => logs::run(&connect().await?, args).await,
+        Verb::Events(args) => events::run(&connect().await?, args).await,
+        Verb::Wait(args) => wait::run(&connect().await?, args).await,
+        Verb::Version(args) => version::run(target, args).await,
+        Verb::Completion(args) => completion::run(args),
+        Verb::Generate(args) => generate::run(args),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<std::io::Error>();
+    cause.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

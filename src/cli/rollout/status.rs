@@ -1,0 +1,160 @@
+//! `tenure rollout status`: a line per app until every instance is of the wanted revision and ready.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use futures::future::try_join_all;
+use serde::Deserialize as _;
+use tokio::sync::Mutex;
+
+use super::super::connection::Connection;
+use super::super::kinds::{Catalog, Resource};
+use super::super::progress::Progress;
+use super::super::wait::Deadline;
+use super::super::watch::{Objects, Query};
+use crate::api::{App, AppStatus, Condition, Span};
+
+/// Arguments of `rollout status`.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// The apps: NAME, app NAME… or app/NAME…
+    #[arg(required = true)]
+    what: Vec<String>,
+    /// Say how it stands now, and do not wait
+    #[arg(long)]
+    no_wait: bool,
+    /// How long to wait at most
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<Span>,
+}
+
+pub(super) async fn run(connection: &Connection, args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let catalog = Catalog::load(connection).await?;
+    let (apps, names) = super::apps(&catalog, &args.what)?;
+    let progress = Mutex::new(Progress::of_stdout());
+    if args.no_wait {
+        for name in &names {
+            let (Stage::Done(text) | Stage::Going(text)) = stage(&super::app(connection, apps, name).await?);
+            progress.lock().await.end(name, &text)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let deadline = Deadline::after(args.timeout);
+    let all = try_join_all(names.iter().map(|name| follow(connection, apps, name, &progress)));
+    deadline.limit(all, &format!("the rollout of {}", names.join(", "))).await??;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn follow(
+    connection: &Connection,
+    apps: &Resource,
+    name: &str,
+    progress: &Mutex<Progress>,
+) -> anyhow::Result<()> {
+    let query = Query::named(apps.path(Some(&connection.namespace), None), name);
+    let mut objects = Objects::list(connection, query).await?;
+    loop {
+        let document =
+            objects.iter().next().with_context(|| format!("{} does not exist", apps.called(name)))?;
+        let app = App::deserialize(document)
+            .with_context(|| format!("the server's answer about {} is malformed", apps.called(name)))?;
+        match stage(&app) {
+            Stage::Done(text) => return Ok(progress.lock().await.end(name, &text)?),
+            Stage::Going(text) => progress.lock().await.say(name, &text)?,
+        }
+        objects.changed().await?;
+    }
+}
+
+/// How far a rollout is, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Stage {
+    Done(String),
+    Going(String),
+}
+
+fn stage(app: &App) -> Stage {
+    let wanted = app.spec.instances;
+    let unknown = AppStatus::default();
+    let status = app.status.as_ref().unwrap_or(&unknown);
+    if status.observed_generation < app.metadata.generation {
+        return Stage::Going("waiting for the controller to see the change".to_owned());
+    }
+    if status.updated < wanted {
+        return Stage::Going(format!("{} of {wanted} instances updated{}", status.updated, trouble(status)));
+    }
+    if status.instances > wanted {
+        let surplus = status.instances - wanted;
+        return Stage::Going(format!("{surplus} old or surplus instances still to stop{}", trouble(status)));
+    }
+    if status.ready < wanted {
+        return Stage::Going(format!("{} of {wanted} instances ready{}", status.ready, trouble(status)));
+    }
+    let revision = status.revision.as_deref().unwrap_or("none");
+    Stage::Done(format!("{wanted} of {wanted} instances ready, revision {revision}"))
+}
+
+/// What keeps it: conditions that say so, and the delay after failures.
+fn trouble(status: &AppStatus) -> String {
+    let said = |type_: &str| {
+        let is = |condition: &&Condition| condition.type_ == type_ && condition.status == "True";
+        status.conditions.iter().find(is).map(|condition| condition.message.clone())
+    };
+    let mut parts: Vec<String> = ["Stalled", "Degraded", "Waiting"].into_iter().filter_map(said).collect();
+    parts.retain(|part| !part.is_empty());
+    parts.dedup();
+    if let Some(backoff) = status.backoff.as_ref().filter(|backoff| backoff.failures > 0) {
+        parts.push(format!(
+            "{} failures in a row, next launch not before {}",
+            backoff.failures, backoff.until.0
+        ));
+    }
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn stage_of(status: Value) -> Stage {
+        let app =
+            json!({"metadata": {"name": "web", "generation": 2}, "spec": {"instances": 3}, "status": status});
+        stage(&App::deserialize(app).unwrap())
+    }
+
+    #[test]
+    fn a_rollout_is_done_when_all_instances_are_updated_and_ready_and_no_other_is_left() {
+        let status = |observed: i64, instances: u32, updated: u32, ready: u32| json!({"observedGeneration": observed, "instances": instances, "updated": updated, "ready": ready, "revision": "web-x"});
+        for (status, stage) in [
+            (json!({}), Stage::Going("waiting for the controller to see the change".into())),
+            (status(1, 3, 3, 3), Stage::Going("waiting for the controller to see the change".into())),
+            (status(2, 4, 1, 3), Stage::Going("1 of 3 instances updated".into())),
+            (status(2, 4, 3, 4), Stage::Going("1 old or surplus instances still to stop".into())),
+            (status(2, 3, 3, 2), Stage::Going("2 of 3 instances ready".into())),
+            (status(2, 3, 3, 3), Stage::Done("3 of 3 instances ready, revision web-x".into())),
+        ] {
+            assert_eq!(stage_of(status), stage);
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_rollout_is_told() {
+        let waiting = json!({"type": "Waiting", "status": "True", "reason": "NoOffer", "message": "no agent has 64Gi",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let stage = stage_of(json!({
+            "observedGeneration": 2, "updated": 1, "conditions": [waiting],
+            "backoff": {"revision": "web-x", "failures": 4, "until": "2026-01-01T00:00:00.000000Z"},
+        }));
+        assert_eq!(
+            stage,
+            Stage::Going(
+                "1 of 3 instances updated (no agent has 64Gi; 4 failures in a row, next launch not before \
+                 2026-01-01T00:00:00Z)"
+                    .into()
+            )
+        );
+    }
+}
