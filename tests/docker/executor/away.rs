@@ -1,0 +1,41 @@
+//! dockerd stopped and started again.
+
+use tenure::mesos::embedded::launcher::Launcher;
+use tenure::mesos::wire::TaskState;
+
+use crate::agent::{Installation, container};
+use crate::dockerd::Dockerd;
+
+#[tokio::test]
+async fn while_dockerd_is_away_nothing_is_reported_and_then_everything_goes_on() {
+    let mut dockerd = Dockerd::own();
+    dockerd.busybox().await;
+    let installation = Installation::new(dockerd.host());
+    let mut agent = installation.agent();
+    let before = container("t.before", "trap 'exit 5' TERM; while :; do sleep 0.05; done").launch();
+    agent.launcher.launch(before.clone()).await;
+    agent.running("t.before").await;
+
+    let operator = agent.env.clone();
+    let mut dockerd = operator
+        .run_blocking(move || {
+            dockerd.stop();
+            dockerd
+        })
+        .await
+        .unwrap();
+    agent.launcher.launch(container("t.meanwhile", "sleep 600").launch()).await;
+    let elsewhere = installation.agent();
+    assert!(elsewhere.launcher.adopt(&[before]).await.is_err(), "nothing can be said now");
+    assert!(elsewhere.launcher.sweep(&[].into()).await.is_err());
+    // dockerd ended the container before it went and may have had the time to say so; nothing else can be known.
+    assert!(agent.is_quiet("t.meanwhile"));
+
+    dockerd.start_again();
+    let ended = agent.ended("t.before").await;
+    assert_eq!(ended.state(), TaskState::Failed, "its container ended with dockerd");
+    assert!(ended.message().starts_with("exited with status "), "{}", ended.message());
+    agent.running("t.meanwhile").await;
+    agent.launcher.launch(container("t.after", "exit 0").launch()).await;
+    assert_eq!(agent.ended("t.after").await.state(), TaskState::Finished);
+}
