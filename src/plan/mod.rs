@@ -14,7 +14,14 @@
 //! - [`gc`]: what nobody needs any more.
 
 pub mod deployment;
+pub mod discovery;
+pub mod environment;
+pub mod gc;
+pub mod health;
+pub mod orphans;
 pub mod placement;
+pub mod status;
+pub mod teardown;
 
 use std::fmt;
 use std::sync::Arc;
