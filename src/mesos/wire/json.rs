@@ -170,8 +170,18 @@ impl Double {
     /// # Errors
     /// When it is neither.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-        f64::deserialize(deserializer)
+        match NumberOrText::deserialize(deserializer)? {
+            NumberOrText::Number(number) => Ok(number),
+            NumberOrText::Text(text) => text.parse().map_err(D::Error::custom),
+        }
     }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Number(f64),
+    Text(String),
 }
 
 /// A tree of JSON that reads itself as leniently as Mesos does.

@@ -1,0 +1,315 @@
+//! Agents come, report, disconnect, come back and go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::state::{Agent, Link, Master, Task, Timer};
+use crate::mesos::embedded::bundle::Bundle;
+use crate::mesos::embedded::protocol::{AgentTask, ToAgent};
+use crate::mesos::wire::scheduler::{Event, Failure};
+use crate::mesos::wire::{
+    AgentId, AgentInfo, Capability, EventType, FrameworkId, OfferId, Reason, Source, TaskId, TaskState,
+    TaskStatus, TimeInfo,
+};
+
+/// What a registration brings.
+#[derive(Debug)]
+pub(super) struct Registration {
+    pub(super) connection: u64,
+    pub(super) info: AgentInfo,
+    pub(super) ip: String,
+    pub(super) tasks: Vec<AgentTask>,
+    pub(super) link: mpsc::Sender<ToAgent>,
+}
+
+impl Master {
+    /// An agent is there, for the first time or again.
+    pub(super) fn register_agent(&mut self, registration: Registration) -> Option<AgentId> {
+        let Registration { connection, mut info, ip, tasks, link } = registration;
+        let total = match Bundle::of(&info.resources) {
+            Ok(total) => total,
+            Err(error) => {
+                tracing::error!(%error, hostname = info.hostname, "agent refused");
+                return None;
+            }
+        };
+        let id = info.id.clone().unwrap_or_else(|| self.next_agent_id());
+        info.id = Some(id.clone());
+        let was_away = !self.recovered.remove(&id) && !self.agents.contains_key(&id);
+        self.unreachable.remove(&id);
+        self.replace_agent(&id, Agent::new(info, ip, total, Link { connection, sender: link.clone() }));
+        self.tell_agent(&id, ToAgent::Registered { agent_id: id.clone() });
+        let reported: BTreeSet<(FrameworkId, TaskId)> =
+            tasks.iter().map(|task| (task.framework_id.clone(), task.task.task_id.clone())).collect();
+        for task in tasks {
+            self.task_reported(&id, task, was_away);
+        }
+        self.drop_unreported(&id, &reported);
+        self.repeat_kills(&id);
+        self.allocate();
+        Some(id)
+    }
+
+    /// Puts a new connection of an agent in the place of an older one. Its tasks stay, its offers do not.
+    fn replace_agent(&mut self, id: &AgentId, mut agent: Agent) {
+        if let Some(old) = self.agents.get(id) {
+            let offers: Vec<OfferId> = old.offers.iter().cloned().collect();
+            for offer in offers {
+                self.rescind(&offer);
+            }
+        }
+        if let Some(old) = self.agents.remove(id) {
+            agent.epoch = old.epoch + 1;
+            agent.kills = old.kills;
+            agent.tasks = old.tasks;
+            let changed = old.info.attributes != agent.info.attributes;
+            if changed {
+                self.frameworks.values_mut().for_each(|framework| framework.filters.clear_agent(id));
+            }
+            self.total_shrinks(&old.total);
+        }
+        let held: Vec<&Bundle> =
+            agent.tasks.iter().filter_map(|key| self.tasks.get(key)).map(|task| &task.resources).collect();
+        held.into_iter().for_each(|resources| agent.hold(resources));
+        self.total.add(&agent.total);
+        self.agents.insert(id.clone(), agent);
+    }
+
+    fn total_shrinks(&mut self, by: &Bundle) {
+        let whole = self.total.take(by);
+        debug_assert!(whole, "the total is the sum of all agents");
+    }
+
+    /// Enters a task that an agent reports, or what is newer of it.
+    fn task_reported(&mut self, agent_id: &AgentId, reported: AgentTask, was_away: bool) {
+        let AgentTask { framework_id, task, latest, status } = reported;
+        if self.removed.contains(&framework_id) {
+            self.tell_agent(agent_id, ToAgent::FrameworkRemoved { framework_id });
+            return;
+        }
+        let key = (framework_id, task.task_id);
+        if !self.tasks.contains_key(&key) {
+            let resources = Bundle::of(&task.resources).unwrap_or_default().unallocated();
+            self.enter_task(&key, agent_id, resources, status.clone());
+        }
+        self.task_advanced(&key, latest);
+        if was_away {
+            let back = TaskStatus {
+                uuid: None,
+                data: None,
+                source: Source::Master.wire(),
+                reason: Reason::AgentReregistered.wire(),
+                message: Some("Unreachable agent re-reregistered".to_owned()),
+                agent_id: Some(agent_id.clone()),
+                state: latest.wire(),
+                ..status
+            };
+            self.tell_status(&key.0, back);
+        }
+    }
+
+    /// Enters a task and lets it hold `resources` of its agent and for its framework.
+    pub(super) fn enter_task(
+        &mut self,
+        key: &(FrameworkId, TaskId),
+        agent_id: &AgentId,
+        resources: Bundle,
+        status: TaskStatus,
+    ) {
+        if let Some(framework) = self.frameworks.get_mut(&key.0) {
+            framework.allocated.add(&resources);
+        }
+        if let Some(agent) = self.agents.get_mut(agent_id) {
+            agent.hold(&resources);
+            agent.tasks.insert(key.clone());
+        }
+        let task = Task { agent: agent_id.clone(), resources, latest: TaskState::Staging, status };
+        self.tasks.insert(key.clone(), task);
+    }
+
+    /// Notes a task's state at its agent. What has ended holds nothing any more, acknowledged or not.
+    fn task_advanced(&mut self, key: &(FrameworkId, TaskId), latest: TaskState) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        if task.latest.is_terminal() {
+            return;
+        }
+        task.latest = latest;
+        if latest.is_terminal() {
+            self.free_task(key);
+        }
+    }
+
+    /// Tasks that were on their way when the link broke never reached the agent. (A real agent says so itself, with a
+    /// uuid; here the master does.)
+    fn drop_unreported(&mut self, id: &AgentId, reported: &BTreeSet<(FrameworkId, TaskId)>) {
+        let Some(agent) = self.agents.get(id) else { return };
+        let missing: Vec<_> = agent.tasks.iter().filter(|key| !reported.contains(key)).cloned().collect();
+        for key in missing {
+            let dropped = (TaskState::Dropped, Reason::Reconciliation, "Task is unknown to the agent");
+            let status = self.own_status(&key.0, &key.1, Some(id), dropped);
+            self.remove_task(&key);
+            self.tell_status(&key.0, status);
+        }
+    }
+
+    fn repeat_kills(&mut self, id: &AgentId) {
+        let Some(agent) = self.agents.get(id) else { return };
+        let kills: Vec<_> = agent.kills.iter().map(|(key, grace)| (key.clone(), *grace)).collect();
+        for ((framework_id, task_id), grace) in kills {
+            self.send_kill(id, framework_id, task_id, grace);
+        }
+    }
+
+    pub(super) fn send_kill(
+        &mut self,
+        agent: &AgentId,
+        framework_id: FrameworkId,
+        task_id: TaskId,
+        grace: Option<std::time::Duration>,
+    ) {
+        let framework = self.frameworks.get(&framework_id);
+        let tell_killing = framework.is_some_and(|f| f.info.has(Capability::TaskKillingState));
+        self.tell_agent(agent, ToAgent::Kill { framework_id, task_id, grace, tell_killing });
+    }
+
+    /// An agent's update. Only a connected framework gets it; the agent sends it until it is acknowledged.
+    pub(super) fn update(
+        &mut self,
+        agent_id: &AgentId,
+        framework_id: FrameworkId,
+        status: TaskStatus,
+        latest: TaskState,
+    ) {
+        if self.removed.contains(&framework_id) {
+            self.tell_agent(agent_id, ToAgent::FrameworkRemoved { framework_id });
+            return;
+        }
+        let key = (framework_id, status.task_id.clone());
+        self.task_advanced(&key, latest);
+        if let Some(task) = self.tasks.get_mut(&key) {
+            task.status = status.clone();
+        }
+        self.tell_status(&key.0, status);
+    }
+
+    /// The link broke. The agent has the ping timeout to come back; nobody is told of its tasks meanwhile.
+    pub(super) fn disconnect_agent(&mut self, id: &AgentId, connection: u64) {
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        if agent.link.as_ref().is_none_or(|link| link.connection != connection) {
+            return;
+        }
+        agent.link = None;
+        let epoch = agent.epoch;
+        let offers: Vec<OfferId> = agent.offers.iter().cloned().collect();
+        for offer in offers {
+            self.rescind(&offer);
+        }
+        self.lose_unsaved_tasks(id);
+        let at = Instant::now() + self.config.agent_ping_timeout;
+        self.plan(at, Timer::AgentTimeout { agent: id.clone(), epoch });
+    }
+
+    /// Tasks of frameworks that do not checkpoint die with the connection of their agent.
+    fn lose_unsaved_tasks(&mut self, id: &AgentId) {
+        let Some(agent) = self.agents.get(id) else { return };
+        let message = format!("Agent {} disconnected", agent.info.hostname);
+        let unsaved = |key: &&(FrameworkId, TaskId)| {
+            self.frameworks.get(&key.0).is_some_and(|framework| !framework.info.checkpoint())
+        };
+        let keys: Vec<_> = agent.tasks.iter().filter(unsaved).cloned().collect();
+        for key in keys {
+            let lost = (TaskState::Lost, Reason::AgentDisconnected, message.as_str());
+            let status = self.own_status(&key.0, &key.1, Some(id), lost);
+            self.remove_task(&key);
+            self.tell_status(&key.0, status);
+        }
+    }
+
+    pub(super) fn agent_timeout(&mut self, id: &AgentId, epoch: u64) {
+        let timed_out = self.agents.get(id).is_some_and(|agent| agent.link.is_none() && agent.epoch == epoch);
+        if timed_out {
+            let at =
+                TimeInfo { nanoseconds: i64::try_from(self.env.now().as_nanosecond()).unwrap_or(i64::MAX) };
+            self.unreachable.insert(id.clone(), at);
+            let unreachable = (TaskState::Unreachable, Reason::AgentRemoved, "health check timed out");
+            self.remove_agent(id, unreachable, Some(at));
+        }
+    }
+
+    /// An agent leaves for good.
+    pub(super) fn unregister_agent(&mut self, id: &AgentId, connection: u64) {
+        let Some(agent) = self.agents.get(id) else { return };
+        if agent.link.as_ref().is_none_or(|link| link.connection != connection) {
+            return;
+        }
+        let message = format!("Agent {} removed: the agent unregistered", agent.info.hostname);
+        self.remove_agent(id, (TaskState::Lost, Reason::AgentRemoved, &message), None);
+    }
+
+    /// Agents of the last life that did not come back in time. Of their tasks nothing is known here.
+    pub(super) fn recovery_timeout(&mut self) {
+        let at = TimeInfo { nanoseconds: i64::try_from(self.env.now().as_nanosecond()).unwrap_or(i64::MAX) };
+        for id in std::mem::take(&mut self.recovered) {
+            self.unreachable.insert(id.clone(), at);
+            self.tell_failure(&id);
+        }
+    }
+
+    /// Removes an agent: its tasks are told first, then its offers, then that it is gone.
+    fn remove_agent(&mut self, id: &AgentId, why: (TaskState, Reason, &str), at: Option<TimeInfo>) {
+        let Some(agent) = self.agents.get(id) else { return };
+        let keys: Vec<_> = agent.tasks.iter().cloned().collect();
+        let offers: Vec<OfferId> = agent.offers.iter().cloned().collect();
+        for key in keys {
+            let Some(task) = self.remove_task(&key) else { continue };
+            if !task.latest.is_terminal() {
+                let status = self.own_status(&key.0, &key.1, Some(id), why);
+                self.tell_status(&key.0, TaskStatus { unreachable_time: at, ..status });
+            }
+        }
+        for offer in offers {
+            self.rescind(&offer);
+        }
+        if let Some(agent) = self.agents.remove(id) {
+            self.total_shrinks(&agent.total);
+        }
+        self.frameworks.values_mut().for_each(|framework| framework.filters.clear_agent(id));
+        self.tell_failure(id);
+    }
+
+    fn tell_failure(&mut self, id: &AgentId) {
+        let failure = Failure { agent_id: Some(id.clone()), ..Failure::default() };
+        let frameworks: Vec<FrameworkId> = self.frameworks.keys().cloned().collect();
+        for framework in frameworks {
+            let failure = Some(failure.clone());
+            self.tell(&framework, Event { failure, ..Event::of(EventType::Failure) });
+        }
+    }
+}
+
+impl Agent {
+    fn new(info: AgentInfo, ip: String, total: Bundle, link: Link) -> Agent {
+        Agent {
+            info,
+            ip,
+            free: total.clone(),
+            total,
+            tasks: BTreeSet::new(),
+            offers: BTreeSet::new(),
+            link: Some(link),
+            kills: BTreeMap::new(),
+            epoch: 1,
+        }
+    }
+
+    /// Takes out of what is free what a task holds. An agent that came back smaller than its tasks counts as large as
+    /// they need: they run, whatever its operator says now.
+    fn hold(&mut self, resources: &Bundle) {
+        if !self.free.take(resources) {
+            tracing::warn!(agent = ?self.info.id, %resources, "tasks hold more than the agent has");
+            self.total.add(resources);
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The embedded master: one task that owns the state, and the handles to it.
+//!
+//! Whatever happens (a call, an agent's message, a timer) is one method of the state and takes no time; the state
+//! never waits for anybody. What it tells goes into bounded queues, and who does not drain his is cut off.
+
+mod agents;
+mod frameworks;
+mod launch;
+mod offering;
+mod reconcile;
+mod state;
+mod validation;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+
+use super::protocol::{LINK, ToMaster};
+use crate::env::Env;
+use crate::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
+use crate::mesos::wire::scheduler::Call;
+use crate::mesos::wire::{AgentId, CallType, FrameworkId};
+use agents::Registration;
+use frameworks::EventSender;
+use state::{Master, Timer};
+
+/// The times of a master.
+#[derive(Debug, Clone)]
+pub struct MasterConfig {
+    /// How often resources that came back are offered. Mesos: 1 s.
+    pub allocation_interval: Duration,
+    /// How often a subscriber hears something.
+    pub heartbeat_interval: Duration,
+    /// How long an agent may be disconnected before it counts as unreachable.
+    pub agent_ping_timeout: Duration,
+    /// How long the agents of the last life are awaited.
+    pub agent_reregister_timeout: Duration,
+}
+
+impl Default for MasterConfig {
+    /// Mesos's own times.
+    fn default() -> MasterConfig {
+        MasterConfig {
+            allocation_interval: Duration::from_secs(1),
+            heartbeat_interval: Duration::from_secs(15),
+            agent_ping_timeout: Duration::from_secs(75),
+            agent_reregister_timeout: Duration::from_secs(600),
+        }
+    }
+}
+
+/// How many events may wait for a subscriber before it is cut off.
+const EVENTS: usize = 1 << 17;
+
+/// How many calls and messages may wait for the master.
+const INBOX: usize = 1024;
+
+/// The framework and the id of its new stream; nothing when the subscription was refused.
+type StreamAnswer = oneshot::Sender<Option<(FrameworkId, String)>>;
+
+#[derive(Debug)]
+enum Input {
+    Subscribe { call: Box<Call>, events: EventSender, closed: CancellationToken, stream: StreamAnswer },
+    Call { stream: String, call: Box<Call>, answer: oneshot::Sender<Result<(), ConnectionError>> },
+    StreamClosed { framework: FrameworkId, stream: String },
+    ConnectAgent { uplink: oneshot::Sender<mpsc::Sender<ToMaster>> },
+    FromAgent { connection: u64, message: ToMaster },
+    AgentClosed { connection: u64 },
+}
+
+/// The way to an embedded master. Clones lead to the same one.
+#[derive(Debug, Clone)]
+pub struct MasterHandle {
+    inbox: mpsc::Sender<Input>,
+}
+
+/// Starts a master. `recovered` are the agents of the last life: until they are back or their time is over, nothing is
+/// said about tasks that may be theirs.
+#[must_use]
+pub fn start(env: &Env, config: MasterConfig, recovered: BTreeSet<AgentId>) -> MasterHandle {
+    let (inbox, inputs) = mpsc::channel(INBOX);
+    let actor = Actor {
+        env: env.clone(),
+        master: Master::new(env, config, recovered),
+        inbox: inbox.downgrade(),
+        connections: std::collections::BTreeMap::new(),
+        last_connection: 0,
+    };
+    env.spawn("embedded master", actor.run(inputs));
+    MasterHandle { inbox }
+}
+
+impl MasterHandle {
+    /// A new link of an agent; nothing when the master is gone.
+    pub(super) async fn connect_agent(&self) -> Option<mpsc::Sender<ToMaster>> {
+        let (uplink, answer) = oneshot::channel();
+        self.inbox.send(Input::ConnectAgent { uplink }).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// The task that owns the state.
+#[derive(Debug)]
+struct Actor {
+    env: Env,
+    master: Master,
+    /// Weak: the master ends with the last handle, though its own watchers know the way to it.
+    inbox: mpsc::WeakSender<Input>,
+    /// Which agent registered on which link.
+    connections: std::collections::BTreeMap<u64, AgentId>,
+    last_connection: u64,
+}
+
+impl Actor {
+    async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
+        loop {
+            let timer = self.master.timers.first_key_value().map(|((at, _), _)| *at);
+            tokio::select! {
+                biased;
+                () = sleep_until(timer) => self.fire_timers(),
+                input = inputs.recv() => match input {
+                    Some(input) => self.take_in(input),
+                    None => return,
+                },
+            }
+            #[cfg(test)]
+            self.master.check();
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        let now = Instant::now();
+        while let Some(entry) = self.master.timers.first_entry() {
+            if entry.key().0 > now {
+                return;
+            }
+            match entry.remove() {
+                Timer::Allocate => {
+                    self.master.allocation_planned = false;
+                    self.master.allocate();
+                }
+                Timer::FilterExpired => self.master.plan_allocation(),
+                Timer::Heartbeat { framework, stream } => self.master.heartbeat(&framework, &stream),
+                Timer::FailoverTimeout { framework, epoch } => {
+                    self.master.failover_timeout(&framework, epoch);
+                }
+                Timer::AgentTimeout { agent, epoch } => self.master.agent_timeout(&agent, epoch),
+                Timer::RecoveryTimeout => self.master.recovery_timeout(),
+            }
+        }
+    }
+
+    fn take_in(&mut self, input: Input) {
+        // Whoever asked may have stopped waiting for the answer; that is told by the end of the stream or link.
+        match input {
+            Input::Subscribe { call, events, closed, stream } => {
+                self.subscribe(*call, events, closed, stream);
+            }
+            Input::Call { stream, call, answer } => {
+                let _gone = answer.send(self.call(&stream, *call));
+            }
+            Input::StreamClosed { framework, stream } => {
+                self.master.disconnect_framework(&framework, &stream);
+            }
+            Input::ConnectAgent { uplink } => {
+                let _gone = uplink.send(self.new_link());
+            }
+            Input::FromAgent { connection, message } => self.heard(connection, message),
+            Input::AgentClosed { connection } => {
+                if let Some(agent) = self.connections.remove(&connection) {
+                    self.master.disconnect_agent(&agent, connection);
+                }
+            }
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        call: Call,
+        events: EventSender,
+        closed: CancellationToken,
+        answer: StreamAnswer,
+    ) {
+        let subscribed = self.master.subscribe(call, events);
+        if let Some((framework, stream)) = subscribed.clone() {
+            let inbox = self.inbox.clone();
+            self.env.spawn("embedded master: stream", async move {
+                closed.cancelled().await;
+                if let Some(inbox) = inbox.upgrade() {
+                    // The master is gone when it does not take this.
+                    let _gone = inbox.send(Input::StreamClosed { framework, stream }).await;
+                }
+            });
+        }
+        let _gone = answer.send(subscribed);
+    }
+
+    /// The link of an agent: its messages come with the number of their connection, and so does its end.
+    fn new_link(&mut self) -> mpsc::Sender<ToMaster> {
+        self.last_connection += 1;
+        let connection = self.last_connection;
+        let (uplink, mut messages) = mpsc::channel(LINK);
+        let inbox = self.inbox.clone();
+        self.env.spawn("embedded master: link", async move {
+            let forward = async |input| match inbox.upgrade() {
+                Some(inbox) => inbox.send(input).await.is_ok(),
+                None => false,
+            };
+            while let Some(message) = messages.recv().await {
+                if !forward(Input::FromAgent { connection, message }).await {
+                    return;
+                }
+            }
+            forward(Input::AgentClosed { connection }).await;
+        });
+        uplink
+    }
+
+    fn heard(&mut self, connection: u64, message: ToMaster) {
+        match (message, self.connections.get(&connection)) {
+            (ToMaster::Register { info, ip, tasks, link }, _) => {
+                let registration = Registration { connection, info: *info, ip, tasks, link };
+                if let Some(agent) = self.master.register_agent(registration) {
+                    self.connections.insert(connection, agent);
+                }
+            }
+            (ToMaster::Update { framework_id, status, latest }, Some(agent)) => {
+                self.master.update(agent, framework_id, *status, latest);
+            }
+            (ToMaster::Unregister, Some(agent)) => self.master.unregister_agent(agent, connection),
+            (ToMaster::Update { .. } | ToMaster::Unregister, None) => {
+                tracing::warn!(connection, "message of an agent that is not registered");
+            }
+        }
+    }
+
+    /// A call of a subscription.
+    fn call(&mut self, stream: &str, call: Call) -> Result<(), ConnectionError> {
+        validation::call(&call).map_err(|message| ConnectionError::Refused { message })?;
+        let id = call.framework_id.clone().unwrap_or_default();
+        self.check_stream(&id, stream).map_err(|message| ConnectionError::Unsubscribed { message })?;
+        self.obey(&id, call).map_err(|message| ConnectionError::Refused { message })
+    }
+
+    fn check_stream(&self, id: &FrameworkId, stream: &str) -> Result<(), String> {
+        let Some(framework) = self.master.frameworks.get(id) else {
+            return Err("Framework cannot be found".to_owned());
+        };
+        if framework.stream.is_none() {
+            return Err("Framework is not subscribed".to_owned());
+        }
+        if !self.master.is_current(id, stream) {
+            return Err(format!(
+                "The stream ID '{stream}' included in this request didn't match the stream ID currently associated \
+                 with framework ID {id}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, id: &FrameworkId, call: Call) -> Result<(), String> {
+        let master = &mut self.master;
+        match call.r#type() {
+            CallType::Accept => master.accept(id, call.accept.unwrap_or_default()),
+            CallType::Decline => master.decline(call.decline.unwrap_or_default()),
+            CallType::Revive => master.revive(id, &call.revive.unwrap_or_default().roles),
+            CallType::Suppress => master.suppress(id, &call.suppress.unwrap_or_default().roles),
+            CallType::Kill => master.kill(id, call.kill.unwrap_or_default()),
+            CallType::Acknowledge => master.acknowledge(id, call.acknowledge.unwrap_or_default()),
+            CallType::Reconcile => master.reconcile(id, call.reconcile.unwrap_or_default()),
+            CallType::Teardown => master.remove_framework(id),
+            CallType::UpdateFramework => {
+                return master.update_framework(id, call.update_framework.unwrap_or_default());
+            }
+            // Best effort or without effect in Mesos, too, where there is nothing that they could be about.
+            CallType::Message
+            | CallType::Shutdown
+            | CallType::Request
+            | CallType::AcceptInverseOffers
+            | CallType::DeclineInverseOffers
+            | CallType::AcknowledgeOperationStatus
+            | CallType::ReconcileOperations => tracing::debug!(call = %call.r#type(), "call without effect"),
+            CallType::Subscribe | CallType::Unknown | CallType::Unrecognised => {
+                return Err(format!("{} is no call of a subscription", call.r#type()));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn gone() -> ConnectionError {
+    ConnectionError::Unreachable { message: "the embedded master has ended".to_owned() }
+}
+
+#[async_trait]
+impl Connection for MasterHandle {
+    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
+        validation::call(&call).map_err(|message| ConnectionError::Refused { message })?;
+        let (events, received) = mpsc::channel(EVENTS);
+        let (stream, answer) = oneshot::channel();
+        let closed = CancellationToken::new();
+        let subscriber = closed.clone().drop_guard();
+        let input = Input::Subscribe { call: Box::new(call), events, closed, stream };
+        self.inbox.send(input).await.map_err(|_| gone())?;
+        // A refusal has no stream id: whatever is called then is refused, too.
+        let stream = answer.await.map_err(|_| gone())?.map(|(_, stream)| stream).unwrap_or_default();
+        let calls = Box::new(InProcessCalls { inbox: self.inbox.clone(), stream });
+        let events = ReceiverStream::new(received).map(move |event| {
+            // Dropped with the stream: that is how the master learns that nobody reads it any more.
+            let _held = &subscriber;
+            event
+        });
+        Ok(Subscription { events: events.boxed(), calls })
+    }
+}
+
+/// The calls of one subscription to an embedded master.
+#[derive(Debug)]
+struct InProcessCalls {
+    inbox: mpsc::Sender<Input>,
+    stream: String,
+}
+
+#[async_trait]
+impl CallPipe for InProcessCalls {
+    async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
+        let (answer, answered) = oneshot::channel();
+        let input = Input::Call { stream: self.stream.clone(), call: Box::new(call.clone()), answer };
+        self.inbox.send(input).await.map_err(|_| gone())?;
+        let lost =
+            || ConnectionError::Lost { message: "the embedded master ended during the call".to_owned() };
+        answered.await.map_err(|_| lost())?
+    }
+}

@@ -1,0 +1,128 @@
+//! Offers: when an allocation runs and what it offers to whom.
+//!
+//! As in Mesos, resources that come back wait for the next tick of the interval, while a new or revived framework and
+//! a new agent are served at once. Without anything to offer there are no ticks.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use super::state::{Agent, Master, OfferRecord, Timer};
+use crate::mesos::embedded::allocator::{dominant_share, is_worth_offering};
+use crate::mesos::embedded::bundle::Bundle;
+use crate::mesos::wire::offer::{Address, Url};
+use crate::mesos::wire::resource::AllocationInfo;
+use crate::mesos::wire::scheduler::{Event, Offers};
+use crate::mesos::wire::{AgentId, EventType, FrameworkId, Offer, OfferId};
+
+impl Master {
+    /// Lets the next tick of the interval allocate.
+    pub(super) fn plan_allocation(&mut self) {
+        if self.allocation_planned {
+            return;
+        }
+        self.allocation_planned = true;
+        let interval = self.config.allocation_interval.as_nanos().max(1);
+        let since = self.started_at.elapsed().as_nanos();
+        let wait = u64::try_from(interval - since % interval).unwrap_or(u64::MAX);
+        self.plan(Instant::now() + std::time::Duration::from_nanos(wait), Timer::Allocate);
+    }
+
+    /// Offers everything that is free and wanted; each framework gets one event.
+    pub(super) fn allocate(&mut self) {
+        let now = Instant::now();
+        let total = self.total.clone();
+        let mut made: BTreeMap<FrameworkId, Vec<Offer>> = BTreeMap::new();
+        let connected =
+            self.agents.iter().filter(|(_, agent)| agent.link.is_some() && !agent.free.is_empty());
+        let agents: Vec<AgentId> = connected.map(|(id, _)| id.clone()).collect();
+        for agent_id in agents {
+            let Some((framework_id, role)) = self.next_taker(&agent_id, &total, now) else { continue };
+            if let Some(offer) = self.make_offer(&framework_id, &role, &agent_id) {
+                made.entry(framework_id).or_default().push(offer);
+            }
+        }
+        for (framework_id, offers) in made {
+            let event = Event { offers: Some(Offers { offers }), ..Event::of(EventType::Offers) };
+            self.tell(&framework_id, event);
+        }
+    }
+
+    /// The framework and role that hold the least and want what is free on this agent. Ties go to the older id.
+    fn next_taker(
+        &mut self,
+        agent_id: &AgentId,
+        total: &Bundle,
+        now: Instant,
+    ) -> Option<(FrameworkId, String)> {
+        let free = &self.agents.get(agent_id)?.free;
+        let mut best: Option<(f64, FrameworkId, String)> = None;
+        for (framework_id, framework) in &mut self.frameworks {
+            if framework.stream.is_none() {
+                continue;
+            }
+            let share = dominant_share(&framework.allocated, total);
+            for role in framework.roles() {
+                let minimum = framework.info.offer_filters.get(&role);
+                let wanted = !framework.suppressed.contains(&role)
+                    && is_worth_offering(free, minimum)
+                    && !framework.filters.hides(&role, agent_id, free, now);
+                if wanted && best.as_ref().is_none_or(|(least, ..)| share < *least) {
+                    best = Some((share, framework_id.clone(), role));
+                }
+            }
+        }
+        best.map(|(_, framework_id, role)| (framework_id, role))
+    }
+
+    /// Moves all that is free on an agent into an offer.
+    fn make_offer(&mut self, framework_id: &FrameworkId, role: &str, agent_id: &AgentId) -> Option<Offer> {
+        let id = self.next_offer_id();
+        let agent = self.agents.get_mut(agent_id)?;
+        let framework = self.frameworks.get_mut(framework_id)?;
+        let free = std::mem::take(&mut agent.free);
+        framework.allocated.add(&free);
+        framework.offers.insert(id.clone());
+        agent.offers.insert(id.clone());
+        let resources = free.allocated(role);
+        let offer = wire_offer(&id, framework_id, role, agent, &resources);
+        let record = OfferRecord {
+            framework: framework_id.clone(),
+            agent: agent_id.clone(),
+            role: role.to_owned(),
+            resources,
+        };
+        self.offers.insert(id, record);
+        Some(offer)
+    }
+}
+
+fn wire_offer(
+    id: &OfferId,
+    framework_id: &FrameworkId,
+    role: &str,
+    agent: &Agent,
+    resources: &Bundle,
+) -> Offer {
+    let info = &agent.info;
+    let address =
+        Address { hostname: Some(info.hostname.clone()), ip: Some(agent.ip.clone()), port: info.port() };
+    let url = Url {
+        scheme: "http".to_owned(),
+        address: Some(address),
+        path: Some("/slave(1)".to_owned()),
+        ..Url::default()
+    };
+    Offer {
+        id: id.clone(),
+        framework_id: framework_id.clone(),
+        agent_id: info.id.clone().unwrap_or_default(),
+        hostname: info.hostname.clone(),
+        resources: resources.resources(),
+        attributes: info.attributes.clone(),
+        url: Some(url),
+        allocation_info: Some(AllocationInfo { role: Some(role.to_owned()) }),
+        domain: info.domain.clone(),
+        ..Offer::default()
+    }
+}

@@ -1,0 +1,100 @@
+//! What master and agents say to each other inside this process.
+//!
+//! A link is a pair of bounded channels. The master never waits for an agent: a link that is full is cut, like a
+//! connection that does not drain, and the agent registers again.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::mesos::wire::{AgentId, AgentInfo, FrameworkId, TaskId, TaskInfo, TaskState, TaskStatus};
+
+/// From an agent to the master.
+#[derive(Debug)]
+pub enum ToMaster {
+    /// The agent is there (again). First on every link.
+    Register {
+        /// The agent; `id` is set if it ever registered before.
+        info: Box<AgentInfo>,
+        /// The address that it and tasks without one of their own are reached at.
+        ip: String,
+        /// All tasks that are not over and acknowledged.
+        tasks: Vec<AgentTask>,
+        /// Where the master answers.
+        link: mpsc::Sender<ToAgent>,
+    },
+    /// A task's next status, sent until it is acknowledged.
+    Update {
+        /// Whose task.
+        framework_id: FrameworkId,
+        /// The status, with a uuid.
+        status: Box<TaskStatus>,
+        /// The task's state at the agent now, which may be ahead of `status`.
+        latest: TaskState,
+    },
+    /// The agent leaves for good; its tasks are stopped.
+    Unregister,
+}
+
+/// A task as an agent knows it.
+#[derive(Debug, Clone)]
+pub struct AgentTask {
+    /// Whose task.
+    pub framework_id: FrameworkId,
+    /// The task itself.
+    pub task: TaskInfo,
+    /// Its state at the agent.
+    pub latest: TaskState,
+    /// The status that the framework last heard, or should have.
+    pub status: TaskStatus,
+}
+
+/// From the master to an agent.
+#[derive(Debug)]
+pub enum ToAgent {
+    /// Registered under this id.
+    Registered {
+        /// The agent's id from now on.
+        agent_id: AgentId,
+    },
+    /// Run a task.
+    Launch {
+        /// Whose task.
+        framework_id: FrameworkId,
+        /// The task itself.
+        task: Box<TaskInfo>,
+    },
+    /// End a task.
+    Kill {
+        /// Whose task.
+        framework_id: FrameworkId,
+        /// Which task.
+        task_id: TaskId,
+        /// The grace of this kill, if it names one.
+        grace: Option<Duration>,
+        /// Whether the framework wants to see TASK_KILLING.
+        tell_killing: bool,
+    },
+    /// The framework has stored the status with this uuid.
+    Acknowledge {
+        /// Whose task.
+        framework_id: FrameworkId,
+        /// Which task.
+        task_id: TaskId,
+        /// Of the status.
+        uuid: Vec<u8>,
+    },
+    /// The framework subscribed again: updates that wait are sent at once.
+    Resubscribed {
+        /// Which framework.
+        framework_id: FrameworkId,
+    },
+    /// The framework was removed: end and forget its tasks.
+    FrameworkRemoved {
+        /// Which framework.
+        framework_id: FrameworkId,
+    },
+}
+
+/// How many messages may wait on a link in each direction.
+pub const LINK: usize = 16_384;

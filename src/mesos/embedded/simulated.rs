@@ -1,0 +1,281 @@
+//! A launcher whose tasks exist only as entries of a table, on the clock of the simulation.
+//!
+//! The [`Machine`] is what would survive the death of the server: tasks go on, and end, while no launcher watches them.
+//! A [`SimulatedLauncher`] belongs to one life of the server and is lost with its node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
+use crate::env::Env;
+use crate::mesos::wire::{Reason, TaskId, TaskInfo, TaskState, TaskStatus};
+
+/// What happens to a simulated task once it is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Runs until it is killed.
+    RunForever,
+    /// Ends by itself.
+    Exit {
+        /// 0 is success.
+        code: i32,
+        /// After it began to run.
+        after: Duration,
+    },
+    /// Never runs.
+    FailToStart {
+        /// Why, for people.
+        message: String,
+    },
+    /// Runs until it is killed, healthy at first and not so later.
+    BecomeUnhealthy {
+        /// After it began to run.
+        after: Duration,
+    },
+}
+
+/// A simulated machine. Clones are the same machine.
+#[derive(Clone)]
+pub struct Machine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// How long a task needs from launch to running.
+    start_after: Duration,
+    /// How long a task needs to end once asked to.
+    stop_after: Duration,
+    fate: Box<dyn Fn(&TaskInfo) -> Fate + Send + Sync>,
+    tasks: Mutex<BTreeMap<TaskId, Running>>,
+    /// Tasks started so far; shows tasks that were started twice.
+    started: Mutex<Vec<TaskId>>,
+}
+
+#[derive(Debug, Clone)]
+struct Running {
+    fate: Fate,
+    launched_at: Instant,
+    killed_at: Option<Instant>,
+}
+
+impl Machine {
+    /// A machine on which `fate` decides what becomes of each task.
+    pub fn new(fate: impl Fn(&TaskInfo) -> Fate + Send + Sync + 'static) -> Machine {
+        let inner = Inner {
+            start_after: Duration::from_millis(50),
+            stop_after: Duration::from_millis(50),
+            fate: Box::new(fate),
+            tasks: Mutex::default(),
+            started: Mutex::default(),
+        };
+        Machine { inner: Arc::new(inner) }
+    }
+
+    /// A machine on which every task runs until it is killed.
+    #[must_use]
+    pub fn reliable() -> Machine {
+        Machine::new(|_| Fate::RunForever)
+    }
+
+    /// The tasks that exist now and have not ended.
+    #[must_use]
+    pub fn alive(&self) -> BTreeSet<TaskId> {
+        let now = Instant::now();
+        let tasks = self.tasks();
+        let alive = tasks.iter().filter(|(id, task)| !self.state_at(id, task, now).0.state().is_terminal());
+        alive.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Every start so far, in order.
+    #[must_use]
+    pub fn started(&self) -> Vec<TaskId> {
+        self.inner.started.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A task vanishes without a trace, as when somebody removes its container.
+    pub fn lose(&self, task_id: &TaskId) {
+        self.tasks().remove(task_id);
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, BTreeMap<TaskId, Running>> {
+        self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The task's status at `now`, and when it will change next by itself.
+    fn state_at(&self, id: &TaskId, task: &Running, now: Instant) -> (TaskStatus, Option<Instant>) {
+        let status = |state: TaskState| TaskStatus::of(id.clone(), state);
+        let running_at = task.launched_at + self.inner.start_after;
+        let killed_at = task.killed_at.map(|at| at + self.inner.stop_after);
+        if killed_at.is_some_and(|at| at <= now) {
+            return (TaskStatus { message: said("killed"), ..status(TaskState::Killed) }, None);
+        }
+        if now < running_at {
+            return (status(TaskState::Starting), earliest(Some(running_at), killed_at));
+        }
+        let (status, next) = match &task.fate {
+            Fate::RunForever => (status(TaskState::Running), None),
+            Fate::FailToStart { message } => {
+                let reason = Reason::ContainerLaunchFailed.wire();
+                return (TaskStatus { message: said(message), reason, ..status(TaskState::Failed) }, None);
+            }
+            Fate::Exit { code, after } if running_at + *after <= now => {
+                let state = if *code == 0 { TaskState::Finished } else { TaskState::Failed };
+                let message = said(&format!("Command exited with status {code}"));
+                return (TaskStatus { message, ..status(state) }, None);
+            }
+            Fate::Exit { after, .. } => (status(TaskState::Running), Some(running_at + *after)),
+            Fate::BecomeUnhealthy { after } => {
+                let healthy = now < running_at + *after;
+                let status = TaskStatus { healthy: Some(healthy), ..status(TaskState::Running) };
+                (status, healthy.then_some(running_at + *after))
+            }
+        };
+        (status, earliest(next, killed_at))
+    }
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine").field("tasks", &self.tasks()).finish_non_exhaustive()
+    }
+}
+
+fn said(message: &str) -> Option<String> {
+    Some(message.to_owned())
+}
+
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    a.into_iter().chain(b).min()
+}
+
+/// Runs tasks on a [`Machine`] for one life of the server.
+#[derive(Debug)]
+pub struct SimulatedLauncher {
+    env: Env,
+    machine: Machine,
+    sink: ReportSink,
+    /// Wakes the watcher of a task whose end has come nearer.
+    watchers: Mutex<BTreeMap<TaskId, Arc<tokio::sync::Notify>>>,
+}
+
+impl SimulatedLauncher {
+    /// A launcher of this node that reports to `sink`.
+    #[must_use]
+    pub fn new(env: &Env, machine: Machine, sink: ReportSink) -> SimulatedLauncher {
+        SimulatedLauncher { env: env.clone(), machine, sink, watchers: Mutex::default() }
+    }
+
+    fn watchers(&self) -> MutexGuard<'_, BTreeMap<TaskId, Arc<tokio::sync::Notify>>> {
+        self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports each change of a task that is different from `known`, to the terminal one.
+    fn watch(&self, task_id: TaskId, known: Option<TaskStatus>) {
+        let changed = Arc::new(tokio::sync::Notify::new());
+        self.watchers().insert(task_id.clone(), changed.clone());
+        let (machine, sink) = (self.machine.clone(), self.sink.clone());
+        self.env.spawn("simulated task", async move {
+            let mut known = known;
+            loop {
+                let at = machine
+                    .tasks()
+                    .get(&task_id)
+                    .map(|task| machine.state_at(&task_id, task, Instant::now()));
+                let (status, next) = at.unwrap_or_else(|| (vanished(&task_id), None));
+                if known.as_ref() != Some(&status) {
+                    sink.report(status.clone()).await;
+                }
+                if status.state().is_terminal() {
+                    machine.tasks().remove(&task_id);
+                    return;
+                }
+                known = Some(status);
+                tokio::select! {
+                    biased;
+                    () = changed.notified() => {}
+                    () = sleep_until(next) => {}
+                }
+            }
+        });
+    }
+}
+
+fn vanished(task_id: &TaskId) -> TaskStatus {
+    let status = TaskStatus::of(task_id.clone(), TaskState::Failed);
+    TaskStatus { message: said("the task is no longer there"), ..status }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[async_trait]
+impl Launcher for SimulatedLauncher {
+    async fn launch(&self, launch: Launch) {
+        let id = launch.task_id().clone();
+        let present = self.machine.tasks().contains_key(&id);
+        if !present {
+            let fate = (self.machine.inner.fate)(&launch.task);
+            let running = Running { fate, launched_at: Instant::now(), killed_at: None };
+            self.machine.tasks().insert(id.clone(), running);
+            self.machine.inner.started.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
+        }
+        self.watch(id, None);
+    }
+
+    async fn kill(&self, task_id: &TaskId, _grace: Duration) {
+        let now = Instant::now();
+        let known = match self.machine.tasks().get_mut(task_id) {
+            Some(task) => {
+                task.killed_at.get_or_insert(now);
+                true
+            }
+            None => false,
+        };
+        if known {
+            if let Some(watcher) = self.watchers().get(task_id) {
+                watcher.notify_one();
+            }
+        } else {
+            let status = TaskStatus::of(task_id.clone(), TaskState::Killed);
+            self.sink.report(TaskStatus { message: said("nothing ran"), ..status }).await;
+        }
+    }
+
+    async fn adopt(&self, tasks: &[Launch]) -> Result<Vec<Adopted>, LauncherUnavailable> {
+        let now = Instant::now();
+        let adopt = |launch: &Launch| {
+            let id = launch.task_id();
+            let status = self.machine.tasks().get(id).map(|task| self.machine.state_at(id, task, now).0);
+            match status {
+                None => Adopted::Missing,
+                Some(status) if status.state().is_terminal() => {
+                    self.machine.tasks().remove(id);
+                    Adopted::Ended(status)
+                }
+                Some(status) => {
+                    self.watch(id.clone(), Some(status.clone()));
+                    Adopted::Running(status)
+                }
+            }
+        };
+        Ok(tasks.iter().map(adopt).collect())
+    }
+
+    async fn sweep(&self, owned: &BTreeSet<TaskId>) -> Result<Vec<String>, LauncherUnavailable> {
+        let mut tasks = self.machine.tasks();
+        let unowned: Vec<TaskId> = tasks.keys().filter(|id| !owned.contains(id)).cloned().collect();
+        for id in &unowned {
+            tasks.remove(id);
+        }
+        Ok(unowned.into_iter().map(|id| id.value).collect())
+    }
+}
