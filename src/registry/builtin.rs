@@ -1,0 +1,255 @@
+//! The core kinds: Namespace, Event, Secret, ConfigMap and Lease, with small schemas made by hand; and what our own
+//! kinds have beyond their CRDs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::crd::{CrdError, age_column};
+use super::jsonpath::JsonPath;
+use super::key::Resource;
+use super::kind::{Column, ColumnType, KindDef, Origin};
+use super::names::NameRule;
+use super::schema;
+use super::selector::EVENT_FIELDS;
+use crate::api;
+
+/// Holds an App until its last Task is gone.
+pub const TASKS_FINALIZER: &str = "tenure.dev/tasks";
+/// Holds a Namespace, in `spec.finalizers`, until everything in it is gone.
+pub const NAMESPACE_FINALIZER: &str = "kubernetes";
+/// How long an Event is kept after its last write.
+pub const EVENT_TTL: Duration = Duration::from_secs(3600);
+
+/// The core kinds.
+///
+/// # Errors
+/// When one of their schemas is not understood: a mistake of the program, found by a test.
+pub fn kinds() -> Result<Vec<KindDef>, CrdError> {
+    Ok(vec![namespace()?, config_map()?, secret()?, event()?, lease()?])
+}
+
+/// `kind`, a kind of our own group, with what its CRD cannot say.
+#[must_use]
+pub fn own(mut kind: KindDef) -> KindDef {
+    kind.rules = Some(api::validate::document);
+    if kind.kind == "App" {
+        kind.name_rule = NameRule::Label;
+        kind.finalizers = &[TASKS_FINALIZER];
+    }
+    kind
+}
+
+fn core(kind: &str, plural: &str, short_names: &[&str], schema: Value) -> Result<KindDef, CrdError> {
+    let parsed =
+        schema::root(&schema).map_err(|source| CrdError::Schema { crd: plural.to_owned(), source })?;
+    Ok(KindDef {
+        group: String::new(),
+        version: "v1".to_owned(),
+        kind: kind.to_owned(),
+        list_kind: format!("{kind}List"),
+        plural: plural.to_owned(),
+        singular: kind.to_lowercase(),
+        short_names: short_names.iter().map(|&name| name.to_owned()).collect(),
+        categories: Vec::new(),
+        namespaced: true,
+        resource: Resource::new("", plural),
+        schema: Arc::new(parsed),
+        openapi: Arc::new(schema),
+        status: false,
+        scale: None,
+        columns: vec![age_column()],
+        origin: Origin::Core,
+        selectable: &[],
+        name_rule: NameRule::Subdomain,
+        rules: None,
+        prepare: None,
+        finalizers: &[],
+        ttl: None,
+    })
+}
+
+fn column(name: &str, type_: ColumnType, fields: &[&str], priority: i32) -> Column {
+    Column {
+        name: name.to_owned(),
+        type_,
+        format: String::new(),
+        description: String::new(),
+        priority,
+        path: JsonPath::field(fields),
+    }
+}
+
+fn object(description: &str, properties: Value) -> Value {
+    let mut all = json!({"apiVersion": text("Version of this representation."), "kind": text("Kind of this object."),
+        "metadata": {"type": "object"}});
+    if let (Value::Object(all), Value::Object(more)) = (&mut all, properties) {
+        all.extend(more);
+    }
+    json!({"type": "object", "description": description, "properties": all})
+}
+
+fn text(description: &str) -> Value {
+    json!({"type": "string", "description": description})
+}
+
+fn texts(description: &str) -> Value {
+    json!({"type": "object", "description": description, "additionalProperties": {"type": "string"}})
+}
+
+fn integer(description: &str) -> Value {
+    json!({"type": "integer", "format": "int32", "description": description})
+}
+
+fn time(description: &str) -> Value {
+    json!({"type": "string", "format": "date-time", "description": description})
+}
+
+fn namespace() -> Result<KindDef, CrdError> {
+    let condition = json!({"type": "object", "required": ["type", "status"], "properties": {
+        "type": text("What it is about."), "status": text("True, False or Unknown."),
+        "reason": text("One word."), "message": text("A sentence."),
+        "lastTransitionTime": time("Since when."),
+    }});
+    let schema = object(
+        "A scope for names.",
+        json!({
+            "spec": {"type": "object", "description": "What is wanted.", "properties": {
+                "finalizers": {"type": "array", "description": "Who must be done before the namespace is gone.",
+                    "items": {"type": "string"}},
+            }},
+            "status": {"type": "object", "description": "What is observed.", "properties": {
+                "phase": text("Active or Terminating."),
+                "conditions": {"type": "array", "description": "What keeps it.", "items": condition,
+                    "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+            }},
+        }),
+    );
+    let mut kind = core("Namespace", "namespaces", &["ns"], schema)?;
+    kind.namespaced = false;
+    kind.status = true;
+    kind.name_rule = NameRule::Label;
+    kind.prepare = Some(prepare_namespace);
+    kind.columns.insert(0, column("Status", ColumnType::String, &["status", "phase"], 0));
+    Ok(kind)
+}
+
+/// Gives a namespace its phase, its hold and the label by which it can be selected.
+fn prepare_namespace(object: &mut Value) {
+    let name = object["metadata"]["name"].clone();
+    if name.is_string() {
+        object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
+    }
+    let terminating = object["metadata"].get("deletionTimestamp").is_some();
+    if object.get("status").is_none() {
+        object["status"] = json!({"phase": "Active"});
+    }
+    if terminating {
+        object["status"]["phase"] = json!("Terminating");
+    } else if object.get("spec").is_none() {
+        object["spec"] = json!({"finalizers": [NAMESPACE_FINALIZER]});
+    }
+}
+
+fn config_map() -> Result<KindDef, CrdError> {
+    let schema = object(
+        "Configuration as text.",
+        json!({
+            "data": texts("Values, as text."),
+            "binaryData": {"type": "object", "description": "Values, as base64.",
+                "additionalProperties": {"type": "string", "format": "byte"}},
+            "immutable": {"type": "boolean", "description": "Refuses every later change of the data."},
+        }),
+    );
+    core("ConfigMap", "configmaps", &["cm"], schema)
+}
+
+fn secret() -> Result<KindDef, CrdError> {
+    let schema = object(
+        "What must not be shown.",
+        json!({
+            "data": {"type": "object", "description": "Values, as base64.",
+                "additionalProperties": {"type": "string", "format": "byte"}},
+            "stringData": texts("Values as text; written into data, never read."),
+            "type": {"type": "string", "description": "What reads it.", "default": "Opaque"},
+            "immutable": {"type": "boolean", "description": "Refuses every later change of the data."},
+        }),
+    );
+    let mut kind = core("Secret", "secrets", &[], schema)?;
+    kind.prepare = Some(fold_string_data);
+    kind.columns.insert(0, column("Type", ColumnType::String, &["type"], 0));
+    Ok(kind)
+}
+
+/// Moves a Secret's `stringData` into `data`.
+fn fold_string_data(object: &mut Value) {
+    use base64::Engine;
+    let Some(fields) = object.as_object_mut() else { return };
+    let Some(Value::Object(texts)) = fields.remove("stringData") else { return };
+    let data = fields.entry("data").or_insert_with(|| Value::Object(Map::new()));
+    for (key, text) in texts {
+        if let (Some(text), Value::Object(data)) = (text.as_str(), &mut *data) {
+            data.insert(key, base64::engine::general_purpose::STANDARD.encode(text).into());
+        }
+    }
+}
+
+fn event() -> Result<KindDef, CrdError> {
+    let reference = json!({"type": "object", "description": "An object.", "properties": {
+        "apiVersion": text("Its version."), "kind": text("Its kind."), "namespace": text("Its namespace."),
+        "name": text("Its name."), "uid": text("Its uid."), "resourceVersion": text("The version that is spoken of."),
+        "fieldPath": text("The part that is spoken of."),
+    }});
+    let schema = object(
+        "Something that happened to an object.",
+        json!({
+            "involvedObject": reference, "related": reference,
+            "reason": text("One word."), "message": text("A sentence."), "type": text("Normal or Warning."),
+            "action": text("What was done."),
+            "source": {"type": "object", "description": "Who tells it.",
+                "properties": {"component": text("The program."), "host": text("The machine.")}},
+            "firstTimestamp": time("When it was first seen."), "lastTimestamp": time("When it was last seen."),
+            "eventTime": time("When it was first seen, to the microsecond."),
+            "count": integer("How often it was seen."),
+            "series": {"type": "object", "description": "Repetitions.",
+                "properties": {"count": integer("How many."), "lastObservedTime": time("The last one.")}},
+            "reportingComponent": text("The program that tells it."),
+            "reportingInstance": text("Which of several such programs."),
+        }),
+    );
+    let mut kind = core("Event", "events", &["ev"], schema)?;
+    kind.selectable = EVENT_FIELDS;
+    kind.ttl = Some(EVENT_TTL);
+    kind.columns = vec![
+        column("Last Seen", ColumnType::Date, &["lastTimestamp"], 0),
+        column("Type", ColumnType::String, &["type"], 0),
+        column("Reason", ColumnType::String, &["reason"], 0),
+        column("Kind", ColumnType::String, &["involvedObject", "kind"], 0),
+        column("Object", ColumnType::String, &["involvedObject", "name"], 0),
+        column("Source", ColumnType::String, &["source", "component"], 1),
+        column("Message", ColumnType::String, &["message"], 0),
+        column("Count", ColumnType::Integer, &["count"], 1),
+    ];
+    Ok(kind)
+}
+
+fn lease() -> Result<KindDef, CrdError> {
+    let schema = object(
+        "Who leads, and until when.",
+        json!({
+            "spec": {"type": "object", "description": "The lease.", "properties": {
+                "holderIdentity": text("Who holds it."),
+                "leaseDurationSeconds": integer("How long it holds after the last renewal."),
+                "acquireTime": time("When it was taken."), "renewTime": time("When it was last renewed."),
+                "leaseTransitions": integer("How often it changed hands."),
+                "preferredHolder": text("Who should hold it."), "strategy": text("How holders are chosen."),
+            }},
+        }),
+    );
+    let mut kind = core("Lease", "leases", &[], schema)?;
+    kind.group = "coordination.k8s.io".to_owned();
+    kind.resource = Resource::new(&kind.group, "leases");
+    kind.columns.insert(0, column("Holder", ColumnType::String, &["spec", "holderIdentity"], 0));
+    Ok(kind)
+}

@@ -1,0 +1,53 @@
+//! Removes what the schema does not declare, and reports it.
+
+use serde_json::{Map, Value};
+
+use super::hint::nearest;
+use super::{Schema, Type};
+use crate::registry::field::{child, item};
+
+/// A field that no schema declares.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unknown {
+    pub path: String,
+    /// The declared field that was probably meant.
+    pub nearest: Option<String>,
+}
+
+/// Removes undeclared fields below `value` and reports their paths.
+pub fn prune(value: &mut Value, schema: &Schema, path: &str, unknown: &mut Vec<Unknown>) {
+    match value {
+        Value::Object(map) => {
+            remove_undeclared(map, schema, path, unknown);
+            for (name, field) in map {
+                if let Some(schema) = schema.field(name) {
+                    prune(field, schema, &child(path, name), unknown);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(schema) = schema.items.as_deref() {
+                for (at, value) in items.iter_mut().enumerate() {
+                    prune(value, schema, &item(path, at), unknown);
+                }
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn remove_undeclared(map: &mut Map<String, Value>, schema: &Schema, path: &str, unknown: &mut Vec<Unknown>) {
+    // A scalar's schema says nothing about fields: that an object stands there is for validation to tell.
+    let closed = schema.type_ == Type::Object && !schema.preserve_unknown && schema.additional.is_none();
+    if !closed {
+        return;
+    }
+    map.retain(|name, _| {
+        let declared = schema.properties.contains_key(name);
+        if !declared {
+            let nearest = nearest(name, schema.properties.keys()).map(|near| child(path, near));
+            unknown.push(Unknown { path: child(path, name), nearest });
+        }
+        declared
+    });
+}

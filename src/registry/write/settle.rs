@@ -1,0 +1,216 @@
+//! Makes of an object, and of the one it replaces, what will be stored.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Subresource;
+use crate::env::Env;
+use crate::registry::failure::Failure;
+use crate::registry::field::FieldError;
+use crate::registry::kind::KindDef;
+use crate::registry::object::{
+    finalizers, generation, is_terminating, meta_value, restore, seconds, set, set_finalizers, take,
+};
+use crate::registry::schema::{apply_defaults, canonicalise, validate};
+use crate::registry::{apply, meta};
+
+/// Who writes, as it is told in managedFields; none for controllers, whose writes keep no account.
+pub(super) struct Author<'a> {
+    pub manager: &'a str,
+    pub subresource: Subresource,
+    pub now: Timestamp,
+}
+
+/// What becomes of an update.
+#[derive(Debug, PartialEq)]
+pub(super) enum Outcome {
+    /// Nothing changed: the live version stays.
+    Unchanged,
+    Replaced,
+    /// Nothing holds the terminating object any more.
+    Removed,
+}
+
+/// Gives a new object what the server owns, and its kind's finalizers.
+pub(super) fn birth(kind: &KindDef, object: &mut Value, env: &Env) {
+    for name in
+        ["resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields"]
+    {
+        take(object, name);
+    }
+    set(object, "uid", env.uid());
+    set(object, "creationTimestamp", seconds(env.now()));
+    if kind.is_core() {
+        take(object, "generation");
+    } else {
+        set(object, "generation", 1);
+    }
+    let mut held = finalizers(object);
+    held.extend(kind.finalizers.iter().filter(|name| !finalizers(object).contains(name)));
+    let held: Vec<String> = held.into_iter().map(str::to_owned).collect();
+    set_finalizers(object, &held.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// Puts defaults, canonical quantities and what the kind itself prepares. The faults are of quantities.
+pub(super) fn complete(kind: &KindDef, object: &mut Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    apply_defaults(object, &kind.schema);
+    canonicalise(object, &kind.schema, "", &mut errors);
+    if let Some(prepare) = kind.prepare {
+        prepare(object);
+    }
+    meta::drop_empty(object);
+    errors
+}
+
+/// Restores in `object` what the request had no business with: everything outside its subresource, and what the
+/// server owns.
+pub(super) fn isolate(kind: &KindDef, object: &mut Value, live: &Value, subresource: Subresource) {
+    match subresource {
+        Subresource::Status => {
+            let status = object.get("status").cloned();
+            *object = live.clone();
+            replace(object, "status", status);
+        }
+        Subresource::Main | Subresource::Scale if kind.status => {
+            replace(object, "status", live.get("status").cloned());
+        }
+        Subresource::Main | Subresource::Scale => {}
+    }
+    for name in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "namespace"] {
+        if meta_value(object, name).is_none_or(Value::is_null) {
+            restore(object, live, name);
+        }
+    }
+    for name in ["generation", "selfLink"] {
+        restore(object, live, name);
+    }
+    take(object, "resourceVersion");
+    if !is_terminating(live) {
+        keep_kind_finalizers(kind, object, live);
+    }
+}
+
+/// A manifest that does not name the kind's own finalizers does not remove them: they are the controllers'.
+fn keep_kind_finalizers(kind: &KindDef, object: &mut Value, live: &Value) {
+    let held = finalizers(live);
+    let mut wanted: Vec<String> = finalizers(object).into_iter().map(str::to_owned).collect();
+    for name in kind.finalizers.iter().filter(|name| held.contains(name)) {
+        if !wanted.iter().any(|known| known == name) {
+            wanted.push((*name).to_owned());
+        }
+    }
+    set_finalizers(object, &wanted.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+fn replace(object: &mut Value, field: &str, value: Option<Value>) {
+    let Some(map) = object.as_object_mut() else { return };
+    match value {
+        Some(value) => map.insert(field.to_owned(), value),
+        None => map.remove(field),
+    };
+}
+
+/// Counts the generation on: once for any change outside `metadata` (and `status`, where that is a subresource), once
+/// for the beginning of the end.
+pub(super) fn count_generation(kind: &KindDef, object: &mut Value, live: &Value) {
+    if kind.is_core() {
+        return;
+    }
+    let observed = |name: &str| name == "metadata" || (kind.status && name == "status");
+    let differs = |a: &Value, b: &Value| {
+        a.as_object().into_iter().flatten().any(|(name, value)| !observed(name) && b.get(name) != Some(value))
+    };
+    let changed = differs(object, live) || differs(live, object);
+    let ends = is_terminating(object) && !is_terminating(live);
+    set(object, "generation", generation(live) + i64::from(changed) + i64::from(ends));
+}
+
+/// Everything that is wrong with `object`; faults that `live` has too are not this write's.
+pub(super) fn faults(
+    kind: &KindDef,
+    object: &Value,
+    live: Option<&Value>,
+    mut quantities: Vec<FieldError>,
+    warnings: &mut Vec<String>,
+) -> Vec<FieldError> {
+    let mut errors = meta::validate(object, kind, warnings);
+    if let Some(live) = live {
+        errors.extend(meta::validate_update(object, live));
+    }
+    errors.append(&mut quantities);
+    let mut found = document_faults(kind, object, live);
+    if !found.is_empty()
+        && let Some(live) = live
+    {
+        let known = document_faults(kind, live, None);
+        found.retain(|fault| !known.contains(fault));
+    }
+    errors.append(&mut found);
+    errors
+}
+
+fn document_faults(kind: &KindDef, object: &Value, live: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = validate(object, &kind.schema, "");
+    if errors.is_empty()
+        && let Some(rules) = kind.rules
+    {
+        errors.extend(rules(&kind.plural, object, live));
+    }
+    errors.extend(super::scale::faults(kind, object));
+    errors
+}
+
+/// Decides an update whose `object` is isolated and complete: ownership, generation, validity, and whether anything
+/// changes.
+pub(super) fn settle(
+    kind: &KindDef,
+    object: &mut Value,
+    live: &Value,
+    author: Option<&Author<'_>>,
+    quantities: Vec<FieldError>,
+    warnings: &mut Vec<String>,
+) -> Result<Outcome, Failure> {
+    if let Some(author) = author {
+        apply::track(kind, live, object, author.manager, author.subresource, author.now);
+    }
+    count_generation(kind, object, live);
+    let name = meta_value(live, "name").and_then(Value::as_str).unwrap_or_default();
+    let errors = faults(kind, object, Some(live), quantities, warnings);
+    if !errors.is_empty() {
+        return Err(Failure::invalid(kind, name, errors));
+    }
+    Ok(outcome(kind, object, live))
+}
+
+/// What an update of `live` to `object` comes to. Times in managedFields alone are no change: the old ones are put
+/// back.
+pub(super) fn outcome(kind: &KindDef, object: &mut Value, live: &Value) -> Outcome {
+    apply::restore_times(object, live);
+    if is_terminating(object) && !is_held(kind, object) {
+        return Outcome::Removed;
+    }
+    let mut before = live.clone();
+    take(&mut before, "resourceVersion");
+    if *object == before { Outcome::Unchanged } else { Outcome::Replaced }
+}
+
+/// Whether a finalizer keeps the object.
+pub(super) fn is_held(kind: &KindDef, object: &Value) -> bool {
+    let in_spec =
+        || object.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    !finalizers(object).is_empty() || (kind.is_core() && kind.kind == "Namespace" && in_spec())
+}
+
+/// Begins the end of `object`.
+pub(super) fn terminate(kind: &KindDef, object: &mut Value, now: Timestamp) {
+    set(object, "deletionTimestamp", seconds(now));
+    set(object, "deletionGracePeriodSeconds", json!(0));
+    if !kind.is_core() {
+        let next = generation(object) + 1;
+        set(object, "generation", next);
+    }
+    if let Some(prepare) = kind.prepare {
+        prepare(object);
+    }
+}
