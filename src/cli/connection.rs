@@ -32,12 +32,12 @@ pub enum RequestError {
     #[error("{}", .0.message)]
     Refused(Box<Status>),
     /// There was no answer.
-    #[error("the server at {server} does not answer: {}", root_cause(.source))]
+    #[error("the server at {server} does not answer: {cause}")]
     Unreachable {
         /// Its URL.
         server: String,
-        /// What the client saw.
-        source: Box<kube::Error>,
+        /// What the operating system said, below all the layers of the client.
+        cause: String,
     },
     /// The answer was not JSON.
     #[error("the server's answer is not JSON")]
@@ -95,9 +95,11 @@ impl Connection {
     pub async fn open(target: &Target) -> anyhow::Result<Self> {
         let kubeconfig = find_kubeconfig(target)?;
         let options = KubeConfigOptions { context: target.context.clone(), ..KubeConfigOptions::default() };
-        let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
             .await
             .context("the kubeconfig cannot be used")?;
+        // A person is told at once; `watch` tries again by itself.
+        config.default_retry = false;
         let server = config.cluster_url.to_string();
         let namespace = target.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("the kubeconfig cannot be used")?;
@@ -170,7 +172,7 @@ impl Connection {
     fn failed(&self, error: kube::Error) -> RequestError {
         match error {
             kube::Error::Api(status) => RequestError::Refused(status),
-            source => RequestError::Unreachable { server: self.server.clone(), source: Box::new(source) },
+            other => RequestError::Unreachable { server: self.server.clone(), cause: root_cause(&other) },
         }
     }
 }

@@ -36,9 +36,9 @@ use clap::{Args, Parser, Subcommand};
 use connection::Connection;
 pub use server_args::{ServerArgs, ServerConfig};
 
-/// What every command ends with; also the text of `--help`.
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, with the reason on stderr (for `diff`: there are differences); \
-                          2 wrong usage; above 1 for `diff`: failed.";
+/// What commands end with; a part of `--help`.
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, with the reason on stderr; 2 wrong usage. `diff` ends with 1 \
+                          if there are differences, and with 2 if it failed.";
 
 /// The command line of `tenure`.
 #[derive(Debug, Parser)]
@@ -56,7 +56,7 @@ pub struct Cli {
 /// Which server, as whom, in which namespace: the conventions of kubectl.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Target {
-    /// The kubeconfig file [default: $KUBECONFIG, else the one of the server on this machine, else ~/.kube/config]
+    /// The kubeconfig file [default: $KUBECONFIG, else ~/.kube/config, else that of the server on this machine]
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig to use
@@ -83,6 +83,7 @@ pub enum Verb {
     /// Make what files say wanted
     Apply(apply::ApplyArgs),
     /// Show what apply would change
+    #[command(after_help = "Exit codes: 0 no differences; 1 differences; above 1 failed.")]
     Diff(diff::DiffArgs),
     /// Show objects
     Get(get::GetArgs),

@@ -6,4 +6,5 @@
 mod arrows;
 mod crds;
 mod headers;
+mod kinds;
 mod manifests;
