@@ -12,5 +12,6 @@
 pub mod connection;
 pub mod embedded;
 pub mod leases;
+pub mod recordio;
 pub mod session;
 pub mod wire;

@@ -8,3 +8,4 @@ mod crds;
 mod headers;
 mod kinds;
 mod manifests;
+mod mesos_traces;

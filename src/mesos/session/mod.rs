@@ -8,6 +8,8 @@
 mod caller;
 mod lifecycle;
 mod mailbox;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -173,7 +174,9 @@ impl Medium {
             Medium::Memory(memory) => bytes.clone_into(&mut lock(memory)),
             Medium::Folder(folder) => {
                 let (path, new) = (self.path(), folder.join("journal.new"));
-                let written = File::create(&new).and_then(|mut file| {
+                // Tasks may carry secrets.
+                let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).clone();
+                let written = options.open(&new).and_then(|mut file| {
                     file.write_all(bytes)?;
                     file.sync_all()
                 });

@@ -77,6 +77,8 @@ pub struct Agent {
     master: MasterHandle,
     resends: Resends,
     uplink: Option<mpsc::Sender<ToMaster>>,
+    /// Reports that came while acts were done.
+    held: Vec<TaskStatus>,
     /// Facts and acts of what has come in but is not on the disk yet.
     facts: Vec<Entry>,
     acts: Vec<Act>,
@@ -89,6 +91,8 @@ enum Act {
     Kill(TaskId, Duration),
     /// Send the update that is under way for this task.
     Send(TaskId),
+    /// Its end is on the disk: nothing that is left of it is needed any more.
+    Remove(TaskId),
 }
 
 /// How much is taken in before the disk is waited for.
@@ -115,6 +119,7 @@ impl Agent {
             reports,
             master,
             uplink: None,
+            held: Vec::new(),
             facts: Vec::new(),
             acts: Vec::new(),
         }
@@ -124,12 +129,12 @@ impl Agent {
     /// comes in waits in bounded queues.
     pub async fn run(mut self) {
         self.adopt().await;
+        self.commit_all().await;
         self.sweep().await;
         loop {
-            self.commit().await;
             let mut link = self.register().await;
             while self.step(&mut link).await {
-                self.commit().await;
+                self.commit_all().await;
             }
             tracing::warn!("link to the master lost");
             self.uplink = None;
@@ -185,7 +190,8 @@ impl Agent {
     /// Removes what nobody owns. Not before adoption, for until then nothing is known to be unowned, and not after
     /// registration, for then new tasks come.
     async fn sweep(&self) {
-        let owned: BTreeSet<TaskId> = self.state.tasks.keys().cloned().collect();
+        let alive = self.state.tasks.iter().filter(|(_, task)| !task.has_ended());
+        let owned: BTreeSet<TaskId> = alive.map(|(id, _)| id.clone()).collect();
         loop {
             match self.launcher.sweep(&owned).await {
                 Ok(removed) if removed.is_empty() => return,
@@ -225,7 +231,7 @@ impl Agent {
         self.resends.forget_all();
         let waiting = self.state.tasks.iter().filter(|(_, task)| task.in_flight().is_some());
         self.acts.extend(waiting.map(|(id, _)| Act::Send(id.clone())));
-        self.commit().await;
+        self.commit_all().await;
         Some(link)
     }
 
@@ -258,6 +264,13 @@ impl Agent {
         self.facts.push(entry);
     }
 
+    /// Commits until nothing is left to do: acts may have brought new reports.
+    async fn commit_all(&mut self) {
+        while !self.facts.is_empty() || !self.acts.is_empty() {
+            self.commit().await;
+        }
+    }
+
     /// Puts the facts on the disk, then does the acts.
     async fn commit(&mut self) {
         if !self.facts.is_empty() {
@@ -276,9 +289,32 @@ impl Agent {
         }
         for act in std::mem::take(&mut self.acts) {
             match act {
-                Act::Launch(launch) => self.launcher.launch(*launch).await,
-                Act::Kill(task_id, grace) => self.launcher.kill(&task_id, grace).await,
                 Act::Send(task_id) => self.send(&task_id).await,
+                act => self.ask_launcher(act).await,
+            }
+        }
+        for status in std::mem::take(&mut self.held) {
+            self.reported(status);
+        }
+    }
+
+    /// Asks the launcher for something, and takes its reports meanwhile: it may have to report before it returns.
+    async fn ask_launcher(&mut self, act: Act) {
+        let launcher = self.launcher.clone();
+        let asked = async move {
+            match act {
+                Act::Launch(launch) => launcher.launch(*launch).await,
+                Act::Kill(task_id, grace) => launcher.kill(&task_id, grace).await,
+                Act::Remove(task_id) => launcher.remove(&task_id).await,
+                Act::Send(_) => {}
+            }
+        };
+        tokio::pin!(asked);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut asked => return,
+                Some(status) = self.reports.recv() => self.held.push(status),
             }
         }
     }
@@ -397,9 +433,13 @@ impl Agent {
         let (first, task_id) = (task.in_flight().is_none(), status.task_id.clone());
         let framework_id = task.launch.framework_id.clone();
         let status = self.complete(status, &framework_id);
+        let ended = status.state().is_terminal();
         self.record(Entry::Updated(Box::new(Updated { framework_id, status })));
         if first {
-            self.acts.push(Act::Send(task_id));
+            self.acts.push(Act::Send(task_id.clone()));
+        }
+        if ended {
+            self.acts.push(Act::Remove(task_id));
         }
     }
 
