@@ -7,7 +7,7 @@ use super::Subresource;
 use crate::env::Env;
 use crate::registry::failure::Failure;
 use crate::registry::field::FieldError;
-use crate::registry::kind::KindDef;
+use crate::registry::kind::{KindDef, Rules};
 use crate::registry::object::{
     finalizers, generation, is_terminating, meta_value, restore, seconds, set, set_finalizers, take,
 };
@@ -139,21 +139,28 @@ pub(super) fn faults(
         errors.extend(meta::validate_update(object, live));
     }
     errors.append(&mut quantities);
-    let mut found = document_faults(kind, object, live);
+    // The kind's own rules read a document that is well formed: of another they would only say so once more.
+    let rules = kind.rules.filter(|_| errors.is_empty());
+    let mut found = document_faults(kind, rules, object, live);
     if !found.is_empty()
         && let Some(live) = live
     {
-        let known = document_faults(kind, live, None);
+        let known = document_faults(kind, rules, live, None);
         found.retain(|fault| !known.contains(fault));
     }
     errors.append(&mut found);
     errors
 }
 
-fn document_faults(kind: &KindDef, object: &Value, live: Option<&Value>) -> Vec<FieldError> {
+fn document_faults(
+    kind: &KindDef,
+    rules: Option<Rules>,
+    object: &Value,
+    live: Option<&Value>,
+) -> Vec<FieldError> {
     let mut errors = validate(object, &kind.schema, "");
     if errors.is_empty()
-        && let Some(rules) = kind.rules
+        && let Some(rules) = rules
     {
         errors.extend(rules(&kind.plural, object, live));
     }
