@@ -1,0 +1,182 @@
+//! What the server serves, told in the two ways that clients ask for: group by group, and all at once.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::accept::AGGREGATED;
+use super::facade;
+use super::published::Published;
+use crate::api;
+use crate::registry::KindDef;
+
+/// What can be done with a kind.
+const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// What can be done with a kind that is only there to be read.
+const READ_VERBS: [&str; 3] = ["get", "list", "watch"];
+/// What can be done with a subresource.
+const SUBRESOURCE_VERBS: [&str; 3] = ["get", "patch", "update"];
+
+/// The documents of all served kinds.
+#[derive(Debug)]
+pub(crate) struct Discovery {
+    /// `/api`
+    pub(crate) core_versions: Published,
+    /// `/apis`
+    pub(crate) groups: Published,
+    /// `/apis/<group>`
+    pub(crate) group: BTreeMap<String, Published>,
+    /// `/api/v1`, `/apis/<group>/<version>`
+    pub(crate) resources: BTreeMap<(String, String), Published>,
+    /// `/api` and `/apis` at each of [`AGGREGATED`].
+    pub(crate) aggregated_core: Vec<Published>,
+    pub(crate) aggregated_groups: Vec<Published>,
+}
+
+impl Discovery {
+    pub(crate) fn of(kinds: &[&KindDef]) -> Discovery {
+        let groups = groups(kinds);
+        let named: Vec<&Group<'_>> = groups.iter().filter(|group| !group.name.is_empty()).collect();
+        let core: Vec<&Group<'_>> = groups.iter().filter(|group| group.name.is_empty()).collect();
+        let list: Vec<Value> = named.iter().map(|group| group.element()).collect();
+        let resources = groups.iter().flat_map(|group| {
+            group.versions.iter().map(|(version, kinds)| {
+                let list = Published::json(&resource_list(group.name, version, kinds));
+                ((group.name.to_owned(), (*version).to_owned()), list)
+            })
+        });
+        Discovery {
+            core_versions: Published::json(&json!({
+                "kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": [],
+            })),
+            groups: Published::json(&json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": list })),
+            group: named
+                .iter()
+                .map(|group| (group.name.to_owned(), Published::json(&group.document())))
+                .collect(),
+            resources: resources.collect(),
+            aggregated_core: AGGREGATED.map(|version| aggregated(&core, version)).to_vec(),
+            aggregated_groups: AGGREGATED.map(|version| aggregated(&named, version)).to_vec(),
+        }
+    }
+}
+
+/// A group and its kinds by version.
+struct Group<'a> {
+    name: &'a str,
+    versions: BTreeMap<&'a str, Vec<&'a KindDef>>,
+}
+
+/// Ours first: the order is that in which `kubectl get apps` tries the groups.
+fn groups<'k>(kinds: &[&'k KindDef]) -> Vec<Group<'k>> {
+    let mut groups: BTreeMap<&str, Group<'k>> = BTreeMap::new();
+    for kind in kinds {
+        let group = groups
+            .entry(&kind.group)
+            .or_insert_with(|| Group { name: &kind.group, versions: BTreeMap::new() });
+        group.versions.entry(&kind.version).or_default().push(kind);
+    }
+    let mut groups: Vec<Group<'k>> = groups.into_values().collect();
+    groups.sort_by_key(|group| group.name != api::GROUP);
+    groups
+}
+
+impl Group<'_> {
+    fn element(&self) -> Value {
+        let named =
+            |version: &&str| json!({"groupVersion": format!("{}/{version}", self.name), "version": version});
+        let versions: Vec<Value> = self.versions.keys().map(named).collect();
+        json!({"name": self.name, "preferredVersion": versions.first(), "versions": versions})
+    }
+
+    fn document(&self) -> Value {
+        let mut document = self.element();
+        document["kind"] = json!("APIGroup");
+        document["apiVersion"] = json!("v1");
+        document
+    }
+}
+
+fn resource_list(group: &str, version: &str, kinds: &[&KindDef]) -> Value {
+    let resources: Vec<Value> = kinds.iter().flat_map(|kind| resources(kind)).collect();
+    let version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": resources})
+}
+
+fn verbs(kind: &KindDef) -> &'static [&'static str] {
+    if facade::is_read_only(kind) { &READ_VERBS } else { &VERBS }
+}
+
+/// A kind and its subresources, a row each.
+fn resources(kind: &KindDef) -> Vec<Value> {
+    let mut main = json!({
+        "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind,
+        "verbs": verbs(kind),
+    });
+    add_names(&mut main, kind);
+    let mut rows = vec![main];
+    if kind.status {
+        rows.push(json!({
+            "name": format!("{}/status", kind.plural), "singularName": "", "namespaced": kind.namespaced,
+            "kind": kind.kind, "verbs": SUBRESOURCE_VERBS,
+        }));
+    }
+    if kind.scale.is_some() {
+        rows.push(json!({
+            "name": format!("{}/scale", kind.plural), "singularName": "", "namespaced": kind.namespaced,
+            "group": "autoscaling", "version": "v1", "kind": "Scale", "verbs": SUBRESOURCE_VERBS,
+        }));
+    }
+    rows
+}
+
+fn add_names(row: &mut Value, kind: &KindDef) {
+    for (key, names) in [("shortNames", &kind.short_names), ("categories", &kind.categories)] {
+        if !names.is_empty() {
+            row[key] = json!(names);
+        }
+    }
+}
+
+fn aggregated(groups: &[&Group<'_>], version: &str) -> Published {
+    let items: Vec<Value> = groups
+        .iter()
+        .map(|group| {
+            let metadata = if group.name.is_empty() { json!({}) } else { json!({ "name": group.name }) };
+            let versions: Vec<Value> = group
+                .versions
+                .iter()
+                .map(|(version, kinds)| {
+                    let resources: Vec<Value> = kinds.iter().map(|kind| aggregated_resource(kind)).collect();
+                    json!({"version": version, "freshness": "Current", "resources": resources})
+                })
+                .collect();
+            json!({"metadata": metadata, "versions": versions})
+        })
+        .collect();
+    Published::json(&json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": format!("apidiscovery.k8s.io/{version}"),
+        "metadata": {}, "items": items,
+    }))
+}
+
+fn aggregated_resource(kind: &KindDef) -> Value {
+    let own = json!({"group": kind.group, "version": kind.version, "kind": kind.kind});
+    let scale = json!({"group": "autoscaling", "version": "v1", "kind": "Scale"});
+    let parts = [("status", kind.status, &own), ("scale", kind.scale.is_some(), &scale)];
+    let subresources: Vec<Value> = parts
+        .into_iter()
+        .filter(|(_, served, _)| *served)
+        .map(|(name, _, kind)| json!({"subresource": name, "responseKind": kind, "verbs": SUBRESOURCE_VERBS}))
+        .collect();
+    let mut row = json!({
+        "resource": kind.plural, "responseKind": own, "singularResource": kind.singular,
+        "verbs": verbs(kind),
+        "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
+    });
+    add_names(&mut row, kind);
+    if !subresources.is_empty() {
+        row["subresources"] = json!(subresources);
+    }
+    row
+}

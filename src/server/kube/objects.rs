@@ -1,0 +1,335 @@
+//! Requests about objects: which verb it is, and what the registry answers to it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::USER_AGENT;
+use http::request::Parts;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::accept::{Accepted, Encoding, Offer, Transform, negotiate};
+use super::document::accept;
+use super::route::Target;
+use super::view::{Include, ListMeta, View};
+use super::{Api, body, facade, reply};
+use crate::api;
+use crate::registry::options::{self, DeleteOptions, ListQuery, Query, WriteOptions};
+use crate::registry::{At, Deleted, Failure, Key, KindDef, ListPage, Scheme, Subresource, Written};
+
+/// What is asked of the objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verb {
+    Get,
+    List,
+    Watch,
+    Create,
+    Update,
+    Patch,
+    Delete,
+    DeleteCollection,
+}
+
+impl Verb {
+    /// As metrics and discovery call it.
+    fn name(self) -> &'static str {
+        match self {
+            Verb::Get => "get",
+            Verb::List => "list",
+            Verb::Watch => "watch",
+            Verb::Create => "create",
+            Verb::Update => "update",
+            Verb::Patch => "patch",
+            Verb::Delete => "delete",
+            Verb::DeleteCollection => "deletecollection",
+        }
+    }
+
+    fn reads(self) -> bool {
+        matches!(self, Verb::Get | Verb::List | Verb::Watch)
+    }
+
+    fn of(method: &Method, named: bool, query: &Query) -> Result<Verb, Failure> {
+        match (method, named) {
+            (&(Method::GET | Method::HEAD), true) => Ok(Verb::Get),
+            (&Method::GET, false) if query.flag("watch") => Ok(Verb::Watch),
+            (&(Method::GET | Method::HEAD), false) => Ok(Verb::List),
+            (&Method::POST, false) => Ok(Verb::Create),
+            (&Method::PUT, true) => Ok(Verb::Update),
+            (&Method::PATCH, true) => Ok(Verb::Patch),
+            (&Method::DELETE, true) => Ok(Verb::Delete),
+            (&Method::DELETE, false) => Ok(Verb::DeleteCollection),
+            (&(Method::PUT | Method::PATCH), false) => Err(Failure::bad_request("name must be provided")),
+            _ => Err(Failure::method_not_allowed()),
+        }
+    }
+}
+
+/// A part of an object that has a path of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Object(Subresource),
+    Log,
+    Exec,
+}
+
+/// One request about objects of a served kind.
+pub(super) struct Ask<'a> {
+    pub(super) kind: Arc<KindDef>,
+    pub(super) target: Target,
+    pub(super) head: &'a Parts,
+    pub(super) query: Query,
+}
+
+impl Ask<'_> {
+    fn namespace(&self) -> &str {
+        self.target.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// The named object; the name is there for every verb that asks for it.
+    pub(super) fn key(&self) -> Key {
+        self.kind.key(self.namespace(), self.target.name.as_deref().unwrap_or_default())
+    }
+
+    fn part(&self) -> Result<Part, Failure> {
+        let is_task = self.kind.group == api::GROUP && self.kind.kind == "Task";
+        match self.target.subresource.as_deref() {
+            None => Ok(Part::Object(Subresource::Main)),
+            Some("status") if self.kind.status => Ok(Part::Object(Subresource::Status)),
+            Some("scale") if self.kind.scale.is_some() => Ok(Part::Object(Subresource::Scale)),
+            Some("log") if is_task => Ok(Part::Log),
+            Some("exec") if is_task => Ok(Part::Exec),
+            Some(_) => Err(Failure::not_found(&self.kind, &self.key().name)),
+        }
+    }
+
+    /// How the answer shall look.
+    pub(super) fn accepted(&self, offer: Offer) -> Result<Accepted, Failure> {
+        negotiate(accept(&self.head.headers), offer).ok_or_else(|| Failure::not_acceptable(offer.types()))
+    }
+
+    fn write_options(&self, verb: options::Verb) -> Result<WriteOptions, Failure> {
+        let agent =
+            self.head.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        WriteOptions::parse(verb, &self.query, agent)
+    }
+}
+
+/// The kind that a path names, if the path fits its scope.
+fn served(scheme: &Scheme, services: Option<&Arc<KindDef>>, target: &Target) -> Option<Arc<KindDef>> {
+    let named = |kind: &&Arc<KindDef>| {
+        (&kind.group, &kind.version, &kind.plural) == (&target.group, &target.version, &target.plural)
+    };
+    let kind =
+        scheme.by_route(&target.group, &target.version, &target.plural).or_else(|| services.filter(named))?;
+    let fits = match (kind.namespaced, target.namespace.is_some()) {
+        (true, false) => target.name.is_none(),
+        (false, true) => false,
+        _ => true,
+    };
+    fits.then(|| kind.clone())
+}
+
+impl Api {
+    pub(super) async fn objects(self: &Arc<Self>, target: Target, head: &Parts, body: Body) -> Response {
+        let started = Instant::now();
+        let Some(kind) = served(&self.registry.scheme(), self.services.as_ref(), &target) else {
+            return reply::not_found();
+        };
+        let everywhere = kind.namespaced && target.namespace.is_none();
+        if everywhere && head.method == Method::POST {
+            return reply::not_found();
+        }
+        let (name, query) = (kind.group_resource(), query(head));
+        let verb = query
+            .as_ref()
+            .map_err(Failure::clone)
+            .and_then(|query| Verb::of(&head.method, target.name.is_some(), query));
+        let (word, answer) = match (verb, query) {
+            (Ok(verb), Ok(query)) => {
+                let ask = Ask { kind, target, head, query };
+                (verb.name(), self.verb(verb, &ask, body).await)
+            }
+            (Err(failure), _) | (_, Err(failure)) => ("none", Err(failure)),
+        };
+        let response = answer.unwrap_or_else(|failure| reply::failure(&failure));
+        self.requests.answered(word, &name, response.status(), started.elapsed());
+        response
+    }
+
+    async fn verb(self: &Arc<Self>, verb: Verb, ask: &Ask<'_>, body: Body) -> Result<Response, Failure> {
+        if facade::is_read_only(&ask.kind) && !verb.reads() {
+            return Err(Failure::method_not_allowed());
+        }
+        let subresource = match (verb, ask.part()?) {
+            (Verb::Get, Part::Log) => return self.task_log(ask).await,
+            (_, Part::Exec) => return super::task::exec(),
+            (_, Part::Log) => return Err(Failure::method_not_allowed()),
+            (Verb::Delete, Part::Object(Subresource::Status | Subresource::Scale)) => {
+                return Err(Failure::method_not_allowed());
+            }
+            (_, Part::Object(subresource)) => subresource,
+        };
+        match verb {
+            Verb::Get => self.get(ask, subresource).await,
+            Verb::List => self.list(ask).await,
+            Verb::Watch => self.watch(ask).await,
+            Verb::Create => self.create(ask, body).await,
+            Verb::Update => self.update(ask, subresource, body).await,
+            Verb::Patch => self.patch(ask, subresource, body).await,
+            Verb::Delete => self.delete(ask, body).await,
+            Verb::DeleteCollection => self.delete_collection(ask, body).await,
+        }
+    }
+
+    async fn get(&self, ask: &Ask<'_>, subresource: Subresource) -> Result<Response, Failure> {
+        let accepted = ask.accepted(Offer::Objects)?;
+        let (at, key) = (At::parse(&ask.query)?, ask.key());
+        if subresource == Subresource::Scale {
+            let scale = self.registry.get_subresource(&ask.kind, &key, subresource, at).await?;
+            return self.sent(ask, accepted, StatusCode::OK, scale);
+        }
+        let doc = self.registry.get(&ask.kind, &key, at).await?;
+        encoded(accepted.encoding, StatusCode::OK, self.view(ask, accepted)?.doc(&doc)?)
+    }
+
+    async fn list(&self, ask: &Ask<'_>) -> Result<Response, Failure> {
+        let accepted = ask.accepted(Offer::Objects)?;
+        let query = ListQuery::parse(ask.target.namespace.as_deref(), &ask.query)?;
+        let page = self.registry.list(&ask.kind, &query).await?;
+        self.page(ask, accepted, page)
+    }
+
+    async fn create(&self, ask: &Ask<'_>, body: Body) -> Result<Response, Failure> {
+        let accepted = ask.accepted(Offer::Objects)?;
+        let options = ask.write_options(options::Verb::Create)?;
+        let bytes = body::read(body).await?;
+        let object = body::object(&ask.kind.kind, &ask.head.headers, &bytes)?;
+        let written = self.registry.create(&ask.kind, ask.namespace(), object, &options).await?;
+        self.written(ask, accepted, StatusCode::CREATED, written)
+    }
+
+    async fn update(&self, ask: &Ask<'_>, part: Subresource, body: Body) -> Result<Response, Failure> {
+        let accepted = ask.accepted(Offer::Objects)?;
+        let options = ask.write_options(options::Verb::Update)?;
+        let bytes = body::read(body).await?;
+        let kind = if part == Subresource::Scale { "Scale" } else { &ask.kind.kind };
+        let object = body::object(kind, &ask.head.headers, &bytes)?;
+        let written = self.registry.update(&ask.kind, &ask.key(), part, object, &options).await?;
+        self.written(ask, accepted, StatusCode::OK, written)
+    }
+
+    async fn patch(&self, ask: &Ask<'_>, part: Subresource, body: Body) -> Result<Response, Failure> {
+        let accepted = ask.accepted(Offer::Objects)?;
+        let applies = body::is_apply(&ask.head.headers);
+        let options = ask.write_options(if applies { options::Verb::Apply } else { options::Verb::Patch })?;
+        let bytes = body::read(body).await?;
+        let patch = body::patch(&ask.kind, &ask.head.headers, &bytes)?;
+        let written = self.registry.patch(&ask.kind, &ask.key(), part, patch, &options).await?;
+        let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
+        self.written(ask, accepted, status, written)
+    }
+
+    async fn delete(&self, ask: &Ask<'_>, body: Body) -> Result<Response, Failure> {
+        let accepted = ask.accepted(Offer::Objects)?;
+        let options = delete_options(ask, body).await?;
+        match self.registry.delete(&ask.kind, &ask.key(), &options).await? {
+            Deleted::Gone { key, uid } => {
+                let status = deleted(&ask.kind, &key, &uid);
+                Ok(reply::value(StatusCode::OK, &status, accepted.encoding))
+            }
+            Deleted::Terminating(object) => self.sent(ask, accepted, StatusCode::OK, object),
+        }
+    }
+
+    async fn delete_collection(&self, ask: &Ask<'_>, body: Body) -> Result<Response, Failure> {
+        let accepted = ask.accepted(Offer::Objects)?;
+        let query = ListQuery::parse(ask.target.namespace.as_deref(), &ask.query)?;
+        let options = delete_options(ask, body).await?;
+        let page = self.registry.delete_collection(&ask.kind, &query, &options).await?;
+        self.page(ask, accepted, page)
+    }
+
+    fn view<'a>(&self, ask: &'a Ask<'_>, accepted: Accepted) -> Result<View<'a>, Failure> {
+        let include = Include::parse(ask.query.text("includeObject"))?;
+        Ok(View { kind: &ask.kind, transform: accepted.transform, include, now: self.env.now() })
+    }
+
+    fn page(&self, ask: &Ask<'_>, accepted: Accepted, page: ListPage) -> Result<Response, Failure> {
+        let meta = ListMeta { revision: page.revision, continue_: page.continue_, remaining: page.remaining };
+        let docs = page.docs.iter().map(AsRef::as_ref);
+        encoded(accepted.encoding, StatusCode::OK, self.view(ask, accepted)?.list(docs, &meta)?)
+    }
+
+    fn written(
+        &self,
+        ask: &Ask<'_>,
+        accepted: Accepted,
+        status: StatusCode,
+        written: Written,
+    ) -> Result<Response, Failure> {
+        let mut response = self.sent(ask, accepted, status, written.object)?;
+        reply::warn(&mut response, &written.warnings);
+        Ok(response)
+    }
+
+    /// An object that is already encoded.
+    fn sent(
+        &self,
+        ask: &Ask<'_>,
+        accepted: Accepted,
+        status: StatusCode,
+        object: Bytes,
+    ) -> Result<Response, Failure> {
+        if accepted.transform == Transform::Whole {
+            return encoded(accepted.encoding, status, object);
+        }
+        self.shown(ask, accepted, status, &parsed(&object)?)
+    }
+
+    fn shown(
+        &self,
+        ask: &Ask<'_>,
+        accepted: Accepted,
+        status: StatusCode,
+        object: &Value,
+    ) -> Result<Response, Failure> {
+        Ok(reply::value(status, &self.view(ask, accepted)?.object(object)?, accepted.encoding))
+    }
+}
+
+fn query(head: &Parts) -> Result<Query, Failure> {
+    axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&head.uri)
+        .map(|pairs| Query::new(pairs.0))
+        .map_err(|error| Failure::bad_request(format!("the query cannot be read: {error}")))
+}
+
+async fn delete_options(ask: &Ask<'_>, body: Body) -> Result<DeleteOptions, Failure> {
+    let bytes = body::read(body).await?;
+    let body = body::options(&ask.head.headers, &bytes)?;
+    DeleteOptions::parse(&body.value, &ask.query)
+}
+
+/// JSON is sent as it is; YAML is written from it.
+fn encoded(encoding: Encoding, status: StatusCode, json: Bytes) -> Result<Response, Failure> {
+    match encoding {
+        Encoding::Json => Ok(reply::bytes(status, reply::JSON, json)),
+        Encoding::Yaml => Ok(reply::value(status, &parsed(&json)?, encoding)),
+    }
+}
+
+fn parsed(json: &[u8]) -> Result<Value, Failure> {
+    serde_json::from_slice(json).map_err(|error| Failure::internal(error.to_string()))
+}
+
+/// The Status of an object that is gone.
+fn deleted(kind: &KindDef, key: &Key, uid: &str) -> Value {
+    let mut details = json!({"name": &*key.name, "kind": kind.plural, "uid": uid});
+    if !kind.group.is_empty() {
+        details["group"] = json!(kind.group);
+    }
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+}
