@@ -1,0 +1,14 @@
+//! The API server as its clients see it: real kubectl (Debian's and the one on PATH), kube-rs, and plain requests.
+//!
+//! Each test has a server of its own in this process: memory store, our CRDs, TLS, a free loopback port. No loop runs
+//! behind it, so nothing happens to an object but what the test does.
+
+#![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
+
+mod bad_input;
+mod client;
+mod kubectl;
+mod kubectl_verbs;
+mod server;
+mod watch;
+mod wire;
