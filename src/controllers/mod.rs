@@ -1,8 +1,50 @@
 //! The loops: observe, plan, act, report. Only here meet a reader, a decision and a writer.
+//!
+//! | loop | looks at | decides in | writes |
+//! | --- | --- | --- | --- |
+//! | `deployment` | an App, its Revisions and Tasks | `plan::deployment` | Revisions, Tasks (wanted, stopped), App status |
+//! | `placement` | waiting Tasks, leased offers | `plan::placement` | Task bindings, then ACCEPT; App condition `Waiting` |
+//! | `status` | updates of the cluster | `plan::status` | Task status, then ACKNOWLEDGE |
+//! | `health` | a Task's status | `plan::health` | Task stops |
+//! | `teardown` | Tasks that shall end | `plan::teardown` | KILL; takes the finalizer off |
+//! | `endpoints` | an App's running Tasks | `plan::discovery` | Endpoints |
+//! | `agents` | offers | | Agents |
+//! | `reconcile`, `orphans` | what the cluster runs | `plan::orphans` | RECONCILE, KILL |
+//! | `gc` | owners and what they own | `plan::gc` | deletions |
+//!
+//! Loops never call each other: they meet in the store. [`Leader`] runs all of them for a term.
 
+mod agents;
+mod by_app;
+mod deployment;
+mod endpoints;
 mod environment;
+mod events;
+mod framework;
+mod gc;
+mod health;
+mod leader;
+mod objects;
+mod orphans;
+mod placement;
+mod reconcile;
 mod secrets;
+mod session;
+mod status;
 mod task_info;
+mod teardown;
+mod updates;
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use framework::framework;
+pub use leader::{LeadError, Leader, Policy};
 pub use secrets::{SecretError, Secrets};
 pub use task_info::{Launch, LaunchError, task_info};
+
+/// How long it is from `now` to `then`; nothing when that is past.
+fn until(now: Timestamp, then: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)
+}

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::api::SecretKeyRef;
+use crate::api::{SecretKeyRef, Template};
 use crate::mesos::wire::RegistryLogin;
 
 /// Why a reference to a Secret cannot be resolved; shown to people as the reason why a task waits.
@@ -41,6 +41,22 @@ impl Secrets {
             Some((key.clone(), bytes))
         });
         self.by_name.insert(name.to_owned(), decoded.collect());
+    }
+
+    /// Whether everything that `template` refers to is there.
+    ///
+    /// # Errors
+    /// As [`Secrets::value`] and [`Secrets::registry_login`], for the first reference that is not.
+    pub fn check(&self, template: &Template) -> Result<(), SecretError> {
+        for source in template.env.iter().filter_map(|it| it.value_from.as_ref()) {
+            self.value(&source.secret_key_ref)?;
+        }
+        if let Some(container) = &template.container
+            && let Some(name) = &container.pull_secret
+        {
+            self.registry_login(name, &container.image)?;
+        }
+        Ok(())
     }
 
     /// The value that `reference` names.

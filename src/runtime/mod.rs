@@ -11,11 +11,17 @@ mod facts;
 mod group;
 mod leadership;
 mod queue;
+mod reconcile;
 mod view;
+mod writer;
 
 pub use backoff::Backoff;
 pub use facts::{FactError, Facts};
 pub use group::{Group, LoopEnded};
 pub use leadership::{Election, LEADER_TTL, Term};
 pub use queue::{Requeue, WorkQueue};
+pub use reconcile::{Done, Reconciler, drive};
 pub use view::{Index, News, Scene, View};
+pub use writer::{Setback, Writer};
+
+pub use crate::store::Revision;

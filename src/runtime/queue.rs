@@ -103,6 +103,11 @@ impl<K: Ord + Clone> WorkQueue<K> {
         }
     }
 
+    /// The next key if one is ready now; as [`WorkQueue::next`].
+    pub fn try_next(&self) -> Option<K> {
+        self.state().take(Instant::now()).0
+    }
+
     /// Ends the work on `key` and says when it comes back.
     pub fn done(&self, key: K, requeue: Requeue) {
         let mut state = self.state();

@@ -94,7 +94,11 @@ impl<I: Index> View<I> {
         }
     }
 
-    /// Moves on to the present.
+    /// Moves on to the present, without waiting.
+    pub fn catch_up(&mut self) -> News {
+        self.advance()
+    }
+
     fn advance(&mut self) -> News {
         match self.subscription.advance() {
             Ok((changes, snapshot)) => {

@@ -1,0 +1,167 @@
+//! Keeps each App's Revisions, Tasks and status as its spec wants them.
+//!
+//! observe (the App, its Revisions, Tasks and dependencies) → `plan::deployment` → act (one transaction, guarded by the App's
+//! version) → report (Events in the same transaction).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::by_app::{ByApp, all_apps};
+use super::events::{Happening, Recorder};
+use super::objects::{Stored, create, stop_patch, typed_difference};
+use super::until;
+use crate::api::{App, Revision, Task, labels};
+use crate::env::Env;
+use crate::plan::deployment::{self, Action, Dependency, Plan};
+use crate::plan::{Again, ObjectName};
+use crate::registry::{Change, Write};
+use crate::runtime::{Done, Reconciler, Requeue, Scene, Setback, Writer};
+
+/// The deployment loop.
+#[derive(Debug)]
+pub(super) struct Deployment {
+    pub(super) env: Env,
+    pub(super) writer: Writer,
+    pub(super) recorder: Recorder,
+}
+
+#[async_trait]
+impl Reconciler for Deployment {
+    type Key = ObjectName;
+    type Index = ByApp;
+    const NAME: &'static str = "deployment";
+
+    fn concerned(&self, change: &Change, scene: &Scene<ByApp>) -> Vec<ObjectName> {
+        scene.index.concerned(change)
+    }
+
+    fn all(&self, scene: &Scene<ByApp>) -> Vec<ObjectName> {
+        all_apps(scene)
+    }
+
+    async fn reconcile(&self, name: &ObjectName, scene: &Scene<ByApp>) -> Result<Done, Setback> {
+        let Some(observed) = Observed::of(name, scene)? else { return Ok(Done::IDLE) };
+        let now = self.env.now();
+        let plan = deployment::plan(&observed.snapshot(now));
+        let mut writes = observed.writes(&plan)?;
+        if !writes.is_empty() {
+            let happenings = super::events::of_deployment(&observed.app.object, &plan);
+            writes.extend(self.recorder.writes(&scene.snapshot, &observed.app, happenings, now));
+        }
+        let written = self.writer.commit(writes).await?.revision;
+        if !plan.actions.is_empty() {
+            self.env.seam("tasks-created");
+        }
+        let requeue = match plan.again {
+            Again::OnChange => Requeue::OnChange,
+            Again::At(at) => Requeue::After(until(now, at)),
+        };
+        Ok(Done { requeue, written })
+    }
+}
+
+/// One App and everything that its plan looks at, at one revision.
+struct Observed {
+    app: Stored<App>,
+    revisions: Vec<Stored<Revision>>,
+    tasks: Vec<Stored<Task>>,
+    revision_objects: Vec<Arc<Revision>>,
+    task_objects: Vec<Arc<Task>>,
+    dependencies: BTreeMap<String, Dependency>,
+}
+
+impl Observed {
+    fn of(name: &ObjectName, scene: &Scene<ByApp>) -> Result<Option<Observed>, Setback> {
+        let Scene { snapshot, index } = scene;
+        let Some(app) = Stored::<App>::find(snapshot, name)? else { return Ok(None) };
+        let revisions = index.parts::<Revision>(snapshot, name)?;
+        let tasks = index.parts::<Task>(snapshot, name)?;
+        let mut dependencies = BTreeMap::new();
+        for other in &app.object.spec.depends_on {
+            let other_app = Stored::<App>::find(snapshot, &ObjectName::new(&name.namespace, other))?;
+            dependencies.insert(other.clone(), Dependency::of(other_app.as_ref().map(|app| &*app.object)));
+        }
+        Ok(Some(Observed {
+            revision_objects: revisions.iter().map(|it| it.object.clone()).collect(),
+            task_objects: tasks.iter().map(|it| it.object.clone()).collect(),
+            app,
+            revisions,
+            tasks,
+            dependencies,
+        }))
+    }
+
+    fn snapshot(&self, now: jiff::Timestamp) -> deployment::Snapshot<'_> {
+        deployment::Snapshot {
+            now,
+            app: &self.app.object,
+            revisions: &self.revision_objects,
+            tasks: &self.task_objects,
+            dependencies: &self.dependencies,
+        }
+    }
+
+    /// The plan as one transaction. It is guarded by the App's version even where the App itself stays as it is.
+    fn writes(&self, plan: &Plan) -> Result<Vec<Write>, Setback> {
+        let mut writes = Vec::new();
+        for action in &plan.actions {
+            writes.extend(self.write(action)?);
+        }
+        match self.app_patch(plan)? {
+            Some(patch) => writes.push(self.app.merge(patch)),
+            None if !writes.is_empty() => writes.push(self.app.guard()),
+            None => {}
+        }
+        Ok(writes)
+    }
+
+    /// The write of one action on another object than the App.
+    fn write(&self, action: &Action) -> Result<Option<Write>, Setback> {
+        Ok(match action {
+            Action::CreateRevision(revision) => Some(create(&**revision)?),
+            Action::RenumberRevision { name, number } => {
+                self.revision(name).map(|it| it.merge(json!({"spec": {"number": number}})))
+            }
+            Action::RemoveRevision { name } => self.revision(name).map(Stored::remove),
+            Action::CreateTask(task) => Some(create(&**task)?),
+            Action::StopTask { name, stop } => self.task(name).map(|it| it.merge(stop_patch(stop, &it.doc))),
+            Action::RecordEnd { name, stop } => {
+                self.task(name).map(|it| it.merge(json!({"spec": {"stop": stop}})))
+            }
+            Action::HoldApp | Action::ReleaseApp => None,
+        })
+    }
+
+    /// What the plan changes of the App itself: its status and the finalizer that holds it.
+    fn app_patch(&self, plan: &Plan) -> Result<Option<Value>, Setback> {
+        let before = self.app.object.status.clone().unwrap_or_default();
+        let status = typed_difference(&before, &plan.status)?;
+        let mut finalizers = self.app.doc.meta().finalizers.clone();
+        for action in &plan.actions {
+            match action {
+                Action::HoldApp => finalizers.push(labels::TASKS_FINALIZER.to_owned()),
+                Action::ReleaseApp => finalizers.retain(|it| it != labels::TASKS_FINALIZER),
+                _ => {}
+            }
+        }
+        let mut patch = json!({});
+        if let Some(status) = status {
+            patch["status"] = status;
+        }
+        if finalizers != self.app.doc.meta().finalizers {
+            patch["metadata"] = json!({"finalizers": finalizers});
+        }
+        Ok((patch != json!({})).then_some(patch))
+    }
+
+    fn revision(&self, name: &str) -> Option<&Stored<Revision>> {
+        self.revisions.iter().find(|it| &*it.doc.key().name == name)
+    }
+
+    fn task(&self, name: &str) -> Option<&Stored<Task>> {
+        self.tasks.iter().find(|it| &*it.doc.key().name == name)
+    }
+}

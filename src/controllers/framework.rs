@@ -1,0 +1,33 @@
+//! How Tenure introduces itself to a Mesos cluster.
+
+use std::time::Duration;
+
+use crate::mesos::wire::{Capability, FrameworkInfo};
+
+/// How long the cluster keeps our tasks running without a scheduler.
+const FAILOVER_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// What Tenure can deal with.
+const CAPABILITIES: [Capability; 6] = [
+    Capability::PartitionAware,
+    Capability::ReservationRefinement,
+    Capability::MultiRole,
+    Capability::TaskKillingState,
+    Capability::GpuResources,
+    Capability::RegionAware,
+];
+
+/// The framework of the installation called `name`, whose tasks run as `user` in `role`, from the machine `hostname`.
+#[must_use]
+pub fn framework(name: &str, user: &str, role: &str, hostname: &str) -> FrameworkInfo {
+    FrameworkInfo {
+        user: user.to_owned(),
+        name: name.to_owned(),
+        failover_timeout: Some(FAILOVER_TIMEOUT.as_secs_f64()),
+        checkpoint: Some(true),
+        hostname: Some(hostname.to_owned()),
+        capabilities: CAPABILITIES.into_iter().map(Into::into).collect(),
+        roles: vec![role.to_owned()],
+        ..FrameworkInfo::default()
+    }
+}

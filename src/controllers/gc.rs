@@ -1,0 +1,321 @@
+//! Deletes what nobody needs any more: dependants without an owner, what is left in a namespace that ends, ended Tasks past
+//! their limits; and takes finalizers off that are fulfilled.
+//!
+//! observe (one object and what refers to it) → `plan::gc` → act (delete, remove a finalizer or an owner reference).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::by_app::ByApp;
+use super::objects::{Stored, is};
+use super::until;
+use crate::api::{Task, Time, labels};
+use crate::env::Env;
+use crate::plan::gc::{self, Action, Ended, NamespaceStep, Object, Owner, OwnerState, Retention};
+use crate::plan::{Again, ObjectName};
+use crate::registry::{Change, Doc, Key, Resource, Snapshot, Write};
+use crate::runtime::{Done, Index, Reconciler, Requeue, Scene, Setback, Writer};
+
+/// The most objects that are changed in one transaction.
+const BATCH: usize = 100;
+
+/// Something that garbage collection looks at.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Subject {
+    /// An object as a dependant, and as an owner.
+    Object(Key),
+    /// The ended Tasks of an App.
+    History(ObjectName),
+    /// A namespace that ends.
+    Namespace(Arc<str>),
+}
+
+/// Who belongs to whom.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Owners {
+    /// Objects by uid.
+    by_uid: BTreeMap<String, Key>,
+    /// Objects by the uids of their owners.
+    dependants: BTreeMap<String, BTreeSet<Key>>,
+    by_app: ByApp,
+}
+
+impl Index for Owners {
+    fn apply(&mut self, change: &Change) {
+        if let Some(doc) = &change.old {
+            self.by_uid.remove(&doc.meta().uid);
+            for owner in &doc.meta().owners {
+                if let Some(keys) = self.dependants.get_mut(&owner.uid) {
+                    keys.remove(&change.key);
+                    if keys.is_empty() {
+                        self.dependants.remove(&owner.uid);
+                    }
+                }
+            }
+        }
+        if let Some(doc) = &change.new {
+            self.by_uid.insert(doc.meta().uid.clone(), change.key.clone());
+            for owner in &doc.meta().owners {
+                self.dependants.entry(owner.uid.clone()).or_default().insert(change.key.clone());
+            }
+        }
+        self.by_app.apply(change);
+    }
+}
+
+impl Owners {
+    fn state(&self, uid: &str, snapshot: &Snapshot) -> OwnerState {
+        match self.by_uid.get(uid).and_then(|key| snapshot.get(key)) {
+            None => OwnerState::Gone,
+            Some(owner) if owner.meta().deletion.is_some() && has(owner, gc::FOREGROUND) => {
+                OwnerState::WaitsForDependants
+            }
+            Some(_) => OwnerState::Lives,
+        }
+    }
+
+    fn dependants(&self, uid: &str) -> impl Iterator<Item = &Key> {
+        self.dependants.get(uid).into_iter().flatten()
+    }
+}
+
+fn has(doc: &Doc, finalizer: &str) -> bool {
+    doc.meta().finalizers.iter().any(|it| it == finalizer)
+}
+
+/// The garbage collector.
+#[derive(Debug)]
+pub(super) struct Gc {
+    pub(super) env: Env,
+    pub(super) writer: Writer,
+    pub(super) retention: Retention,
+}
+
+#[async_trait]
+impl Reconciler for Gc {
+    type Key = Subject;
+    type Index = Owners;
+    const NAME: &'static str = "gc";
+
+    fn concerned(&self, change: &Change, scene: &Scene<Owners>) -> Vec<Subject> {
+        let Scene { snapshot, index } = scene;
+        let mut subjects = Vec::new();
+        let docs = || [&change.old, &change.new].into_iter().flatten();
+        if change.new.as_ref().is_some_and(|doc| !doc.meta().owners.is_empty() || is_ending(doc)) {
+            subjects.push(Subject::Object(change.key.clone()));
+        }
+        for uid in docs().map(|doc| doc.meta().uid.as_str()).collect::<BTreeSet<_>>() {
+            if change.new.as_ref().is_none_or(|doc| is_ending(doc)) {
+                subjects.extend(index.dependants(uid).cloned().map(Subject::Object));
+            }
+        }
+        let owners = docs().flat_map(|doc| &doc.meta().owners).filter_map(|it| index.by_uid.get(&it.uid));
+        let ending = owners.filter(|key| snapshot.get(key).is_some_and(|doc| is_ending(doc)));
+        subjects.extend(ending.cloned().map(Subject::Object));
+        if change.new.as_ref().is_some_and(has_ended)
+            && let Some(app) = change.new.as_ref().and_then(|doc| app_of(doc))
+        {
+            subjects.push(Subject::History(app));
+        }
+        let namespace =
+            if change.key.resource == namespaces() { &change.key.name } else { &change.key.namespace };
+        if snapshot.get(&namespace_key(namespace)).is_some_and(|doc| is_ending(doc)) {
+            subjects.push(Subject::Namespace(namespace.clone()));
+        }
+        subjects
+    }
+
+    fn all(&self, scene: &Scene<Owners>) -> Vec<Subject> {
+        let Scene { snapshot, .. } = scene;
+        let mut subjects = BTreeSet::new();
+        for doc in snapshot.iter() {
+            if !doc.meta().owners.is_empty() || is_ending(doc) {
+                subjects.insert(Subject::Object(doc.key().clone()));
+            }
+            if doc.key().resource == namespaces() && is_ending(doc) {
+                subjects.insert(Subject::Namespace(doc.key().name.clone()));
+            }
+            if has_ended(doc) {
+                subjects.extend(app_of(doc).map(Subject::History));
+            }
+        }
+        subjects.into_iter().collect()
+    }
+
+    async fn reconcile(&self, subject: &Subject, scene: &Scene<Owners>) -> Result<Done, Setback> {
+        let now = self.env.now();
+        let (actions, again) = match subject {
+            Subject::Object(key) => (of_object(key, scene), Again::OnChange),
+            Subject::History(app) => self.of_history(app, scene, now)?,
+            Subject::Namespace(name) => match of_namespace(name, &scene.snapshot) {
+                Some(NamespaceStep::Empty(actions)) => (actions, Again::OnChange),
+                Some(NamespaceStep::Finish) => return self.finish(name, &scene.snapshot).await,
+                None => return Ok(Done::IDLE),
+            },
+        };
+        let more = actions.len() > BATCH;
+        let writes: Vec<Write> =
+            actions.iter().take(BATCH).filter_map(|action| write(action, &scene.snapshot, now)).collect();
+        let written = self.writer.commit(writes).await?.revision;
+        let requeue = match again {
+            _ if more => Requeue::After(std::time::Duration::ZERO),
+            Again::OnChange => Requeue::OnChange,
+            Again::At(at) => Requeue::After(until(now, at)),
+        };
+        Ok(Done { requeue, written })
+    }
+}
+
+impl Gc {
+    fn of_history(
+        &self,
+        app: &ObjectName,
+        scene: &Scene<Owners>,
+        now: Timestamp,
+    ) -> Result<(Vec<Action<Key>>, Again), Setback> {
+        let tasks = scene.index.by_app.parts::<Task>(&scene.snapshot, app)?;
+        let ended = tasks.iter().filter(|it| it.object.is_terminal() && it.doc.meta().deletion.is_none());
+        let ended: Vec<Ended<Key>> = ended
+            .map(|it| {
+                let status = it.object.status.as_ref();
+                let finished = status.and_then(|it| it.finished_at.as_ref()).map_or(now, |at| at.0);
+                Ended { key: it.doc.key().clone(), finished, counted: it.object.spec.stop.is_some() }
+            })
+            .collect();
+        Ok(gc::history(&ended, &self.retention, now))
+    }
+
+    /// Nothing is left in a namespace that ends: it goes.
+    async fn finish(&self, name: &Arc<str>, snapshot: &Snapshot) -> Result<Done, Setback> {
+        let Some(base) = snapshot.get(&namespace_key(name)).cloned() else { return Ok(Done::IDLE) };
+        let write = Write::Merge { base, patch: json!({"spec": {"finalizers": []}}) };
+        Ok(Done::wrote(self.writer.commit(vec![write]).await?.revision))
+    }
+}
+
+fn is_ending(doc: &Arc<Doc>) -> bool {
+    doc.meta().deletion.is_some()
+}
+
+fn has_ended(doc: &Arc<Doc>) -> bool {
+    is::<Task>(doc.key()) && doc.typed::<Task>().is_ok_and(|task| task.is_terminal())
+}
+
+fn app_of(doc: &Doc) -> Option<ObjectName> {
+    Some(ObjectName::new(&doc.key().namespace, doc.meta().labels.get(labels::APP)?))
+}
+
+fn namespaces() -> Resource {
+    Resource::new("", "namespaces")
+}
+
+fn namespace_key(name: &str) -> Key {
+    Key::new(&namespaces(), "", name)
+}
+
+fn object(doc: &Doc) -> Object<Key> {
+    let meta = doc.meta();
+    let owner = |it: &k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference| Owner {
+        uid: it.uid.clone(),
+        blocks: it.block_owner_deletion == Some(true),
+    };
+    Object {
+        key: doc.key().clone(),
+        uid: meta.uid.clone(),
+        owners: meta.owners.iter().map(owner).collect(),
+        deleting: meta.deletion.is_some(),
+        finalizers: meta.finalizers.clone(),
+    }
+}
+
+/// What an object's owners, and as an owner its finalizers, ask for.
+fn of_object(key: &Key, scene: &Scene<Owners>) -> Vec<Action<Key>> {
+    let Scene { snapshot, index } = scene;
+    let Some(doc) = snapshot.get(key) else { return Vec::new() };
+    let this = object(doc);
+    let mut actions = gc::dependant(&this, |uid| index.state(uid, snapshot));
+    if this.deleting {
+        let dependants = index.dependants(&this.uid).filter_map(|key| snapshot.get(key));
+        let dependants: Vec<Object<Key>> = dependants.map(|doc| object(doc)).collect();
+        actions.extend(gc::owner(&this, &dependants));
+    }
+    // One write per object and transaction: what is left follows at the next look.
+    let mut seen = BTreeSet::new();
+    actions.retain(|action| seen.insert(target(action).clone()));
+    actions
+}
+
+fn of_namespace(name: &Arc<str>, snapshot: &Snapshot) -> Option<NamespaceStep<Key>> {
+    snapshot.get(&namespace_key(name)).filter(|doc| is_ending(doc))?;
+    let contents = snapshot.resources().flat_map(|it| snapshot.list(it, Some(name)));
+    let contents: Vec<Object<Key>> = contents.map(|doc| object(doc)).collect();
+    Some(gc::namespace(&contents))
+}
+
+fn target(action: &Action<Key>) -> &Key {
+    match action {
+        Action::Delete { key } | Action::RemoveFinalizer { key, .. } | Action::RemoveOwner { key, .. } => key,
+    }
+}
+
+fn write(action: &Action<Key>, snapshot: &Snapshot, now: Timestamp) -> Option<Write> {
+    let base = snapshot.get(target(action))?.clone();
+    let patch = match action {
+        Action::Delete { .. } if base.meta().finalizers.is_empty() => return Some(Write::Remove { base }),
+        Action::Delete { .. } => json!({"metadata": {"deletionTimestamp": Time(now)}}),
+        Action::RemoveFinalizer { finalizer, .. } => {
+            let kept: Vec<&String> = base.meta().finalizers.iter().filter(|it| *it != finalizer).collect();
+            json!({"metadata": {"finalizers": kept}})
+        }
+        Action::RemoveOwner { owner, .. } => json!({"metadata": {"ownerReferences": without(&base, owner)}}),
+    };
+    Some(Write::Merge { base, patch })
+}
+
+/// The owner references without the one of this uid.
+fn without(doc: &Doc, owner: &str) -> Value {
+    let kept: Vec<_> = doc.meta().owners.iter().filter(|it| it.uid != owner).collect();
+    if kept.is_empty() { Value::Null } else { json!(kept) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doc(plural: &str, name: &str, metadata: &Value) -> Arc<Doc> {
+        let key = Key::new(&Resource::new("", plural), "shop", name);
+        let stored = json!({"metadata": metadata}).to_string();
+        Arc::new(Doc::from_stored(key, 1, stored.as_bytes()).unwrap())
+    }
+
+    fn scene(docs: Vec<Arc<Doc>>) -> Scene<Owners> {
+        let snapshot = Snapshot::of(1, docs);
+        Scene { index: Owners::of(&snapshot), snapshot }
+    }
+
+    #[test]
+    fn dependant_goes_when_its_owner_is_gone_and_stays_while_it_lives() {
+        let owner = doc("apps", "web", &json!({"uid": "u1"}));
+        let owned = |uid: &str| json!({"uid": "d", "ownerReferences": [{"uid": uid, "name": "web", "kind": "App", "apiVersion": "v1"}]});
+        let living = doc("revisions", "a", &owned("u1"));
+        let orphaned = doc("revisions", "b", &owned("u2"));
+        let scene = scene(vec![owner, living.clone(), orphaned.clone()]);
+        assert_eq!(of_object(living.key(), &scene), []);
+        assert_eq!(of_object(orphaned.key(), &scene), [Action::Delete { key: orphaned.key().clone() }]);
+    }
+
+    #[test]
+    fn object_that_finalizers_hold_is_marked_and_any_other_removed() {
+        let held = doc("tasks", "a", &json!({"uid": "1", "finalizers": ["x"]}));
+        let free = doc("tasks", "b", &json!({"uid": "2"}));
+        let snapshot = Snapshot::of(1, [held.clone(), free.clone()]);
+        let delete = |doc: &Arc<Doc>| Action::Delete { key: doc.key().clone() };
+        let now = Timestamp::UNIX_EPOCH;
+        assert!(matches!(write(&delete(&held), &snapshot, now), Some(Write::Merge { .. })));
+        assert!(matches!(write(&delete(&free), &snapshot, now), Some(Write::Remove { .. })));
+    }
+}

@@ -1,0 +1,106 @@
+//! Stops Tasks that are unhealthy, cut off for too long, or overdue. Writes no status.
+//!
+//! observe (one Task, its template, its App's wishes) → `plan::health` → act (`spec.stop`) → report (an Event).
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::by_app::ByApp;
+use super::events::{Happening, Recorder};
+use super::objects::{Stored, is, name_of, resource, stop_patch};
+use super::teardown::released;
+use super::until;
+use crate::api::{App, Revision, Stop, Task, Unreachable};
+use crate::env::Env;
+use crate::plan::health::{self, Limits, Verdict};
+use crate::plan::{Again, ObjectName};
+use crate::registry::{Change, Doc};
+use crate::runtime::{Done, Reconciler, Requeue, Scene, Setback, Writer};
+
+/// The health loop.
+#[derive(Debug)]
+pub(super) struct Health {
+    pub(super) env: Env,
+    pub(super) writer: Writer,
+    pub(super) recorder: Recorder,
+    pub(super) limits: Limits,
+}
+
+#[async_trait]
+impl Reconciler for Health {
+    type Key = ObjectName;
+    type Index = ByApp;
+    const NAME: &'static str = "health";
+
+    fn concerned(&self, change: &Change, scene: &Scene<ByApp>) -> Vec<ObjectName> {
+        if is::<Task>(&change.key) {
+            return vec![name_of(&change.key)];
+        }
+        // The App's wishes about cut-off instances may have changed.
+        if !is::<App>(&change.key) || !spec_changed(change) {
+            return Vec::new();
+        }
+        let tasks = scene.index.parts::<Task>(&scene.snapshot, &name_of(&change.key));
+        tasks.unwrap_or_default().iter().map(Stored::name).collect()
+    }
+
+    fn all(&self, scene: &Scene<ByApp>) -> Vec<ObjectName> {
+        scene.snapshot.list(&resource::<Task>(), None).map(|doc| name_of(doc.key())).collect()
+    }
+
+    async fn reconcile(&self, name: &ObjectName, scene: &Scene<ByApp>) -> Result<Done, Setback> {
+        let Some(task) = Stored::<Task>::find(&scene.snapshot, name)? else { return Ok(Done::IDLE) };
+        let revision = ObjectName::new(&name.namespace, &task.object.spec.revision);
+        let Some(revision) = Stored::<Revision>::find(&scene.snapshot, &revision)? else {
+            return Ok(Done::IDLE);
+        };
+        let unreachable = self.unreachable(&task, scene)?;
+        let now = self.env.now();
+        let template = &revision.object.spec.template;
+        match health::judge(&task.object, template, &unreachable, &self.limits, now) {
+            Verdict::Fine(Again::OnChange) => Ok(Done::IDLE),
+            Verdict::Fine(Again::At(at)) => Ok(Done::IDLE.again_after(until(now, at))),
+            Verdict::Stop(stop) => {
+                let patch = stop_patch(&stop, &task.doc);
+                self.stop(&task, &stop, patch, scene, now).await
+            }
+            Verdict::Forget(stop) => {
+                let mut patch = stop_patch(&stop, &task.doc);
+                patch["metadata"]["finalizers"] = released(&task.doc).into();
+                self.stop(&task, &stop, patch, scene, now).await
+            }
+        }
+    }
+}
+
+impl Health {
+    async fn stop(
+        &self,
+        task: &Stored<Task>,
+        stop: &Stop,
+        patch: Value,
+        scene: &Scene<ByApp>,
+        now: Timestamp,
+    ) -> Result<Done, Setback> {
+        let happening = Happening::warning(&stop.reason, stop.message.clone());
+        let mut writes = vec![task.merge(patch)];
+        writes.extend(self.recorder.writes(&scene.snapshot, task, vec![happening], now));
+        let written = self.writer.commit(writes).await?.revision;
+        self.env.seam("stopped");
+        Ok(Done { requeue: Requeue::OnChange, written })
+    }
+
+    fn unreachable(&self, task: &Stored<Task>, scene: &Scene<ByApp>) -> Result<Unreachable, Setback> {
+        let app = ObjectName::new(&task.name().namespace, &task.object.spec.app);
+        let app = Stored::<App>::find(&scene.snapshot, &app)?;
+        Ok(app.map(|app| app.object.spec.unreachable.clone()).unwrap_or_default())
+    }
+}
+
+fn spec_changed(change: &Change) -> bool {
+    let generation = |doc: &Option<Arc<Doc>>| doc.as_ref().map(|doc| doc.meta().generation);
+    generation(&change.old) != generation(&change.new)
+}

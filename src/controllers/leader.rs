@@ -1,0 +1,245 @@
+//! What a leader does: all loops of one term, started after a linearised read of the store, stopped together when the term
+//! ends.
+//!
+//! ```text
+//! Election ──Term──▶ lead: read the store ─▶ subscribe (ends an older leader's stream) ─▶ loops … until the term ends
+//! ```
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::agents::Agents;
+use super::deployment::Deployment;
+use super::endpoints::Publish;
+use super::events::Recorder;
+use super::gc::Gc;
+use super::health::Health;
+use super::orphans::Orphans;
+use super::placement::{self, Placement};
+use super::reconcile::Reconcile;
+use super::session::{Dispatch, News, StoredIdentity};
+use super::status::StatusWriter;
+use super::teardown::Teardown;
+use crate::env::Env;
+use crate::mesos::connection::Connection;
+use crate::mesos::session::{self, EndReason, Session, SessionConfig};
+use crate::mesos::wire::FrameworkInfo;
+use crate::plan::gc::Retention;
+use crate::plan::health::Limits;
+use crate::plan::placement::LeasePolicy;
+use crate::registry::Registry;
+use crate::runtime::{Backoff, Election, Facts, Group, LoopEnded, Term, Writer, drive};
+
+/// Everything that leading takes.
+#[derive(Debug, Clone)]
+pub struct Leader {
+    pub env: Env,
+    pub registry: Arc<Registry>,
+    /// What the installation remembers beside objects.
+    pub facts: Facts,
+    /// The way to the cluster.
+    pub connection: Arc<dyn Connection>,
+    /// Who we are to the cluster; the id is filled in from `facts`.
+    pub framework: FrameworkInfo,
+    /// The installation's uid.
+    pub installation: Arc<str>,
+    /// Which process leads, for people.
+    pub host: Arc<str>,
+    pub policy: Policy,
+}
+
+/// What an operator may choose.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    pub leases: LeasePolicy,
+    pub launches: Limits,
+    pub retention: Retention,
+}
+
+impl Policy {
+    /// For a cluster that nobody else uses, such as the embedded one.
+    #[must_use]
+    pub fn sole() -> Policy {
+        Policy { leases: LeasePolicy::sole(), launches: Limits::default(), retention: Retention::default() }
+    }
+
+    /// For a cluster that is shared with other frameworks.
+    #[must_use]
+    pub fn shared() -> Policy {
+        Policy { leases: LeasePolicy::shared(), ..Policy::sole() }
+    }
+}
+
+/// Why nobody leads any more although nothing asked for it.
+#[derive(Debug, thiserror::Error)]
+pub enum LeadError {
+    /// The cluster has forgotten us and ended all tasks: registering anew is for a person to decide.
+    #[error("the cluster removed this framework")]
+    Removed {
+        #[source]
+        reason: EndReason,
+    },
+    /// A loop ended: a fault in Tenure.
+    #[error("failed to keep the loops running")]
+    Loop(#[source] LoopEnded),
+}
+
+/// How long to stay away from leadership after another instance subscribed as this framework.
+const AFTER_FAILOVER: Duration = Duration::from_secs(10);
+/// An offer is given back by the session only if placement has not done so long before.
+const LEASE_MARGIN: Duration = Duration::from_secs(60);
+/// Reports of tasks that the store does not know and that wait to be judged.
+const STRANGERS: usize = 1024;
+
+impl Leader {
+    /// Stands for leadership and leads, term after term, until `stop` fires.
+    ///
+    /// # Errors
+    /// [`LeadError`] when leading again would do harm or no good.
+    pub async fn run(&self, election: &Election, stop: CancellationToken) -> Result<(), LeadError> {
+        loop {
+            let term = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                term = election.campaign() => term,
+            };
+            let end = tokio::select! {
+                biased;
+                end = self.lead(&term) => end,
+                () = stop.cancelled() => Ok(None),
+            };
+            if let Err(error) = term.resign().await {
+                tracing::debug!(%error, "lease not given back: it runs out by itself");
+            }
+            match end? {
+                Some(reason @ EndReason::Removed { .. }) => return Err(LeadError::Removed { reason }),
+                Some(EndReason::FailedOver) => self.env.sleep(AFTER_FAILOVER).await,
+                Some(EndReason::Closed) | None => {}
+            }
+        }
+    }
+
+    /// Leads for one term; returns when it is over and nothing of it acts any more, with the reason why the session
+    /// ended if that was the cause.
+    ///
+    /// # Errors
+    /// When a loop ended.
+    pub async fn lead(&self, term: &Term) -> Result<Option<EndReason>, LeadError> {
+        if !self.read_store(term).await {
+            return Ok(None);
+        }
+        let (session, events) = self.subscribe(term);
+        let (dispatch, news) = Dispatch::new(events);
+        let mut group = Group::new(self.env.clone());
+        let ended: Arc<Mutex<Option<EndReason>>> = Arc::default();
+        let (noted, of_term) = (ended.clone(), term.clone());
+        group.spawn("session", async move {
+            let reason = dispatch.run().await;
+            *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+            of_term.depose();
+            std::future::pending().await
+        });
+        self.start_loops(&mut group, term, &session, news);
+        let end = group.run_until(term.ended().clone()).await;
+        session.close();
+        end.map_err(LeadError::Loop)?;
+        let reason = ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(reason)
+    }
+
+    /// Waits until the view shows everything that was written before this term; false when the term ended before.
+    async fn read_store(&self, term: &Term) -> bool {
+        let mut failures = 0;
+        let read = async {
+            while let Err(error) = self.registry.cache().most_recent().await {
+                tracing::warn!(%error, "failed to read the store after winning the election");
+                failures += 1;
+                self.env.sleep(Backoff::RETRY.after(failures, &self.env)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = term.ended().cancelled() => false,
+            () = read => true,
+        }
+    }
+
+    fn subscribe(&self, term: &Term) -> (Session, session::SessionEvents) {
+        let identity = StoredIdentity {
+            facts: self.facts.clone(),
+            term: term.clone(),
+            cache: self.registry.cache().clone(),
+            framework: self.framework.clone(),
+        };
+        let config = SessionConfig {
+            lease: self.policy.leases.hold_imminent + LEASE_MARGIN,
+            ..SessionConfig::default()
+        };
+        session::start(&self.env, self.connection.clone(), Arc::new(identity), config)
+    }
+
+    fn start_loops(&self, group: &mut Group, term: &Term, session: &Session, news: News) {
+        let env = self.env.clone();
+        let cache = self.registry.cache();
+        let writer = Writer::new(self.registry.clone(), term.clone());
+        let recorder = Recorder { host: self.host.clone() };
+        let News { signals, updates } = news;
+        let (strangers, reported) = mpsc::channel(STRANGERS);
+
+        let deployment = Deployment { env: env.clone(), writer: writer.clone(), recorder: recorder.clone() };
+        group.spawn("deployment", drive(env.clone(), cache.clone(), deployment));
+        let health = Health {
+            env: env.clone(),
+            writer: writer.clone(),
+            recorder: recorder.clone(),
+            limits: self.policy.launches.clone(),
+        };
+        group.spawn("health", drive(env.clone(), cache.clone(), health));
+        group
+            .spawn("endpoints", drive(env.clone(), cache.clone(), Publish::new(env.clone(), writer.clone())));
+        let gc = Gc { env: env.clone(), writer: writer.clone(), retention: self.policy.retention.clone() };
+        group.spawn("gc", drive(env.clone(), cache.clone(), gc));
+
+        let placement = Placement::new(placement::Parts {
+            env: env.clone(),
+            cache: cache.clone(),
+            writer: writer.clone(),
+            recorder: recorder.clone(),
+            session: session.clone(),
+            signals: signals.clone(),
+            policy: self.policy.leases.clone(),
+            installation: self.installation.clone(),
+        });
+        group.spawn("placement", placement.run());
+        let teardown = Teardown::new(env.clone(), cache, writer.clone(), session.clone(), signals.clone());
+        group.spawn("teardown", teardown.run());
+        let agents = Agents::new(env.clone(), cache, writer.clone(), session.clone(), signals.clone());
+        group.spawn("agents", agents.run());
+
+        let status = StatusWriter {
+            env: env.clone(),
+            cache: cache.clone(),
+            writer,
+            recorder,
+            session: session.clone(),
+            updates,
+            strangers,
+        };
+        group.spawn("status", status.run());
+        let reconcile =
+            Reconcile { env: env.clone(), cache: cache.clone(), session: session.clone(), signals };
+        group.spawn("reconcile", reconcile.run());
+        let orphans = Orphans {
+            env,
+            cache: cache.clone(),
+            session: session.clone(),
+            term: term.clone(),
+            installation: self.installation.clone(),
+            strangers: reported,
+        };
+        group.spawn("orphans", orphans.run());
+    }
+}

@@ -1,0 +1,284 @@
+//! Between Mesos's offers and `plan`'s: one function per direction. What a task takes is cut from the offered resources
+//! themselves, so role, reservation and allocation stay as the master made them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::api::{Bytes, Cpus};
+use crate::mesos::leases::Lease;
+use crate::mesos::wire;
+use crate::plan::placement::{Agent, AgentId, Offer, OfferId, PortRange, PortSet, Resources, Scalar};
+
+/// The offer of a lease, as decisions see it.
+pub(super) fn offer(lease: &Lease) -> Offer {
+    let offer = &lease.offer;
+    Offer {
+        id: OfferId(Arc::from(offer.id.value.as_str())),
+        agent: AgentId(Arc::from(offer.agent_id.value.as_str())),
+        free: scalars(&offer.resources),
+        ports: ports(&offer.resources),
+        received: lease.received_at,
+    }
+}
+
+/// The machine that an offer speaks of. Its totals are what is known of them: never less than what is offered.
+pub(in crate::controllers) fn agent(offer: &wire::Offer, totals: Resources, now: Timestamp) -> Agent {
+    let fault_domain = offer.domain.as_ref().and_then(|domain| domain.fault_domain.as_ref());
+    let named = |of: Option<&wire::offer::Named>| of.map(|it| Arc::from(it.name.as_str()));
+    Agent {
+        region: fault_domain.and_then(|it| named(it.region.as_ref())),
+        zone: fault_domain.and_then(|it| named(it.zone.as_ref())),
+        attributes: attributes(&offer.attributes),
+        totals,
+        accepts: !is_leaving(offer, now),
+        ..Agent::new(&offer.agent_id.value, &offer.hostname)
+    }
+}
+
+/// How long before its maintenance a machine gets no new tasks.
+const LEAVING_SECONDS: i64 = 360;
+
+fn is_leaving(offer: &wire::Offer, now: Timestamp) -> bool {
+    let start = offer.unavailability.as_ref().and_then(|it| it.start);
+    start.is_some_and(|start| start.nanoseconds / 1_000_000_000 < now.as_second() + LEAVING_SECONDS)
+}
+
+/// Attributes in the form that constraints compare.
+pub(in crate::controllers) fn attributes(attributes: &[wire::Attribute]) -> BTreeMap<String, Arc<str>> {
+    let text = |attribute: &wire::Attribute| {
+        let scalar = attribute.scalar.as_ref().map(|it| it.value.to_string());
+        let ranges = attribute.ranges.as_ref().map(|ranges| {
+            let ranges: Vec<String> =
+                ranges.range.iter().map(|it| format!("{}-{}", it.begin, it.end)).collect();
+            format!("[{}]", ranges.join(","))
+        });
+        let set = attribute.set.as_ref().map(|it| format!("{{{}}}", it.item.join(",")));
+        attribute.text.as_ref().map(|it| it.value.clone()).or(scalar).or(ranges).or(set)
+    };
+    attributes.iter().filter_map(|it| Some((it.name.clone(), Arc::from(text(it)?.as_str())))).collect()
+}
+
+const CPUS: &str = "cpus";
+const MEMORY: &str = "mem";
+const DISK: &str = "disk";
+const GPUS: &str = "gpus";
+const PORTS: &str = "ports";
+
+/// Mesos's name of a scalar.
+fn wire_name(scalar: Scalar) -> &'static str {
+    match scalar {
+        Scalar::Cpus => CPUS,
+        Scalar::Memory => MEMORY,
+        Scalar::Disk => DISK,
+        Scalar::Gpus => GPUS,
+    }
+}
+
+/// Whether tasks may be given it: not lent for a while only, and no volume that holds somebody's data.
+fn is_usable(resource: &wire::Resource) -> bool {
+    resource.revocable.is_none() && resource.shared.is_none() && resource.disk.is_none()
+}
+
+/// The usable scalars.
+pub(in crate::controllers) fn scalars(resources: &[wire::Resource]) -> Resources {
+    let sum = |scalar| {
+        let amounts = resources.iter().filter(|it| it.name == wire_name(scalar) && is_usable(it));
+        amounts.map(thousandths).sum()
+    };
+    Resources {
+        cpus: sum(Scalar::Cpus),
+        memory: sum(Scalar::Memory),
+        disk: sum(Scalar::Disk),
+        gpus: sum(Scalar::Gpus),
+    }
+}
+
+/// The usable ports.
+pub(in crate::controllers) fn ports(resources: &[wire::Resource]) -> PortSet {
+    let usable = resources.iter().filter(|it| it.name == PORTS && is_usable(it));
+    let ranges = usable.filter_map(|it| it.ranges.as_ref()).flat_map(|it| &it.range);
+    ranges
+        .filter_map(|it| Some(PortRange { begin: it.begin.try_into().ok()?, end: it.end.try_into().ok()? }))
+        .collect()
+}
+
+/// Mesos keeps three decimals.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "amounts of a machine, never negative"
+)]
+fn thousandths(resource: &wire::Resource) -> u64 {
+    resource.scalar.as_ref().map_or(0, |it| (it.value * 1000.0).round().max(0.0) as u64)
+}
+
+/// What manifests and bindings write for an amount; bytes are rounded down to what Mesos counts.
+pub(in crate::controllers) fn to_api(resources: &Resources) -> crate::api::Resources {
+    let bytes = |thousandths: u64| {
+        Bytes::new((u128::from(thousandths) * (1 << 20) / 1000).try_into().unwrap_or(u64::MAX))
+    };
+    crate::api::Resources {
+        cpus: Cpus::from_millis(resources.cpus),
+        memory: bytes(resources.memory),
+        disk: bytes(resources.disk),
+        gpus: (resources.gpus / 1000).try_into().unwrap_or(u32::MAX),
+    }
+}
+
+/// The scalars of a machine.
+pub(in crate::controllers) fn of_totals(totals: &crate::api::Totals) -> Resources {
+    let resources = crate::api::Resources {
+        cpus: totals.cpus,
+        memory: totals.memory,
+        disk: totals.disk,
+        gpus: totals.gpus,
+    };
+    Resources::from(&resources)
+}
+
+/// Takes `wanted` and `ports` (0 for none) out of `pool`; nothing is taken when it does not hold them.
+pub(super) fn cut(
+    pool: &mut Vec<wire::Resource>,
+    wanted: &Resources,
+    ports: &[u16],
+) -> Option<Vec<wire::Resource>> {
+    let mut left = pool.clone();
+    let mut taken = Vec::new();
+    for scalar in Scalar::ALL {
+        taken.extend(cut_scalar(&mut left, wire_name(scalar), wanted.of(scalar))?);
+    }
+    let mut ports: Vec<u64> = ports.iter().filter(|port| **port != 0).map(|port| u64::from(*port)).collect();
+    ports.sort_unstable();
+    taken.extend(cut_ports(&mut left, &ports)?);
+    *pool = left;
+    Some(taken)
+}
+
+fn cut_scalar(pool: &mut [wire::Resource], name: &str, mut wanted: u64) -> Option<Vec<wire::Resource>> {
+    let mut taken = Vec::new();
+    for resource in pool.iter_mut().filter(|it| it.name == name && is_usable(it)) {
+        let amount = thousandths(resource).min(wanted);
+        if amount > 0 {
+            let value = |of: u64| Some(wire::Scalar { value: of as f64 / 1000.0 });
+            taken.push(wire::Resource { scalar: value(amount), ..resource.clone() });
+            resource.scalar = value(thousandths(resource) - amount);
+            wanted -= amount;
+        }
+    }
+    (wanted == 0).then_some(taken)
+}
+
+fn cut_ports(pool: &mut [wire::Resource], wanted: &[u64]) -> Option<Vec<wire::Resource>> {
+    let mut found = 0;
+    let mut taken = Vec::new();
+    for resource in pool.iter_mut().filter(|it| it.name == PORTS && is_usable(it)) {
+        let Some(ranges) = resource.ranges.as_mut() else { continue };
+        let (here, left) = split_ranges(&ranges.range, wanted);
+        ranges.range = left;
+        found += here.len();
+        if !here.is_empty() {
+            let ranges = here.iter().map(|port| wire::Range { begin: *port, end: *port }).collect();
+            taken.push(wire::Resource { ranges: Some(wire::Ranges { range: ranges }), ..resource.clone() });
+        }
+    }
+    (found == wanted.len()).then_some(taken)
+}
+
+/// Those of `wanted` (in order) that are in `ranges`, and what is left of the ranges.
+fn split_ranges(ranges: &[wire::Range], wanted: &[u64]) -> (Vec<u64>, Vec<wire::Range>) {
+    let (mut here, mut left) = (Vec::new(), Vec::new());
+    for range in ranges {
+        let mut begin = range.begin;
+        for port in wanted.iter().copied().filter(|port| (range.begin..=range.end).contains(port)) {
+            here.push(port);
+            if begin < port {
+                left.push(wire::Range { begin, end: port - 1 });
+            }
+            begin = port + 1;
+        }
+        if begin <= range.end {
+            left.push(wire::Range { begin, end: range.end });
+        }
+    }
+    (here, left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scalar(name: &str, value: f64) -> wire::Resource {
+        wire::Resource {
+            name: name.into(),
+            r#type: wire::ValueType::Scalar.wire(),
+            scalar: Some(wire::Scalar { value }),
+            ..wire::Resource::default()
+        }
+    }
+
+    fn port_ranges(ranges: &[(u64, u64)]) -> wire::Resource {
+        let range = ranges.iter().map(|(begin, end)| wire::Range { begin: *begin, end: *end }).collect();
+        wire::Resource {
+            name: PORTS.into(),
+            r#type: wire::ValueType::Ranges.wire(),
+            ranges: Some(wire::Ranges { range }),
+            ..wire::Resource::default()
+        }
+    }
+
+    fn pool() -> Vec<wire::Resource> {
+        let reserved = wire::Resource { role: Some("web".into()), ..scalar(CPUS, 0.5) };
+        vec![
+            reserved,
+            scalar(CPUS, 1.3),
+            scalar(MEMORY, 512.0),
+            port_ranges(&[(31000, 31002), (31005, 31005)]),
+        ]
+    }
+
+    #[test]
+    fn what_is_cut_and_what_is_left_are_what_was_offered() {
+        let (mut left, before) = (pool(), pool());
+        let wanted = Resources { cpus: 700, memory: 128_000, ..Resources::default() };
+        let taken = cut(&mut left, &wanted, &[31005, 0, 31001]).unwrap();
+        assert_eq!(scalars(&taken), wanted);
+        assert_eq!(taken[0].role.as_deref(), Some("web"), "the reserved part goes first and stays reserved");
+        assert_eq!(scalars(&taken).plus(&scalars(&left)), scalars(&before));
+        assert_eq!(ports(&taken).to_string(), "31001-31001,31005-31005");
+        assert_eq!(ports(&left).to_string(), "31000-31000,31002-31002");
+    }
+
+    #[test]
+    fn nothing_is_cut_from_a_pool_that_does_not_hold_it() {
+        let mut left = pool();
+        let much = Resources { cpus: 1801, ..Resources::default() };
+        assert_eq!(cut(&mut left, &much, &[]), None);
+        assert_eq!(cut(&mut left, &Resources::default(), &[31003]), None);
+        assert_eq!(left, pool());
+    }
+
+    #[test]
+    fn lent_resources_and_volumes_are_not_used() {
+        let lent = wire::Resource { revocable: Some(wire::resource::Marker {}), ..scalar(CPUS, 8.0) };
+        let volume = wire::Resource { disk: Some(wire::resource::DiskInfo::default()), ..scalar(DISK, 8.0) };
+        assert_eq!(scalars(&[lent, volume]), Resources::default());
+    }
+
+    #[test]
+    fn attributes_become_text() {
+        let text = wire::Attribute {
+            name: "rack".into(),
+            text: Some(wire::Text { value: "r1".into() }),
+            ..wire::Attribute::default()
+        };
+        let number = wire::Attribute {
+            name: "level".into(),
+            scalar: Some(wire::Scalar { value: 3.0 }),
+            ..wire::Attribute::default()
+        };
+        let seen = attributes(&[text, number]);
+        assert_eq!((&*seen["rack"], &*seen["level"]), ("r1", "3"));
+    }
+}

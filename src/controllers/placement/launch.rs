@@ -1,0 +1,235 @@
+//! Carries bindings out: commits them in batches, then accepts the offers, one ACCEPT per agent.
+//!
+//! # Guarantees
+//! - No ACCEPT names a Task whose binding is not committed in this term.
+//! - A Task whose ACCEPT was certainly never sent waits again; one whose ACCEPT may have been sent stays bound, and
+//!   reconciliation finds out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::convert;
+use super::market;
+use crate::api::{self, MicroTime, Revision, Task, names};
+use crate::controllers::objects::Stored;
+use crate::controllers::task_info::{self, task_info};
+use crate::env::Env;
+use crate::mesos::session::Session;
+use crate::mesos::wire;
+use crate::plan::ObjectName;
+use crate::plan::placement::{AgentId, Binding};
+use crate::registry::{Doc, Key, Snapshot, Write};
+use crate::runtime::{Revision as StoreRevision, Setback, Writer};
+
+/// The most bindings in one transaction.
+const BATCH: usize = 100;
+
+/// Carries bindings out.
+#[derive(Debug)]
+pub(super) struct Launcher {
+    pub(super) env: Env,
+    pub(super) writer: Writer,
+    pub(super) session: Session,
+    pub(super) installation: Arc<str>,
+}
+
+/// Everything for one ACCEPT.
+struct Group {
+    offers: Vec<wire::OfferId>,
+    launches: Vec<Launch>,
+}
+
+/// One Task, ready to be bound and launched.
+struct Launch {
+    task: Stored<Task>,
+    binding: api::Binding,
+    info: wire::TaskInfo,
+    /// The Task as the binding's commit left it.
+    bound: Option<Arc<Doc>>,
+}
+
+impl Launcher {
+    /// Commits and launches; returns the revision of the last write. What cannot be launched is left out: the Task
+    /// still waits, and the next pass sees why.
+    pub(super) async fn launch(
+        &self,
+        bindings: Vec<Binding>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+        refuse: Duration,
+    ) -> Result<StoreRevision, Setback> {
+        let mut groups = self.prepare(bindings, snapshot, now);
+        let mut written = 0;
+        while !groups.is_empty() {
+            let mut batch = next_batch(&mut groups);
+            written = written.max(self.bind(&mut batch).await?);
+            self.env.seam("bound");
+            for group in batch {
+                written = written.max(self.accept(group, refuse).await?);
+            }
+        }
+        Ok(written)
+    }
+
+    /// One group per agent, in the order of the bindings.
+    fn prepare(&self, bindings: Vec<Binding>, snapshot: &Snapshot, now: Timestamp) -> Vec<Group> {
+        let leases = self.session.leases().snapshot();
+        let mut pools: BTreeMap<AgentId, Vec<wire::Resource>> = BTreeMap::new();
+        let mut groups: Vec<(AgentId, Group)> = Vec::new();
+        for binding in bindings {
+            let offers: Vec<_> = binding.offers.iter().map(|it| wire::OfferId::new(&*it.0)).collect();
+            let pool = pools.entry(binding.agent.clone()).or_insert_with(|| {
+                let leased = offers.iter().filter_map(|id| leases.get(id));
+                leased.flat_map(|lease| lease.offer.resources.clone()).collect()
+            });
+            let Some(launch) = self.prepare_one(&binding, pool, snapshot, now) else { continue };
+            match groups.iter_mut().rev().find(|(agent, _)| *agent == binding.agent) {
+                Some((_, group)) => group.launches.push(launch),
+                None => groups.push((binding.agent, Group { offers, launches: vec![launch] })),
+            }
+        }
+        groups.into_iter().map(|(_, group)| group).collect()
+    }
+
+    fn prepare_one(
+        &self,
+        binding: &Binding,
+        pool: &mut Vec<wire::Resource>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Option<Launch> {
+        let task = market::task(&binding.task, snapshot)?;
+        let revision = Stored::<Revision>::find(snapshot, &binding.class).ok()??;
+        let resources = convert::cut(pool, &binding.resources, &binding.ports)?;
+        let binding = bound(binding, &task, now);
+        let mut with_binding = Task::clone(&task.object);
+        with_binding.spec.binding = Some(binding.clone());
+        let secrets = market::secrets(&revision.object.spec.template, &task.doc.key().namespace, snapshot);
+        let info = task_info(task_info::Launch {
+            installation: &self.installation,
+            task: &with_binding,
+            revision: &revision.object,
+            secrets: &secrets,
+            resources: &resources,
+        });
+        match info {
+            Ok(info) => Some(Launch { task, binding, info, bound: None }),
+            Err(error) => {
+                tracing::warn!(task = %task.name(), %error, "task cannot be launched");
+                None
+            }
+        }
+    }
+
+    /// Commits the bindings of `groups`; Tasks that changed meanwhile are left out of them.
+    async fn bind(&self, groups: &mut [Group]) -> Result<StoreRevision, Setback> {
+        let mut revision = 0;
+        let mut launches: Vec<&mut Launch> = groups.iter_mut().flat_map(|it| &mut it.launches).collect();
+        for chunk in launches.chunks_mut(BATCH) {
+            revision = revision.max(self.bind_chunk(chunk).await?);
+        }
+        for group in groups {
+            group.launches.retain(|launch| launch.bound.is_some());
+        }
+        Ok(revision)
+    }
+
+    async fn bind_chunk(&self, chunk: &mut [&mut Launch]) -> Result<StoreRevision, Setback> {
+        let mut lost: BTreeSet<Key> = BTreeSet::new();
+        loop {
+            let mut left: Vec<_> = chunk.iter_mut().filter(|it| !lost.contains(it.task.doc.key())).collect();
+            let writes: Vec<Write> =
+                left.iter().map(|it| it.task.merge(json!({"spec": {"binding": it.binding}}))).collect();
+            if writes.is_empty() {
+                return Ok(0);
+            }
+            match self.writer.commit(writes).await {
+                Ok(committed) => {
+                    for (launch, doc) in left.iter_mut().zip(committed.docs) {
+                        launch.bound = doc;
+                    }
+                    return Ok(committed.revision);
+                }
+                Err(Setback::Stale { losers }) if !losers.is_empty() => lost.extend(losers),
+                Err(setback) => return Err(setback),
+            }
+        }
+    }
+
+    /// Sends the ACCEPT of one agent. Tasks of different Apps go into operations of their own: one malformed resource
+    /// fails all Tasks of its operation.
+    async fn accept(&self, group: Group, refuse: Duration) -> Result<StoreRevision, Setback> {
+        if group.launches.is_empty() {
+            return Ok(0);
+        }
+        if !self.writer.term().is_held() {
+            return Err(Setback::Deposed);
+        }
+        let mut by_app: BTreeMap<ObjectName, Vec<wire::TaskInfo>> = BTreeMap::new();
+        for launch in &group.launches {
+            let app = ObjectName::new(&launch.task.doc.key().namespace, &launch.task.object.spec.app);
+            by_app.entry(app).or_default().push(launch.info.clone());
+        }
+        let operations = by_app.into_values().map(wire::Operation::launch).collect();
+        match self.session.accept(group.offers, operations, refuse).await {
+            Ok(()) => Ok(0),
+            Err(error) if error.never_done() => {
+                tracing::debug!(%error, "offers were not accepted: their tasks wait again");
+                self.unbind(group.launches).await
+            }
+            Err(error) => {
+                tracing::warn!(%error, "nobody knows whether offers were accepted: reconciliation will tell");
+                Ok(0)
+            }
+        }
+    }
+
+    /// These Tasks were certainly not launched. One that changed meanwhile stays bound until it is reconciled.
+    async fn unbind(&self, launches: Vec<Launch>) -> Result<StoreRevision, Setback> {
+        let mut docs: Vec<Arc<Doc>> = launches.into_iter().filter_map(|it| it.bound).collect();
+        let mut written = 0;
+        while !docs.is_empty() {
+            let batch: Vec<_> = docs.drain(..docs.len().min(BATCH)).collect();
+            let writes = batch
+                .iter()
+                .map(|base| Write::Merge { base: base.clone(), patch: json!({"spec": {"binding": null}}) });
+            match self.writer.commit(writes.collect()).await {
+                Ok(committed) => written = written.max(committed.revision),
+                Err(Setback::Stale { losers }) if !losers.is_empty() => {
+                    docs.extend(batch.into_iter().filter(|doc| !losers.contains(doc.key())));
+                }
+                Err(setback) => return Err(setback),
+            }
+        }
+        Ok(written)
+    }
+}
+
+/// Groups of about [`BATCH`] Tasks, at least one.
+fn next_batch(groups: &mut Vec<Group>) -> Vec<Group> {
+    let mut tasks = 0;
+    let fits = |group: &Group| {
+        let first = tasks == 0;
+        tasks += group.launches.len();
+        first || tasks <= BATCH
+    };
+    let end = groups.iter().map(fits).position(|fits| !fits).unwrap_or(groups.len());
+    groups.drain(..end).collect()
+}
+
+fn bound(binding: &Binding, task: &Stored<Task>, now: Timestamp) -> api::Binding {
+    let key = task.doc.key();
+    api::Binding {
+        agent_id: binding.agent.0.to_string(),
+        host: binding.hostname.to_string(),
+        offer_id: binding.offers.first().map(|it| it.0.to_string()).unwrap_or_default(),
+        resources: convert::to_api(&binding.resources),
+        ports: binding.ports.clone(),
+        bound_at: MicroTime(now),
+        mesos_task_id: names::mesos_task_id(&key.namespace, &key.name, &task.doc.meta().uid),
+    }
+}

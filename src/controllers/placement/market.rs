@@ -1,0 +1,249 @@
+//! What placement looks at, kept change by change: Tasks that wait or have a place, their classes, leased offers.
+//!
+//! A Task whose Secrets cannot be read yet is withheld: it is not offered to placement, and the reason is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use jiff::Timestamp;
+
+use super::convert;
+use crate::api::{Agent, App, Phase, Revision, Task, Template, labels};
+use crate::controllers::objects::{Stored, is, key, name_of, resource};
+use crate::controllers::secrets::{SecretError, Secrets};
+use crate::mesos::leases::Lease;
+use crate::mesos::wire;
+use crate::plan::ObjectName;
+use crate::plan::placement::{AgentId, Change as Fact, Class, Index, OfferId, Resources, Waiting};
+use crate::registry::{Change, Doc, Key, Resource, Snapshot};
+
+/// What placement looks at.
+#[derive(Debug, Default)]
+pub(super) struct Market {
+    index: Index,
+    /// Revisions that are in the index.
+    classes: BTreeSet<ObjectName>,
+    /// Offers that are in the index.
+    offers: BTreeSet<OfferId>,
+    /// Tasks that cannot be launched although they wait, by Revision.
+    withheld: BTreeMap<ObjectName, Withheld>,
+    /// Tasks that are on their way up or down: offers may soon be wanted again.
+    unsettled: BTreeSet<ObjectName>,
+    /// What the last pass left waiting.
+    waiting: Vec<Waiting>,
+    /// Apps whose condition `Waiting` is true.
+    told: BTreeSet<ObjectName>,
+}
+
+/// Tasks of one Revision that are withheld.
+#[derive(Debug, Clone)]
+pub(super) struct Withheld {
+    pub(super) tasks: BTreeSet<ObjectName>,
+    pub(super) since: Timestamp,
+    pub(super) reason: String,
+}
+
+impl Market {
+    /// All that `snapshot` tells; leases follow with [`Market::lease`].
+    pub(super) fn of(snapshot: &Snapshot) -> Market {
+        let mut market = Market::default();
+        let kinds = [resource::<App>(), resource::<Task>()];
+        for doc in kinds.iter().flat_map(|kind| snapshot.list(kind, None)) {
+            market.show(doc.key(), Some(doc), snapshot);
+        }
+        market
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Whether a Task may want an offer soon although none waits.
+    pub(super) fn is_unsettled(&self) -> bool {
+        !self.unsettled.is_empty()
+    }
+
+    pub(super) fn note_waiting(&mut self, waiting: &[Waiting]) {
+        self.waiting = waiting.to_vec();
+    }
+
+    /// Classes that the last pass left waiting.
+    pub(super) fn waiting(&self) -> &[Waiting] {
+        &self.waiting
+    }
+
+    pub(super) fn withheld(&self) -> &BTreeMap<ObjectName, Withheld> {
+        &self.withheld
+    }
+
+    /// Apps whose condition says that they wait.
+    pub(super) fn told(&self) -> &BTreeSet<ObjectName> {
+        &self.told
+    }
+
+    /// Takes one change in; `snapshot` shows it already.
+    pub(super) fn take(&mut self, change: &Change, snapshot: &Snapshot) {
+        self.show(&change.key, change.new.as_ref(), snapshot);
+    }
+
+    fn show(&mut self, key: &Key, doc: Option<&Arc<Doc>>, snapshot: &Snapshot) {
+        if is::<Task>(key) {
+            self.show_task(&name_of(key), doc, snapshot);
+        } else if is::<Revision>(key) && doc.is_none() {
+            self.classes.remove(&name_of(key));
+            self.index.apply(Fact::ClassGone(name_of(key)));
+        } else if is::<App>(key) {
+            self.show_app(&name_of(key), doc);
+        } else if key.resource == secrets_resource() {
+            self.show_secret(&key.namespace, snapshot);
+        }
+    }
+
+    fn show_app(&mut self, name: &ObjectName, doc: Option<&Arc<Doc>>) {
+        let status = doc.and_then(|doc| doc.typed::<App>().ok()).and_then(|app| app.status.clone());
+        let conditions = status.map(|status| status.conditions).unwrap_or_default();
+        if conditions.iter().any(|it| it.type_ == super::waiting::CONDITION && it.status == "True") {
+            self.told.insert(name.clone());
+        } else {
+            self.told.remove(name);
+        }
+    }
+
+    fn show_task(&mut self, name: &ObjectName, doc: Option<&Arc<Doc>>, snapshot: &Snapshot) {
+        self.withheld.retain(|_, withheld| {
+            withheld.tasks.remove(name);
+            !withheld.tasks.is_empty()
+        });
+        let task = doc.and_then(|doc| Some((doc, doc.typed::<Task>().ok()?)));
+        let Some((doc, task)) = task.filter(|(_, task)| !task.is_terminal()) else {
+            self.unsettled.remove(name);
+            return self.index.apply(Fact::TaskGone(name.clone()));
+        };
+        if task.phase() == Phase::Running && task.spec.stop.is_none() {
+            self.unsettled.remove(name);
+        } else {
+            self.unsettled.insert(name.clone());
+        }
+        let reachable = task.status.as_ref().is_none_or(|status| status.reachable);
+        let class = ObjectName::new(&name.namespace, &task.spec.revision);
+        match &task.spec.binding {
+            Some(binding) if reachable => {
+                self.know_class(&class, snapshot);
+                let agent = AgentId(Arc::from(binding.agent_id.as_str()));
+                self.index.apply(Fact::Placed { task: name.clone(), class, agent });
+            }
+            None if task.spec.stop.is_none() && doc.meta().deletion.is_none() => {
+                let since = doc.meta().created.unwrap_or(Timestamp::UNIX_EPOCH);
+                self.show_waiting(name, class, since, snapshot);
+            }
+            _ => self.index.apply(Fact::TaskGone(name.clone())),
+        }
+    }
+
+    fn show_waiting(&mut self, task: &ObjectName, class: ObjectName, since: Timestamp, snapshot: &Snapshot) {
+        self.know_class(&class, snapshot);
+        match readable_secrets(&class, snapshot) {
+            Ok(()) => self.index.apply(Fact::Waiting { task: task.clone(), class, since }),
+            Err(error) => {
+                self.index.apply(Fact::TaskGone(task.clone()));
+                let reason = error.to_string();
+                let withheld =
+                    self.withheld.entry(class).or_insert(Withheld { tasks: BTreeSet::new(), since, reason });
+                withheld.tasks.insert(task.clone());
+            }
+        }
+    }
+
+    /// A Secret of `namespace` changed: what was withheld may have become launchable, and the other way round.
+    fn show_secret(&mut self, namespace: &str, snapshot: &Snapshot) {
+        for doc in snapshot.list(&resource::<Task>(), Some(namespace)) {
+            if doc.typed::<Task>().is_ok_and(|task| task.spec.binding.is_none()) {
+                self.show_task(&name_of(doc.key()), Some(doc), snapshot);
+            }
+        }
+    }
+
+    fn know_class(&mut self, name: &ObjectName, snapshot: &Snapshot) {
+        if self.classes.contains(name) {
+            return;
+        }
+        let revision = snapshot.get(&key::<Revision>(name)).and_then(|doc| doc.typed::<Revision>().ok());
+        let Some(revision) = revision else { return };
+        match Class::new(name.clone(), &revision.spec.template) {
+            Ok(class) => {
+                self.classes.insert(name.clone());
+                self.index.apply(Fact::Class(class));
+            }
+            // Validation lets no such template in; one from a newer version waits for that version.
+            Err(error) => tracing::warn!(revision = %name, %error, "constraints cannot be read"),
+        }
+    }
+
+    /// Brings the offers level with the leases that are held now.
+    pub(super) fn lease(
+        &mut self,
+        leases: &OrdMap<wire::OfferId, Lease>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) {
+        let held: BTreeSet<OfferId> = leases.keys().map(|id| OfferId(Arc::from(id.value.as_str()))).collect();
+        for gone in self.offers.difference(&held) {
+            self.index.apply(Fact::OfferGone(gone.clone()));
+        }
+        for lease in leases.values() {
+            let offer = convert::offer(lease);
+            if !self.offers.contains(&offer.id) {
+                let totals = totals(&lease.offer, snapshot);
+                self.index.apply(Fact::Agent(convert::agent(&lease.offer, totals, now)));
+                self.index.apply(Fact::Offer(offer));
+            }
+        }
+        self.offers = held;
+    }
+}
+
+/// All that a machine has, as far as it is known.
+fn totals(offer: &wire::Offer, snapshot: &Snapshot) -> Resources {
+    let name = ObjectName::new("", &crate::controllers::agents::object_name(&offer.agent_id.value));
+    let agent = snapshot.get(&key::<Agent>(&name)).and_then(|doc| doc.typed::<Agent>().ok());
+    let status = agent.and_then(|agent| agent.status.clone());
+    status.map_or_else(|| convert::scalars(&offer.resources), |status| convert::of_totals(&status.totals))
+}
+
+fn secrets_resource() -> Resource {
+    Resource::new("", "secrets")
+}
+
+/// Whether every Secret that a Revision refers to can be read.
+fn readable_secrets(class: &ObjectName, snapshot: &Snapshot) -> Result<(), SecretError> {
+    let revision = snapshot.get(&key::<Revision>(class)).and_then(|doc| doc.typed::<Revision>().ok());
+    let Some(revision) = revision else { return Ok(()) };
+    secrets(&revision.spec.template, &class.namespace, snapshot).check(&revision.spec.template)
+}
+
+/// The Secrets that a template refers to.
+pub(super) fn secrets(template: &Template, namespace: &str, snapshot: &Snapshot) -> Secrets {
+    let in_env =
+        template.env.iter().filter_map(|it| Some(it.value_from.as_ref()?.secret_key_ref.name.as_str()));
+    let to_pull = template.container.as_ref().and_then(|it| it.pull_secret.as_deref());
+    let mut secrets = Secrets::default();
+    for name in in_env.chain(to_pull) {
+        let doc = snapshot.get(&Key::new(&secrets_resource(), namespace, name));
+        if let Some(value) = doc.and_then(|doc| doc.value().ok()) {
+            secrets.insert(name, &value);
+        }
+    }
+    secrets
+}
+
+/// The App that a Revision belongs to.
+pub(super) fn app_of(class: &ObjectName, snapshot: &Snapshot) -> Option<ObjectName> {
+    let app = snapshot.get(&key::<Revision>(class))?.meta().labels.get(labels::APP)?.clone();
+    Some(ObjectName::new(&class.namespace, &app))
+}
+
+/// A Task that is stored, by name.
+pub(super) fn task(name: &ObjectName, snapshot: &Snapshot) -> Option<Stored<Task>> {
+    Stored::find(snapshot, name).ok().flatten()
+}

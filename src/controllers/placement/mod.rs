@@ -1,0 +1,216 @@
+//! Gives waiting Tasks a place: offers are leased, bindings are committed, then offers are accepted.
+//!
+//! observe (`market`: waiting Tasks and leased offers, kept change by change) → `plan::placement` → act (`launch`: commit,
+//! then ACCEPT; DECLINE, SUPPRESS, REVIVE) → report (`waiting`: why Tasks wait, in their App's condition).
+
+mod convert;
+mod launch;
+mod market;
+mod waiting;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use self::launch::Launcher;
+use self::market::Market;
+use self::waiting::WaitingReport;
+use super::events::Recorder;
+use super::session::Signals;
+use super::until;
+use crate::env::Env;
+use crate::mesos::session::Session;
+use crate::mesos::wire;
+use crate::plan::Again;
+use crate::plan::placement::{self, Decline, Demand, DemandState, LeasePolicy, Plan};
+use crate::registry::Cache;
+use crate::runtime::{News, Setback, View, Writer};
+
+pub(super) use self::convert::{attributes, ports, scalars, to_api};
+
+/// The most bindings of one pass: a pass is short, and others get their turn.
+const BINDINGS: usize = 1000;
+/// How soon a pass that could not be carried out is tried again.
+const AGAIN: Duration = Duration::from_millis(200);
+/// How long the view may take to show what was just written.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The placement loop.
+#[derive(Debug)]
+pub(super) struct Placement {
+    env: Env,
+    view: View<()>,
+    session: Session,
+    signals: watch::Receiver<Signals>,
+    policy: LeasePolicy,
+    launcher: Launcher,
+    report: WaitingReport,
+    market: Market,
+    demand: DemandState,
+    /// The subscription that `demand` speaks of, and the offers that were counted.
+    heard: Signals,
+}
+
+/// What the placement loop works with.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) env: Env,
+    pub(super) cache: Arc<Cache>,
+    pub(super) writer: Writer,
+    pub(super) recorder: Recorder,
+    pub(super) session: Session,
+    pub(super) signals: watch::Receiver<Signals>,
+    pub(super) policy: LeasePolicy,
+    /// The installation's uid.
+    pub(super) installation: Arc<str>,
+}
+
+impl Placement {
+    pub(super) fn new(parts: Parts) -> Placement {
+        let Parts { env, cache, writer, recorder, session, signals, policy, installation } = parts;
+        let view = View::open(&cache);
+        let launcher =
+            Launcher { env: env.clone(), writer: writer.clone(), session: session.clone(), installation };
+        Placement {
+            report: WaitingReport::new(writer, recorder),
+            market: Market::of(&view.scene().snapshot),
+            demand: DemandState::default(),
+            heard: Signals::default(),
+            env,
+            view,
+            session,
+            signals,
+            policy,
+            launcher,
+        }
+    }
+
+    /// Runs for ever.
+    pub(super) async fn run(mut self) {
+        loop {
+            let wait = match self.pass().await {
+                Ok(wait) => wait,
+                Err(setback) => {
+                    setback.log("placement", &"a pass");
+                    Some(AGAIN)
+                }
+            };
+            self.rest(wait).await;
+        }
+    }
+
+    /// Waits until something changes that a pass looks at, or `wait` is over.
+    async fn rest(&mut self, wait: Option<Duration>) {
+        let over = async {
+            match wait {
+                Some(wait) => self.env.sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            news = self.view.changed() => self.take_in(news),
+            // The sender goes only when the whole term does.
+            _ = self.signals.changed() => {}
+            () = over => {}
+        }
+    }
+
+    fn take_in(&mut self, news: News) {
+        let snapshot = &self.view.scene().snapshot;
+        match news {
+            News::Changes(changes) => changes.iter().for_each(|change| self.market.take(change, snapshot)),
+            News::Everything => self.market = Market::of(snapshot),
+        }
+    }
+
+    /// One pass over all waiting Tasks and leased offers; says when to look again even if nothing changes.
+    async fn pass(&mut self) -> Result<Option<Duration>, Setback> {
+        let signals = *self.signals.borrow_and_update();
+        let now = self.env.now();
+        self.note(signals, now);
+        self.market.lease(&self.session.leases().snapshot(), &self.view.scene().snapshot, now);
+        let looked_again = self.report.tell(&self.market, &self.view.scene().snapshot, now).await?;
+        if !signals.subscribed {
+            return Ok(looked_again);
+        }
+        let plan = placement::plan(&placement::Snapshot {
+            now,
+            seed: self.env.below(u64::MAX),
+            index: self.market.index(),
+            limit: BINDINGS,
+            leases: &self.policy,
+            demand: self.demand,
+            imminent: self.market.is_unsettled(),
+        });
+        let again = match plan.again {
+            _ if plan.more => Some(Duration::ZERO),
+            Again::OnChange => None,
+            Again::At(at) => Some(until(now, at)),
+        };
+        self.market.note_waiting(&plan.waiting);
+        self.carry_out(plan, now).await?;
+        Ok([again, looked_again].into_iter().flatten().min())
+    }
+
+    /// What the cluster was told about our demand, as far as this subscription goes.
+    fn note(&mut self, signals: Signals, now: Timestamp) {
+        if signals.generation != self.heard.generation {
+            let suppressed = self.demand.suppressed;
+            let revived = (!suppressed).then_some(now);
+            self.demand = DemandState { suppressed, revived, ..DemandState::default() };
+        }
+        if signals.offers != self.heard.offers {
+            self.demand.heard = Some(now);
+        }
+        self.heard = signals;
+    }
+
+    async fn carry_out(&mut self, plan: Plan, now: Timestamp) -> Result<(), Setback> {
+        let refuse = if plan.waiting.is_empty() { self.policy.refuse_unfit } else { Duration::ZERO };
+        let Plan { bindings, declines, demand, .. } = plan;
+        if !bindings.is_empty() {
+            let snapshot = self.view.scene().snapshot.clone();
+            let revision = self.launcher.launch(bindings, &snapshot, now, refuse).await?;
+            if let Ok(news) = tokio::time::timeout(PATIENCE, self.view.reach(revision)).await {
+                self.take_in(news);
+            }
+        }
+        self.decline(declines, now).await;
+        self.tell_demand(demand, now).await;
+        Ok(())
+    }
+
+    /// Gives offers back. What could not be said now is settled by the next subscription.
+    async fn decline(&mut self, declines: Vec<Decline>, now: Timestamp) {
+        let mut by_refusal: BTreeMap<Duration, Vec<wire::OfferId>> = BTreeMap::new();
+        for decline in declines {
+            by_refusal.entry(decline.refuse).or_default().push(wire::OfferId::new(&*decline.offer.0));
+        }
+        for (refuse, offers) in by_refusal {
+            if let Err(error) = self.session.decline(offers, refuse).await {
+                tracing::debug!(%error, "offers not declined");
+            }
+            self.demand.filtered = Some(now);
+        }
+    }
+
+    async fn tell_demand(&mut self, demand: Demand, now: Timestamp) {
+        let told = match demand {
+            Demand::Unchanged => return,
+            Demand::Suppress => self.session.suppress().await,
+            Demand::Revive => self.session.revive().await,
+        };
+        self.demand.suppressed = demand == Demand::Suppress;
+        if demand == Demand::Revive {
+            self.demand.revived = Some(now);
+            self.demand.filtered = None;
+        }
+        if let Err(error) = told {
+            tracing::debug!(%error, "demand for offers not told: the next subscription will say it");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Tells why Tasks wait: the condition `Waiting` of their App, at most one write per App and 5 s.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::market::{Market, app_of};
+use crate::api::{App, Condition, Time};
+use crate::controllers::events::{Happening, Recorder};
+use crate::controllers::objects::Stored;
+use crate::plan::ObjectName;
+use crate::plan::placement::explain;
+use crate::registry::Snapshot;
+use crate::runtime::{Setback, Writer};
+
+/// The condition's type.
+pub(super) const CONDITION: &str = "Waiting";
+/// A Task that waits no longer than this is ordinary.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The least time between two writes about one App.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Writes the condition.
+#[derive(Debug)]
+pub(super) struct WaitingReport {
+    writer: Writer,
+    recorder: Recorder,
+    /// When each App was last told of.
+    written: BTreeMap<ObjectName, Instant>,
+}
+
+/// Why an App's Tasks wait.
+struct Reason {
+    word: &'static str,
+    message: String,
+}
+
+impl WaitingReport {
+    pub(super) fn new(writer: Writer, recorder: Recorder) -> WaitingReport {
+        WaitingReport { writer, recorder, written: BTreeMap::new() }
+    }
+
+    /// Brings the conditions level with what waits; says when to look again even if nothing changes.
+    pub(super) async fn tell(
+        &mut self,
+        market: &Market,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Result<Option<Duration>, Setback> {
+        let mut again = None;
+        let mut later = |wait: Duration| again = Some(again.map_or(wait, |other: Duration| other.min(wait)));
+        let mut apps: BTreeMap<ObjectName, Vec<(ObjectName, usize, Timestamp)>> = BTreeMap::new();
+        let offered = market.waiting().iter().map(|it| (it.class.clone(), it.tasks, it.since));
+        let withheld = market.withheld().iter().map(|(class, it)| (class.clone(), it.tasks.len(), it.since));
+        for (class, tasks, since) in withheld.chain(offered) {
+            if let Some(app) = app_of(&class, snapshot) {
+                apps.entry(app).or_default().push((class, tasks, since));
+            }
+        }
+        self.written.retain(|_, at| at.elapsed() < PAUSE);
+        let waiting: BTreeSet<_> = apps.keys().cloned().collect();
+        for app in waiting.union(market.told()) {
+            let classes = apps.remove(app).unwrap_or_default();
+            let oldest = classes.iter().map(|(_, _, since)| *since).min();
+            let waited = oldest.map_or(PATIENCE, |since| elapsed(since, now));
+            let pause = self.written.get(app).map_or(Duration::ZERO, |at| PAUSE.saturating_sub(at.elapsed()));
+            let wait = pause.max(PATIENCE.saturating_sub(waited));
+            if wait > Duration::ZERO {
+                later(wait);
+                continue;
+            }
+            let reason = classes.first().map(|(class, tasks, _)| reason(class, *tasks, market));
+            if self.write(app, reason, snapshot, now).await? {
+                self.written.insert(app.clone(), Instant::now());
+            }
+            if !classes.is_empty() {
+                later(PAUSE);
+            }
+        }
+        Ok(again)
+    }
+
+    /// Whether something was written.
+    async fn write(
+        &self,
+        app: &ObjectName,
+        reason: Option<Reason>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Result<bool, Setback> {
+        let Some(app) = Stored::<App>::find(snapshot, app)? else { return Ok(false) };
+        let before = app.object.status.clone().unwrap_or_default().conditions;
+        let Some(conditions) = with_condition(&before, reason.as_ref(), app.object.metadata.generation, now)
+        else {
+            return Ok(false);
+        };
+        let mut writes = vec![app.merge(json!({"status": {"conditions": conditions}}))];
+        if let Some(reason) = reason {
+            let happening = Happening::warning(reason.word, reason.message);
+            writes.extend(self.recorder.writes(snapshot, &app, vec![happening], now));
+        }
+        match self.writer.commit(writes).await {
+            // Another loop was faster: the next pass sees what it wrote.
+            Err(Setback::Stale { .. }) => Ok(false),
+            result => result.map(|_| true),
+        }
+    }
+}
+
+fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or(Duration::ZERO)
+}
+
+fn reason(class: &ObjectName, tasks: usize, market: &Market) -> Reason {
+    let count = if tasks == 1 { "1 task waits".to_owned() } else { format!("{tasks} tasks wait") };
+    match market.withheld().get(class) {
+        Some(withheld) => Reason { word: "SecretMissing", message: format!("{count}: {}", withheld.reason) },
+        None => {
+            Reason { word: "NoOfferFits", message: format!("{count}: {}", explain(market.index(), class)) }
+        }
+    }
+}
+
+/// The conditions with the one about waiting set; nothing when it says so already.
+fn with_condition(
+    before: &[Condition],
+    reason: Option<&Reason>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Vec<Condition>> {
+    let present = before.iter().find(|it| it.type_ == CONDITION);
+    let (status, word, message) = match reason {
+        Some(reason) => ("True", reason.word, reason.message.as_str()),
+        None => ("False", "AllPlaced", ""),
+    };
+    if present.is_some_and(|it| it.status == status && it.reason == word && it.message == message) {
+        return None;
+    }
+    let unchanged = present.filter(|it| it.status == status);
+    let condition = Condition {
+        type_: CONDITION.to_owned(),
+        status: status.to_owned(),
+        reason: word.to_owned(),
+        message: message.to_owned(),
+        observed_generation: generation,
+        last_transition_time: unchanged.map_or(Time(now), |it| it.last_transition_time.clone()),
+    };
+    let mut conditions: Vec<Condition> = before.iter().filter(|it| it.type_ != CONDITION).cloned().collect();
+    conditions.push(condition);
+    Some(conditions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn condition_keeps_its_time_until_its_status_changes() {
+        let reason = |message: &str| Reason { word: "NoOfferFits", message: message.to_owned() };
+        let first = with_condition(&[], Some(&reason("2 tasks wait")), Some(1), at(10)).unwrap();
+        let second = with_condition(&first, Some(&reason("1 task waits")), Some(1), at(20)).unwrap();
+        assert_eq!((second.len(), second[0].last_transition_time.0), (1, at(10)));
+        assert_eq!(with_condition(&second, Some(&reason("1 task waits")), Some(1), at(30)), None);
+        let third = with_condition(&second, None, Some(2), at(40)).unwrap();
+        assert_eq!((third[0].status.as_str(), third[0].last_transition_time.0), ("False", at(40)));
+        assert_eq!(with_condition(&third, None, Some(2), at(50)), None);
+    }
+
+    #[test]
+    fn conditions_of_other_writers_stay() {
+        let ready = Condition {
+            type_: "Ready".into(),
+            status: "False".into(),
+            reason: "x".into(),
+            message: String::new(),
+            observed_generation: None,
+            last_transition_time: Time(at(1)),
+        };
+        let after = with_condition(&[ready.clone()], None, None, at(2)).unwrap();
+        assert_eq!(after[0], ready);
+    }
+}

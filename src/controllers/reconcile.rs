@@ -1,0 +1,113 @@
+//! Asks the cluster what became of the Tasks, after every subscription and then now and then; and ends what runs without
+//! being owned.
+//!
+//! Explicit reconciliation (with agent ids) finds Tasks that the cluster lost; implicit reconciliation finds tasks that the
+//! store does not know. Answers come as ordinary updates to the status writer, which hands strangers on to here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, watch};
+
+use super::objects::{Stored, resource};
+use super::session::Signals;
+use crate::api::Task;
+use crate::env::Env;
+use crate::mesos::session::Session;
+use crate::mesos::wire::{self, AgentId, TaskId};
+use crate::registry::{Cache, Snapshot};
+use crate::runtime::Term;
+
+/// Waits between the rounds after a subscription; agents that the master waits for are asked about again. The last one
+/// repeats for ever.
+const ROUNDS: [Duration; 4] =
+    [Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(600)];
+/// The least time between two rounds that hints cause.
+const HINTS: Duration = Duration::from_secs(5);
+/// A Task bound more recently than this may not have reached the master yet: asked about, it would be called unknown.
+const IN_FLIGHT: Duration = Duration::from_secs(30);
+
+/// Asks about Tasks.
+#[derive(Debug)]
+pub(super) struct Reconcile {
+    pub(super) env: Env,
+    pub(super) cache: Arc<Cache>,
+    pub(super) session: Session,
+    pub(super) signals: watch::Receiver<Signals>,
+}
+
+impl Reconcile {
+    /// Runs for ever.
+    pub(super) async fn run(mut self) {
+        let (mut heard, mut round) = (Signals::default(), 0);
+        let mut subscribed_at = self.env.now();
+        loop {
+            let signals = *self.signals.borrow_and_update();
+            if signals.generation != heard.generation {
+                subscribed_at = self.env.now();
+                round = 0;
+            }
+            heard = signals;
+            if signals.subscribed {
+                self.ask(subscribed_at, round == 0).await;
+            }
+            let wait = ROUNDS[round.min(ROUNDS.len() - 1)];
+            round += 1;
+            self.rest(wait, heard).await;
+        }
+    }
+
+    /// Waits for the next round: a new subscription comes at once, hints soon, else `wait`.
+    async fn rest(&mut self, wait: Duration, heard: Signals) {
+        let over = self.env.sleep(self.env.jitter(wait, 0.1));
+        let urgent = self.signals.wait_for(|now| {
+            now.generation != heard.generation
+                || now.subscribed != heard.subscribed
+                || now.failures != heard.failures
+        });
+        let hinted = async {
+            let now = urgent.await.map(|now| *now).ok();
+            if now.is_some_and(|now| now.failures != heard.failures) {
+                tokio::time::sleep(HINTS).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = hinted => {}
+            () = over => {}
+        }
+    }
+
+    /// One round. What cannot be sent now is asked after the next subscription.
+    async fn ask(&self, subscribed_at: Timestamp, first: bool) {
+        let Ok(snapshot) = self.cache.most_recent().await else { return };
+        let now = self.env.now();
+        let old =
+            now.checked_sub(jiff::SignedDuration::try_from(IN_FLIGHT).unwrap_or_default()).unwrap_or(now);
+        // Before the first offer of this subscription nothing of this subscription can be on its way.
+        let before = if first { subscribed_at.max(old) } else { old };
+        let tasks = launched_before(&snapshot, before);
+        let asked = async {
+            if !tasks.is_empty() {
+                self.session.reconcile(&tasks).await?;
+            }
+            self.session.reconcile(&[]).await
+        };
+        if let Err(error) = asked.await {
+            tracing::debug!(%error, "not reconciled: the next subscription will ask");
+        }
+    }
+}
+
+/// Every Task that was launched before `before` and has not ended, with its agent.
+fn launched_before(snapshot: &Snapshot, before: Timestamp) -> Vec<(TaskId, Option<AgentId>)> {
+    let tasks = snapshot.list(&resource::<Task>(), None).filter_map(|doc| Stored::<Task>::read(doc).ok());
+    let live = tasks.filter(|task| !task.object.is_terminal());
+    live.filter_map(|task| {
+        let binding = task.object.spec.binding.as_ref().filter(|it| it.bound_at.0 <= before)?;
+        Some((TaskId::new(&binding.mesos_task_id), Some(AgentId::new(&binding.agent_id))))
+    })
+    .collect()
+}

@@ -1,0 +1,131 @@
+//! One session per term: who we are to Mesos is remembered in the store, and each kind of news goes to the loop that
+//! handles it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, watch};
+
+use super::objects::{Stored, resource};
+use crate::api::Task;
+use crate::mesos::session::{EndReason, Identity, IdentityError, SessionEvent, SessionEvents};
+use crate::mesos::wire::{FrameworkId, FrameworkInfo, TaskStatus};
+use crate::registry::Cache;
+use crate::runtime::{Facts, Term};
+
+/// The fact under which the framework's id is remembered.
+const FRAMEWORK_ID: &str = "framework-id";
+
+/// Who this installation is to Mesos.
+#[derive(Debug)]
+pub(super) struct StoredIdentity {
+    pub(super) facts: Facts,
+    pub(super) term: Term,
+    pub(super) cache: Arc<Cache>,
+    /// Everything but the id.
+    pub(super) framework: FrameworkInfo,
+}
+
+#[async_trait]
+impl Identity for StoredIdentity {
+    async fn framework(&self) -> Result<FrameworkInfo, IdentityError> {
+        let failed = |message: String| IdentityError { message };
+        if !self.term.is_held() {
+            return Err(failed("this process does not lead any more".to_owned()));
+        }
+        let known = self.facts.read(FRAMEWORK_ID).await.map_err(|error| failed(error.to_string()))?;
+        let id = known.map(|id| FrameworkId::new(String::from_utf8_lossy(&id)));
+        if id.is_none() && self.has_launched().await? {
+            return Err(failed(format!(
+                "tasks were launched before, but the framework's id ({FRAMEWORK_ID}) is missing from the store: \
+                 registering anew would start them twice"
+            )));
+        }
+        Ok(FrameworkInfo { id, ..self.framework.clone() })
+    }
+
+    async fn registered(&self, id: &FrameworkId) -> Result<(), IdentityError> {
+        let established = self.facts.establish(&self.term, FRAMEWORK_ID, &id.value).await;
+        established.map_err(|error| IdentityError { message: error.to_string() })
+    }
+}
+
+impl StoredIdentity {
+    /// Whether any Task that is stored was ever bound.
+    async fn has_launched(&self) -> Result<bool, IdentityError> {
+        let failed = |error: &dyn std::fmt::Display| IdentityError { message: error.to_string() };
+        let snapshot = self.cache.most_recent().await.map_err(|error| failed(&error))?;
+        for doc in snapshot.list(&resource::<Task>(), None) {
+            let task = Stored::<Task>::read(doc).map_err(|error| failed(&error))?;
+            if task.object.spec.binding.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What loops want to know of the session besides updates of tasks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Signals {
+    /// Counts subscriptions; 0 before the first.
+    pub(super) generation: u64,
+    /// Whether the session is subscribed now.
+    pub(super) subscribed: bool,
+    /// Counts arrivals and departures of offers.
+    pub(super) offers: u64,
+    /// Counts hints that agents are gone.
+    pub(super) failures: u64,
+}
+
+/// Updates that wait for the status writer. Behind them wait the session's own, one per task.
+const UPDATES: usize = 256;
+
+/// Where news of a session goes.
+#[derive(Debug)]
+pub(super) struct Dispatch {
+    events: SessionEvents,
+    signals: watch::Sender<Signals>,
+    updates: mpsc::Sender<TaskStatus>,
+}
+
+/// The receiving ends.
+#[derive(Debug)]
+pub(super) struct News {
+    pub(super) signals: watch::Receiver<Signals>,
+    pub(super) updates: mpsc::Receiver<TaskStatus>,
+}
+
+impl Dispatch {
+    pub(super) fn new(events: SessionEvents) -> (Dispatch, News) {
+        let (signals, seen) = watch::channel(Signals::default());
+        let (updates, taken) = mpsc::channel(UPDATES);
+        (Dispatch { events, signals, updates }, News { signals: seen, updates: taken })
+    }
+
+    /// Passes news on until the session ends, and tells why it did.
+    pub(super) async fn run(mut self) -> EndReason {
+        while let Some(event) = self.events.next().await {
+            match event {
+                SessionEvent::Subscribed { generation, .. } => self.signals.send_modify(|signals| {
+                    signals.generation = generation;
+                    signals.subscribed = true;
+                }),
+                SessionEvent::Disconnected { .. } => self.signals.send_modify(|signals| {
+                    signals.subscribed = false;
+                    signals.offers += 1;
+                }),
+                SessionEvent::Offers(_) | SessionEvent::Rescinded(_) => {
+                    self.signals.send_modify(|signals| signals.offers += 1);
+                }
+                SessionEvent::Failure(_) => self.signals.send_modify(|signals| signals.failures += 1),
+                SessionEvent::Update(status) => {
+                    // The status writer goes only when the whole term does.
+                    let _over = self.updates.send(status).await;
+                }
+                SessionEvent::Ended(reason) => return reason,
+            }
+        }
+        EndReason::Closed
+    }
+}

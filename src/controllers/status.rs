@@ -1,0 +1,157 @@
+//! Keeps each Task's status level with what the cluster reports.
+//!
+//! observe (updates, in batches; the Tasks they speak of) → `plan::status` → act (one transaction per batch, then
+//! ACKNOWLEDGE) → report (an Event per failure). An update about a Task that the store does not know is acknowledged, too, and
+//! goes to whoever judges orphans.
+//!
+//! # Guarantees
+//! - Nothing is acknowledged before what it says is committed, or was found to be stored already.
+//! - While the store is down nothing is acknowledged; agents send again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::events::{Happening, Recorder};
+use super::objects::{Stored, key, typed_difference};
+use crate::api::{Phase, Task, TaskStatus};
+use crate::env::Env;
+use crate::mesos::session::Session;
+use crate::mesos::wire;
+use crate::plan::ObjectName;
+use crate::registry::{Cache, Snapshot, Write};
+use crate::runtime::{Backoff, Setback, Writer};
+
+/// The most updates in one transaction: each may bring an Event with it.
+const BATCH: usize = 60;
+
+/// The task status writer.
+#[derive(Debug)]
+pub(super) struct StatusWriter {
+    pub(super) env: Env,
+    pub(super) cache: Arc<Cache>,
+    pub(super) writer: Writer,
+    pub(super) recorder: Recorder,
+    pub(super) session: Session,
+    pub(super) updates: mpsc::Receiver<wire::TaskStatus>,
+    /// To whoever judges orphans; what does not fit is reported again by the next reconciliation.
+    pub(super) strangers: mpsc::Sender<wire::TaskStatus>,
+}
+
+/// The updates of one batch about one Task.
+struct Told {
+    task: Stored<Task>,
+    before: TaskStatus,
+    after: TaskStatus,
+}
+
+impl StatusWriter {
+    /// Runs for ever.
+    pub(super) async fn run(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while self.updates.recv_many(&mut batch, BATCH).await > 0 {
+            self.take_in(&batch).await;
+            batch.clear();
+        }
+    }
+
+    /// Stores and acknowledges `updates`, however long it takes.
+    async fn take_in(&self, updates: &[wire::TaskStatus]) {
+        let mut failures = 0;
+        let mut snapshot = self.cache.snapshot();
+        loop {
+            let result = self.store(updates, &snapshot).await;
+            match result {
+                Ok(()) => break,
+                Err(setback) => setback.log("status", &updates.len()),
+            }
+            failures += 1;
+            self.env.sleep(Backoff::RETRY.after(failures, &self.env)).await;
+            if let Ok(recent) = self.cache.most_recent().await {
+                snapshot = recent;
+            }
+        }
+        for update in updates {
+            if let Err(error) = self.session.acknowledge(update).await {
+                tracing::debug!(task = %update.task_id, %error, "update not acknowledged: it will come again");
+            }
+        }
+    }
+
+    async fn store(&self, updates: &[wire::TaskStatus], snapshot: &Snapshot) -> Result<(), Setback> {
+        let recent;
+        let snapshot = if updates.iter().all(|update| find(&update.task_id, snapshot).is_some()) {
+            snapshot
+        } else {
+            // It may have been written by us a moment ago: only the store knows who is a stranger.
+            recent = self.cache.most_recent().await.map_err(Setback::Store)?;
+            &recent
+        };
+        let mut told: BTreeMap<ObjectName, Told> = BTreeMap::new();
+        let mut strangers = Vec::new();
+        for update in updates {
+            match find(&update.task_id, snapshot) {
+                Some(task) => self.merge(&mut told, task, update, snapshot),
+                None => strangers.push(update),
+            }
+        }
+        self.commit(told.into_values().collect(), snapshot).await?;
+        for stranger in strangers {
+            // A full queue is no loss: the next reconciliation reports it again.
+            let _full = self.strangers.try_send(stranger.clone());
+        }
+        Ok(())
+    }
+
+    fn merge(
+        &self,
+        told: &mut BTreeMap<ObjectName, Told>,
+        task: Stored<Task>,
+        update: &wire::TaskStatus,
+        snapshot: &Snapshot,
+    ) {
+        let told = told.entry(task.name()).or_insert_with(|| {
+            let before = task.object.status.clone().unwrap_or_default();
+            Told { after: before.clone(), before, task }
+        });
+        if let Some(after) =
+            super::updates::merge(&told.task.object, &told.after, update, snapshot, self.env.now())
+        {
+            told.after = after;
+        }
+    }
+
+    async fn commit(&self, told: Vec<Told>, snapshot: &Snapshot) -> Result<(), Setback> {
+        let now = self.env.now();
+        let mut writes: Vec<Write> = Vec::new();
+        for Told { task, before, after } in told {
+            let Some(patch) = typed_difference(&before, &after)? else { continue };
+            writes.push(task.merge(serde_json::json!({"status": patch})));
+            let failed = after.phase == Phase::Failed && before.phase != Phase::Failed;
+            if failed && task.object.spec.stop.is_none() {
+                let message = after.message.clone().unwrap_or_else(|| "the task failed".to_owned());
+                let happening = Happening::warning("TaskFailed", message);
+                writes.extend(self.recorder.writes(snapshot, &task, vec![happening], now));
+            }
+        }
+        self.writer.commit(writes).await?;
+        self.env.seam("status-committed");
+        Ok(())
+    }
+}
+
+/// The Task that Mesos knows by `id`, if it is stored and bound under that id.
+pub(super) fn find(id: &wire::TaskId, snapshot: &Snapshot) -> Option<Stored<Task>> {
+    let name = name_of(&id.value)?;
+    let task = Stored::<Task>::read(snapshot.get(&key::<Task>(&name))?).ok()?;
+    let bound_as = task.object.spec.binding.as_ref().map(|binding| binding.mesos_task_id.as_str());
+    (bound_as == Some(id.value.as_str())).then_some(task)
+}
+
+/// `<namespace>.<task>.<uid>`: the Task that a Mesos task id speaks of. Neither part contains a dot.
+fn name_of(id: &str) -> Option<ObjectName> {
+    let (namespace, rest) = id.split_once('.')?;
+    let (task, _uid) = rest.rsplit_once('.')?;
+    Some(ObjectName::new(namespace, task))
+}

@@ -1,0 +1,218 @@
+//! Ends Tasks that shall end: KILL until the end is reported, then the finalizer that held them goes.
+//!
+//! observe (Tasks with a deletion time; whether Endpoints still name them) → `plan::teardown` → act (KILL; release).
+//! A Task is told to end only after it has left Endpoints in a committed write.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::objects::{Stored, is};
+use super::session::Signals;
+use super::until;
+use crate::api::{Endpoints, Revision, Task, labels};
+use crate::env::Env;
+use crate::mesos::session::Session;
+use crate::mesos::wire::{AgentId, TaskId};
+use crate::plan::teardown::{self, Dying, Kill, Plan};
+use crate::plan::{Again, ObjectName};
+use crate::registry::{Cache, Change, Doc, Key, Snapshot, Write};
+use crate::runtime::{Index, Scene, Setback, View, Writer};
+
+/// The most KILLs that wait for their effect.
+const IN_FLIGHT: usize = 500;
+/// The most releases in one transaction.
+const BATCH: usize = 100;
+/// How soon a pass that could not be carried out is tried again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Tasks that shall end, and the Tasks that Endpoints name.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct DyingTasks {
+    dying: BTreeSet<Key>,
+    published: BTreeMap<ObjectName, BTreeSet<Key>>,
+}
+
+impl Index for DyingTasks {
+    fn apply(&mut self, change: &Change) {
+        if is::<Task>(&change.key) {
+            match change.new.as_ref().filter(|doc| doc.meta().deletion.is_some()) {
+                Some(_) => self.dying.insert(change.key.clone()),
+                None => self.dying.remove(&change.key),
+            };
+        } else if is::<Endpoints>(&change.key) {
+            for task in change.old.iter().flat_map(|doc| named_by(doc)) {
+                if let Some(slices) = self.published.get_mut(&task) {
+                    slices.remove(&change.key);
+                    if slices.is_empty() {
+                        self.published.remove(&task);
+                    }
+                }
+            }
+            for task in change.new.iter().flat_map(|doc| named_by(doc)) {
+                self.published.entry(task).or_default().insert(change.key.clone());
+            }
+        }
+    }
+}
+
+/// The Tasks that an Endpoints object names.
+fn named_by(doc: &Doc) -> BTreeSet<ObjectName> {
+    let Ok(endpoints) = doc.typed::<Endpoints>() else { return BTreeSet::new() };
+    let addresses = endpoints.spec.ready.iter().chain(&endpoints.spec.not_ready);
+    addresses.map(|address| ObjectName::new(&doc.key().namespace, &address.task)).collect()
+}
+
+/// The teardown loop.
+#[derive(Debug)]
+pub(super) struct Teardown {
+    env: Env,
+    view: View<DyingTasks>,
+    writer: Writer,
+    session: Session,
+    signals: watch::Receiver<Signals>,
+    /// When each dying Task was last told to end, in this subscription.
+    killed: BTreeMap<ObjectName, Timestamp>,
+}
+
+impl Teardown {
+    pub(super) fn new(
+        env: Env,
+        cache: &Arc<Cache>,
+        writer: Writer,
+        session: Session,
+        signals: watch::Receiver<Signals>,
+    ) -> Teardown {
+        Teardown { env, view: View::open(cache), writer, session, signals, killed: BTreeMap::new() }
+    }
+
+    /// Runs for ever.
+    pub(super) async fn run(mut self) {
+        let mut generation = 0;
+        loop {
+            let signals = *self.signals.borrow_and_update();
+            if signals.generation != generation {
+                // What was sent on another subscription may be lost.
+                self.killed.clear();
+                generation = signals.generation;
+            }
+            let wait = self.pass(signals.subscribed).await.unwrap_or_else(|setback| {
+                setback.log("teardown", &"a pass");
+                Some(AGAIN)
+            });
+            self.rest(wait).await;
+        }
+    }
+
+    async fn rest(&mut self, wait: Option<Duration>) {
+        let over = async {
+            match wait {
+                Some(wait) => self.env.sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = self.view.changed() => {}
+            // The sender goes only when the whole term does.
+            _ = self.signals.changed() => {}
+            () = over => {}
+        }
+    }
+
+    /// One pass over all dying Tasks; says when to look again even if nothing changes.
+    async fn pass(&mut self, subscribed: bool) -> Result<Option<Duration>, Setback> {
+        let now = self.env.now();
+        let candidates = candidates(self.view.scene())?;
+        let alive: BTreeSet<ObjectName> = candidates.iter().map(|it| it.name.clone()).collect();
+        self.killed.retain(|task, _| alive.contains(task));
+        let dying: Vec<Dying<'_>> = candidates.iter().map(|it| it.dying(&self.killed)).collect();
+        let snapshot = teardown::Snapshot { now, dying: &dying, max_in_flight: IN_FLIGHT };
+        let Plan { kills, releases, again, .. } = teardown::plan(&snapshot);
+        if subscribed && self.writer.term().is_held() {
+            self.kill(kills, now).await;
+        }
+        let scene = self.view.scene().snapshot.clone();
+        self.release(&releases, &scene).await?;
+        Ok(match again {
+            Again::OnChange => None,
+            Again::At(at) => Some(until(now, at)),
+        })
+    }
+
+    async fn kill(&mut self, kills: Vec<Kill>, now: Timestamp) {
+        for Kill { task, mesos_task_id, agent_id, grace } in kills {
+            let sent = self
+                .session
+                .kill(TaskId::new(mesos_task_id), Some(AgentId::new(agent_id)), Some(grace))
+                .await;
+            match sent {
+                Ok(()) => {
+                    self.killed.insert(task, now);
+                }
+                Err(error) => tracing::debug!(%task, %error, "not killed: the next subscription repeats it"),
+            }
+        }
+    }
+
+    /// Lets Tasks go that have ended or never began.
+    async fn release(&self, releases: &[ObjectName], snapshot: &Snapshot) -> Result<(), Setback> {
+        for chunk in releases.chunks(BATCH) {
+            let mut tasks = Vec::new();
+            for name in chunk {
+                tasks.extend(Stored::<Task>::find(snapshot, name)?);
+            }
+            let patch = |task: &Stored<Task>| json!({"metadata": {"finalizers": released(&task.doc)}});
+            let writes: Vec<Write> = tasks.iter().map(|task| task.merge(patch(task))).collect();
+            self.writer.commit(writes).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The finalizers of a Task without ours; one that nothing else holds is gone with it.
+pub(super) fn released(doc: &Doc) -> Vec<String> {
+    doc.meta().finalizers.iter().filter(|it| *it != labels::CLUSTER_FINALIZER).cloned().collect()
+}
+
+/// A Task that shall end.
+struct Candidate {
+    name: ObjectName,
+    task: Arc<Task>,
+    grace: Duration,
+    published: bool,
+}
+
+impl Candidate {
+    fn dying(&self, killed: &BTreeMap<ObjectName, Timestamp>) -> Dying<'_> {
+        let Candidate { name, task, grace, published } = self;
+        Dying { task, grace: *grace, published: *published, last_kill: killed.get(name).copied() }
+    }
+}
+
+/// Tasks that shall end and that our finalizer holds.
+fn candidates(scene: &Scene<DyingTasks>) -> Result<Vec<Candidate>, Setback> {
+    let Scene { snapshot, index } = scene;
+    let mut candidates = Vec::new();
+    for doc in index.dying.iter().filter_map(|key| snapshot.get(key)) {
+        if !doc.meta().finalizers.iter().any(|it| it == labels::CLUSTER_FINALIZER) {
+            continue;
+        }
+        let task = Stored::<Task>::read(doc)?;
+        let name = task.name();
+        let revision = ObjectName::new(&name.namespace, &task.object.spec.revision);
+        let revision = Stored::<Revision>::find(snapshot, &revision)?;
+        let kill = revision.map(|it| it.object.spec.template.kill.clone()).unwrap_or_default();
+        candidates.push(Candidate {
+            published: index.published.contains_key(&name),
+            grace: kill.grace_period.duration(),
+            task: task.object,
+            name,
+        });
+    }
+    Ok(candidates)
+}

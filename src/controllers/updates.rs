@@ -1,0 +1,101 @@
+//! From Mesos's task status to `plan`'s update: one function, and the look-up of what it is merged with.
+
+use jiff::Timestamp;
+
+use super::objects::key;
+use crate::api::{Revision, Task, TaskStatus, Template};
+use crate::mesos::wire::{self, CheckStatusInfo};
+use crate::plan::ObjectName;
+use crate::plan::status::{self, TaskState, Update};
+use crate::registry::Snapshot;
+
+/// The status of `task`, which is `present` by now, after `told`; nothing when it says nothing new.
+pub(super) fn merge(
+    task: &Task,
+    present: &TaskStatus,
+    told: &wire::TaskStatus,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Option<TaskStatus> {
+    let namespace = task.metadata.namespace.as_deref().unwrap_or_default();
+    let revision = key::<Revision>(&ObjectName::new(namespace, &task.spec.revision));
+    let revision = snapshot.get(&revision).and_then(|doc| doc.typed::<Revision>().ok());
+    let template = revision.map(|it| it.spec.template.clone()).unwrap_or_default();
+    let update = update(told, &template, now)?;
+    let task = Task { status: Some(present.clone()), ..task.clone() };
+    status::merge(&task, &template, update)
+}
+
+/// What Mesos told, in `plan`'s words; nothing for a state that this version does not know.
+pub(super) fn update(told: &wire::TaskStatus, template: &Template, now: Timestamp) -> Option<Update> {
+    let Some(state) = TaskState::named(told.state().as_str()) else {
+        tracing::warn!(task = %told.task_id, state = ?told.state, "unknown state of a task ignored");
+        return None;
+    };
+    let container = told.container_status.as_ref();
+    let reason = told.reason.map(|_| told.reason().as_str().to_owned()).filter(|it| !it.is_empty());
+    Some(Update {
+        at: told.timestamp.and_then(from_seconds).unwrap_or(now),
+        reason,
+        message: told.message.clone().filter(|it| !it.is_empty()),
+        healthy: told.healthy,
+        ready: told.check_status.as_ref().and_then(|it| is_ready(it, template)),
+        unreachable_since: told.unreachable_time.and_then(|it| from_nanoseconds(it.nanoseconds)),
+        container_id: container.and_then(|it| it.container_id.as_ref()).map(|it| it.value.clone()),
+        container_ip: container.and_then(|it| it.ip()).map(ToOwned::to_owned),
+        ..Update::of(state, now)
+    })
+}
+
+/// The verdict of a readiness check; nothing before its first result.
+fn is_ready(check: &CheckStatusInfo, template: &Template) -> Option<bool> {
+    if let Some(code) = check.http.as_ref().and_then(|it| it.status_code) {
+        let allowed = template.readiness_checks.iter().flat_map(|it| &it.status_codes);
+        return Some(allowed.into_iter().any(|it| u32::from(*it) == code));
+    }
+    let connected = check.tcp.as_ref().and_then(|it| it.succeeded);
+    connected.or_else(|| check.command.as_ref().and_then(|it| it.exit_code).map(|code| code == 0))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "seconds since the epoch, to the microsecond")]
+fn from_seconds(seconds: f64) -> Option<Timestamp> {
+    Timestamp::from_microsecond((seconds * 1e6) as i64).ok()
+}
+
+fn from_nanoseconds(nanoseconds: i64) -> Option<Timestamp> {
+    Timestamp::from_nanosecond(i128::from(nanoseconds)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesos::wire::{TaskId, TaskState as WireState};
+
+    fn told(state: WireState) -> wire::TaskStatus {
+        wire::TaskStatus::of(TaskId::new("ns.t.uid"), state)
+    }
+
+    #[test]
+    fn every_state_of_mesos_has_a_name_here() {
+        let states = TaskState::ALL.map(TaskState::name);
+        for number in 0..14 {
+            let wire = wire::TaskStatus { state: Some(number), ..told(WireState::Lost) };
+            assert!(states.contains(&wire.state().as_str()), "{number}");
+        }
+        let newer = wire::TaskStatus { state: Some(99), ..told(WireState::Lost) };
+        assert_eq!(update(&newer, &Template::default(), Timestamp::UNIX_EPOCH), None);
+    }
+
+    #[test]
+    fn readiness_is_what_the_status_code_says() {
+        let template: Template =
+            serde_json::from_str(r#"{"readinessChecks": [{"http": {}, "statusCodes": [204]}]}"#).unwrap();
+        let with = |status_code| {
+            let http = Some(wire::status::HttpCheckStatus { status_code });
+            let check_status = Some(CheckStatusInfo { http, ..CheckStatusInfo::default() });
+            let told = wire::TaskStatus { check_status, ..told(WireState::Running) };
+            update(&told, &template, Timestamp::UNIX_EPOCH).unwrap().ready
+        };
+        assert_eq!((with(None), with(Some(204)), with(Some(200))), (None, Some(true), Some(false)));
+    }
+}
