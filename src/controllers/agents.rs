@@ -34,12 +34,12 @@ impl Index for Use {
             return;
         }
         let name = super::objects::name_of(&change.key);
-        if let Some((agent, _)) = change.old.as_ref().and_then(|doc| used(doc)) {
-            if let Some(tasks) = self.by_agent.get_mut(&agent) {
-                tasks.remove(&name);
-                if tasks.is_empty() {
-                    self.by_agent.remove(&agent);
-                }
+        if let Some((agent, _)) = change.old.as_ref().and_then(|doc| used(doc))
+            && let Some(tasks) = self.by_agent.get_mut(&agent)
+        {
+            tasks.remove(&name);
+            if tasks.is_empty() {
+                self.by_agent.remove(&agent);
             }
         }
         if let Some((agent, resources)) = change.new.as_ref().and_then(|doc| used(doc)) {
@@ -79,7 +79,7 @@ impl Agents {
     pub(super) async fn run(mut self) {
         let mut failures = 0;
         loop {
-            let _seen = self.signals.borrow_and_update();
+            self.signals.mark_unchanged();
             match self.pass().await {
                 Ok(()) => failures = 0,
                 Err(setback) => {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::by_app::{ByApp, all_apps};
-use super::events::{Happening, Recorder};
+use super::events::Recorder;
 use super::objects::{Stored, create, stop_patch, typed_difference};
 use super::until;
 use crate::api::{App, Revision, Task, labels};

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::by_app::ByApp;
-use super::objects::{Stored, is};
+use super::objects::is;
 use super::until;
 use crate::api::{Task, Time, labels};
 use crate::env::Env;
@@ -109,12 +109,12 @@ impl Reconciler for Gc {
             subjects.push(Subject::Object(change.key.clone()));
         }
         for uid in docs().map(|doc| doc.meta().uid.as_str()).collect::<BTreeSet<_>>() {
-            if change.new.as_ref().is_none_or(|doc| is_ending(doc)) {
+            if change.new.as_ref().is_none_or(is_ending) {
                 subjects.extend(index.dependants(uid).cloned().map(Subject::Object));
             }
         }
         let owners = docs().flat_map(|doc| &doc.meta().owners).filter_map(|it| index.by_uid.get(&it.uid));
-        let ending = owners.filter(|key| snapshot.get(key).is_some_and(|doc| is_ending(doc)));
+        let ending = owners.filter(|key| snapshot.get(key).is_some_and(is_ending));
         subjects.extend(ending.cloned().map(Subject::Object));
         if change.new.as_ref().is_some_and(has_ended)
             && let Some(app) = change.new.as_ref().and_then(|doc| app_of(doc))
@@ -123,7 +123,7 @@ impl Reconciler for Gc {
         }
         let namespace =
             if change.key.resource == namespaces() { &change.key.name } else { &change.key.namespace };
-        if snapshot.get(&namespace_key(namespace)).is_some_and(|doc| is_ending(doc)) {
+        if snapshot.get(&namespace_key(namespace)).is_some_and(is_ending) {
             subjects.push(Subject::Namespace(namespace.clone()));
         }
         subjects

@@ -140,7 +140,7 @@ impl Leader {
             let reason = dispatch.run().await;
             *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
             of_term.depose();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         self.start_loops(&mut group, term, &session, news);
         let end = group.run_until(term.ended().clone()).await;
@@ -229,11 +229,9 @@ impl Leader {
             strangers,
         };
         group.spawn("status", status.run());
-        let reconcile =
-            Reconcile { env: env.clone(), cache: cache.clone(), session: session.clone(), signals };
+        let reconcile = Reconcile { env, cache: cache.clone(), session: session.clone(), signals };
         group.spawn("reconcile", reconcile.run());
         let orphans = Orphans {
-            env,
             cache: cache.clone(),
             session: session.clone(),
             term: term.clone(),

@@ -18,7 +18,6 @@ mod agents;
 mod by_app;
 mod deployment;
 mod endpoints;
-mod environment;
 mod events;
 mod framework;
 mod gc;

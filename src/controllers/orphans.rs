@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 use super::objects::resource;
 use super::status::find;
 use crate::api::{Task, labels};
-use crate::env::Env;
 use crate::mesos::session::Session;
 use crate::mesos::wire::{AgentId, TaskId, TaskStatus};
 use crate::plan::orphans::{self, Reported, Verdict};
@@ -27,7 +26,6 @@ const BATCH: usize = 10_000;
 /// The loop of orphans.
 #[derive(Debug)]
 pub(super) struct Orphans {
-    pub(super) env: Env,
     pub(super) cache: Arc<Cache>,
     pub(super) session: Session,
     pub(super) term: Term,

@@ -4,21 +4,19 @@
 //! Explicit reconciliation (with agent ids) finds Tasks that the cluster lost; implicit reconciliation finds tasks that the
 //! store does not know. Answers come as ordinary updates to the status writer, which hands strangers on to here.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::objects::{Stored, resource};
 use super::session::Signals;
 use crate::api::Task;
 use crate::env::Env;
 use crate::mesos::session::Session;
-use crate::mesos::wire::{self, AgentId, TaskId};
+use crate::mesos::wire::{AgentId, TaskId};
 use crate::registry::{Cache, Snapshot};
-use crate::runtime::Term;
 
 /// Waits between the rounds after a subscription; agents that the master waits for are asked about again. The last one
 /// repeats for ever.

@@ -121,7 +121,7 @@ impl Dispatch {
                 SessionEvent::Failure(_) => self.signals.send_modify(|signals| signals.failures += 1),
                 SessionEvent::Update(status) => {
                     // The status writer goes only when the whole term does.
-                    let _over = self.updates.send(status).await;
+                    let _over = self.updates.send(*status).await;
                 }
                 SessionEvent::Ended(reason) => return reason,
             }

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use super::environment::{TaskPort, task_ports, variables};
 use super::secrets::{SecretError, Secrets};
 use crate::api::{
-    CheckPort, Container, ExecCheck, HealthCheck, Network, Protocol, PullPolicy, ReadinessCheck, Revision,
-    Span, Task, Template, VolumeMode, labels,
+    Binding, CheckPort, Container, EnvVar, ExecCheck, HealthCheck, Network, Port, Protocol, PullPolicy,
+    ReadinessCheck, Revision, Span, Task, Template, VolumeMode, labels,
 };
 use crate::mesos::wire;
+use crate::plan::environment::environment;
 
 /// Everything that a TaskInfo is made of.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ pub fn task_info(launch: Launch<'_>) -> Result<wire::TaskInfo, LaunchError> {
     let binding = task.spec.binding.as_ref().ok_or(LaunchError::Unbound)?;
     let template = &revision.spec.template;
     let ports = task_ports(template, binding);
-    let environment = variables(task, binding, template, secrets)?;
+    let environment = variables(task, template, secrets)?;
     Ok(wire::TaskInfo {
         name: format!("{}.{}", task.spec.app, task.metadata.namespace.as_deref().unwrap_or_default()),
         task_id: wire::TaskId::new(&binding.mesos_task_id),
@@ -60,6 +60,45 @@ pub fn task_info(launch: Launch<'_>) -> Result<wire::TaskInfo, LaunchError> {
         }),
         ..wire::TaskInfo::default()
     })
+}
+
+/// A task's ports as it meets them: one entry per port of the template, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct TaskPort<'a> {
+    port: &'a Port,
+    /// On the agent; `None` where none was asked for.
+    host: Option<u16>,
+    /// What the task listens at: in its own network the container's port, else the agent's.
+    listens: u16,
+}
+
+/// The ports of a bound task.
+fn task_ports<'a>(template: &'a Template, binding: &Binding) -> Vec<TaskPort<'a>> {
+    let on_host = template.network() == Network::Host;
+    let bound = binding.ports.iter().copied().chain(std::iter::repeat(0));
+    let of = |(port, bound): (&'a Port, u16)| {
+        let host = (bound != 0).then_some(bound);
+        let inside = port.fixed_container_port().filter(|_| !on_host);
+        TaskPort { port, host, listens: inside.or(host).unwrap_or(0) }
+    };
+    template.ports.iter().zip(bound).map(of).collect()
+}
+
+/// What Tenure tells a task, then what its template says, which wins.
+fn variables(
+    task: &Task,
+    template: &Template,
+    secrets: &Secrets,
+) -> Result<BTreeMap<String, String>, SecretError> {
+    let mut variables = environment(task, template);
+    for EnvVar { name, value, value_from } in &template.env {
+        let value = match value_from {
+            Some(source) => secrets.value(&source.secret_key_ref)?,
+            None => value.clone().unwrap_or_default(),
+        };
+        variables.insert(name.clone(), value);
+    }
+    Ok(variables)
 }
 
 /// What Mesos has no field for.

@@ -3,7 +3,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{Binding, MicroTime, Resources, RevisionSpec, TaskSpec, names};
+use crate::api::{MicroTime, Resources, RevisionSpec, TaskSpec, names};
 
 fn revision(template: Value) -> Revision {
     let template: Template = serde_json::from_value(template).unwrap();

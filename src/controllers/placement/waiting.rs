@@ -119,7 +119,8 @@ fn reason(class: &ObjectName, tasks: usize, market: &Market) -> Reason {
     match market.withheld().get(class) {
         Some(withheld) => Reason { word: "SecretMissing", message: format!("{count}: {}", withheld.reason) },
         None => {
-            Reason { word: "NoOfferFits", message: format!("{count}: {}", explain(market.index(), class)) }
+            let why = explain(market.index(), class).map_or_else(String::new, |why| format!(": {why}"));
+            Reason { word: "NoOfferFits", message: format!("{count}{why}") }
         }
     }
 }
