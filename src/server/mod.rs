@@ -48,6 +48,8 @@ use crate::registry::Registry;
 pub struct Server {
     pub env: Env,
     pub registry: Arc<Registry>,
+    /// The installation's uid; `/version` tells it.
+    pub installation: String,
     /// Who shows it may do everything.
     pub token: Token,
     pub certificate: Arc<ServerCertificate>,
@@ -74,11 +76,18 @@ impl Server {
     }
 
     fn router(self, shutdown: CancellationToken) -> Router {
-        let Server { env, registry, token, certificate: _, logs, ready, requests, metrics } = self;
+        let Server { env, registry, installation, token, certificate: _, logs, ready, requests, metrics } =
+            self;
         let authenticator = Authenticator::new(&token);
         let api = Arc::new(Api::new(env, registry, logs, requests, shutdown));
-        let door =
-            Arc::new(Door { authenticator, places: Semaphore::new(REQUESTS_MAX), ready, metrics, api });
+        let door = Arc::new(Door {
+            authenticator,
+            installation,
+            places: Semaphore::new(REQUESTS_MAX),
+            ready,
+            metrics,
+            api,
+        });
         Router::new().fallback(enter).with_state(door)
     }
 }
@@ -93,6 +102,7 @@ impl fmt::Debug for Server {
 const REQUESTS_MAX: usize = 1_024;
 
 struct Door {
+    installation: String,
     authenticator: Authenticator,
     /// A permit is held while an answer is made.
     places: Semaphore,
@@ -120,7 +130,7 @@ impl Door {
                 let verbose = request.uri().query().is_some_and(|query| query.contains("verbose"));
                 return health::readyz(&self.ready, verbose);
             }
-            "/version" if reads => return kube::version(),
+            "/version" if reads => return kube::version(&self.installation),
             _ => {}
         }
         if !self.authenticator.admits(request.headers()) {

@@ -57,6 +57,7 @@ impl TestServer {
         let server = Server {
             env: env.clone(),
             registry,
+            installation: "test".to_owned(),
             token,
             certificate,
             logs: Arc::new(CannedLogs),

@@ -30,7 +30,6 @@ impl Api {
         let key = |group: &str, version: &str| (group.to_owned(), version.to_owned());
         let found = match route {
             Route::Root => return root(),
-            Route::Version => return version(),
             Route::OpenApiV2 => return v2(&openapi.v2_json, &openapi.v2_protobuf, headers),
             Route::OpenApiV3 { group, version } => {
                 let Some(document) = openapi.v3.get(&key(group, version)) else { return reply::not_found() };
@@ -50,7 +49,8 @@ impl Api {
                 discovery.resources.get(&key(group, version)).map(|document| (document, JSON))
             }
             Route::OpenApiV3Index => Some((&openapi.index, JSON)),
-            Route::Objects(_) => None,
+            // Reads of the version were answered before anybody was asked who they are.
+            Route::Objects(_) | Route::Version => None,
         };
         match found {
             None => reply::not_found(),
@@ -117,12 +117,12 @@ fn root() -> Response {
     reply::value(StatusCode::OK, &json!({ "paths": paths }), Encoding::Json)
 }
 
-pub(super) fn version() -> Response {
+pub(super) fn version(installation: &str) -> Response {
     let tenure = env!("CARGO_PKG_VERSION");
     let version = json!({
         "major": MAJOR, "minor": MINOR, "gitVersion": format!("v{MAJOR}.{MINOR}.0+tenure.{tenure}"), "gitCommit": "",
         "gitTreeState": "clean", "buildDate": "1970-01-01T00:00:00Z", "goVersion": "none", "compiler": "rustc",
-        "platform": format!("{}/{}", std::env::consts::OS, platform()),
+        "platform": format!("{}/{}", std::env::consts::OS, platform()), "installation": installation,
     });
     reply::value(StatusCode::OK, &version, Encoding::Json)
 }

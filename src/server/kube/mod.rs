@@ -74,9 +74,9 @@ impl Api {
     }
 }
 
-/// `/version`, which anybody may ask.
-pub(super) fn version() -> Response {
-    document::version()
+/// `/version`, which anybody may ask; beside what Kubernetes tells it names the installation.
+pub(super) fn version(installation: &str) -> Response {
+    document::version(installation)
 }
 
 /// 401.

@@ -1,0 +1,63 @@
+//! An installation: what it is known by, for ever, and what stands in a fresh one.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::env::Env;
+use crate::registry::{Body, Prefix, Reason, Registry, Resource, WriteOptions};
+use crate::store::{Guard, Op, Store, Txn, TxnOutcome};
+
+/// The form in which this build keeps documents. A store of a newer form is refused.
+const FORMAT: u32 = 1;
+
+/// What stands under `meta/installation`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Installation {
+    /// On every container and Mesos task of ours.
+    pub(super) uid: String,
+    format: u32,
+}
+
+impl Installation {
+    /// The installation that `store` holds under `prefix`, made if there is none.
+    pub(super) async fn open(env: &Env, store: &dyn Store, prefix: &Prefix) -> Result<Installation> {
+        let key = prefix.meta("installation");
+        let fresh = Installation { uid: env.uid(), format: FORMAT };
+        let put = Op::Put { key: key.clone(), value: Bytes::from(serde_json::to_vec(&fresh)?), lease: None };
+        let txn = Txn { guards: vec![Guard::Absent(key.clone())], ops: vec![put] };
+        if let TxnOutcome::Committed(_) = store.txn(txn).await.context("failed to write to the store")? {
+            return Ok(fresh);
+        }
+        let record = store.get(&key).await.context("failed to read from the store")?;
+        let record = record.with_context(|| format!("{key} has vanished"))?;
+        let known: Installation =
+            serde_json::from_slice(&record.value).with_context(|| format!("{key} is damaged"))?;
+        if known.format > FORMAT {
+            bail!(
+                "the store has format {}, this build knows up to {FORMAT}: use a newer tenure",
+                known.format
+            );
+        }
+        Ok(known)
+    }
+}
+
+/// The namespaces that every client expects.
+pub(super) async fn seed(registry: &Arc<Registry>) -> Result<()> {
+    let kind = registry.scheme().by_resource(&Resource::new("", "namespaces")).cloned();
+    let kind = kind.context("this build serves no namespaces")?;
+    let options = WriteOptions { field_manager: "tenure".to_owned(), ..WriteOptions::default() };
+    for name in ["default", "kube-system"] {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        match registry.create(&kind, "", Body::of(namespace), &options).await {
+            Ok(_) => {}
+            Err(failure) if failure.reason == Some(Reason::AlreadyExists) => {}
+            Err(failure) => bail!("failed to create namespace {name}: {}", failure.message),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,313 @@
+//! Wires the rooms into a running server; only main uses it.
+//!
+//! ```text
+//! data folder ─▶ store ─▶ cache ─▶ registry ─▶ front door ─▶ kubeconfig: ready
+//!                                     │
+//!     launcher ─▶ embedded agent, master ─▶ leader's loops
+//! ```
+
+mod installation;
+mod logs;
+mod machine;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use prometheus_client::metrics::info::Info;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::ServerArgs;
+use crate::cli::server_args::{Listen, MesosTarget, ServerConfig, StoreTarget};
+use crate::controllers::{Leader, Policy, framework};
+use crate::env::Env;
+use crate::executor::logs::{LogLimits, TaskLogs};
+use crate::executor::{LauncherConfig, LocalLauncher, docker};
+use crate::mesos::embedded::agent::journal::Medium;
+use crate::mesos::embedded::launcher::reports;
+use crate::mesos::embedded::master::MasterConfig;
+use crate::mesos::embedded::{self, agent::AgentConfig};
+use crate::registry::{Cache, Prefix, Registry, Scheme};
+use crate::runtime::{Election, Facts, LEADER_TTL};
+use crate::server::{Authority, Kubeconfig, ReadyCheck, RequestMetrics, Server, ServerCertificate, Token};
+use crate::store::Store;
+use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
+use installation::Installation;
+use logs::LocalLogs;
+
+/// How long the end may take before whatever still runs is cut off.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Runs the server until SIGTERM or SIGINT.
+#[allow(clippy::print_stderr, reason = "main's last words, before or after there is a log")]
+#[must_use]
+pub fn run(args: ServerArgs) -> ExitCode {
+    match args.resolve().and_then(|config| runtime()?.block_on(serve(config))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TENURE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start the runtime")
+}
+
+async fn serve(config: ServerConfig) -> Result<()> {
+    let env = Env::system().context("no randomness to be had")?;
+    crash_where_told(&env)?;
+    warn_of_what_is_not_built(&config)?;
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("failed to create {}", config.data_dir.display()))?;
+
+    let documents = open_store(&env, &config).await?;
+    let store = documents.store.clone();
+    let prefix = Prefix::new(&config.name);
+    let installation = Installation::open(&env, &*store, &prefix).await?;
+    let cache = Cache::start(&env, store.clone(), &prefix);
+    let scheme = Scheme::ours().context("the kinds of this build are damaged")?;
+    let registry = Registry::new(&env, store.clone(), cache.clone(), &prefix, scheme);
+    cache.listed().await;
+    installation::seed(&registry).await?;
+
+    let (leader, launcher) = cluster(&env, &config, &installation, &registry, &store).await?;
+    let election = Election {
+        env: env.clone(),
+        store: store.clone(),
+        key: prefix.leader(),
+        holder: format!("{} (pid {})", leader.host, std::process::id()),
+        ttl: LEADER_TTL,
+    };
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("failed to listen at {}", config.listen))?;
+    let address = listener.local_addr().context("no address")?;
+    let door = front_door(&env, &config, &registry, &installation, launcher)?;
+    let (server, kubeconfig) = door.at(address);
+
+    let stop = CancellationToken::new();
+    let told = env.spawn("signals", stop_on_signal(stop.clone()));
+    let stopped = stop.clone();
+    let front = env.spawn("front-door", async move { server.run(listener, stopped).await });
+    kubeconfig.write(&config.data_dir.join("kubeconfig"))?;
+    tracing::info!(%address, data = %config.data_dir.display(), installation = installation.uid, "ready");
+
+    let led = leader.run(&election, stop.clone()).await;
+    stop.cancel();
+    tokio::time::timeout(SHUTDOWN_PATIENCE, front.join())
+        .await
+        .context("the front door did not close in time")?
+        .context("the front door crashed")?
+        .context("the front door failed")?;
+    told.abort();
+    documents.close().await?;
+    led.context("nobody leads any more")
+}
+
+/// The kill tests end this process at a named write seam: `TENURE_CRASH_AT=bound:2` at its second passage.
+fn crash_where_told(env: &Env) -> Result<()> {
+    let Ok(place) = std::env::var("TENURE_CRASH_AT") else { return Ok(()) };
+    if !cfg!(debug_assertions) {
+        bail!("TENURE_CRASH_AT is for the tests: this build does not honour it");
+    }
+    let (seam, nth) = place.split_once(':').unwrap_or((&place, "1"));
+    env.crash_at_seam(seam, nth.parse().context("TENURE_CRASH_AT must be SEAM or SEAM:NUMBER")?);
+    Ok(())
+}
+
+/// Every flag is parsed from the start; one that asks for something that is not built yet says so.
+fn warn_of_what_is_not_built(config: &ServerConfig) -> Result<()> {
+    match &config.mesos {
+        MesosTarget::Embedded => {}
+        MesosTarget::Http(_) | MesosTarget::Zk(_) => {
+            bail!(
+                "--mesos: this build reaches only the embedded cluster; Apache Mesos over HTTP is not built yet"
+            )
+        }
+    }
+    let unbuilt = [
+        ("--marathon-listen", Some(config.marathon_listen), "the Marathon API"),
+        ("--dns-listen", Some(config.dns_listen), "the DNS server"),
+        ("--artifact-listen", config.artifact_listen, "the artifact server"),
+    ];
+    for (flag, listen, what) in unbuilt {
+        if let Some(Listen::At(address)) = listen {
+            tracing::warn!("{flag} {address}: {what} is not built yet, nothing listens there");
+        }
+    }
+    Ok(())
+}
+
+/// The store, and what must be done with it at the end.
+struct Documents {
+    store: Arc<dyn Store>,
+    embedded: Option<Arc<EmbeddedStore>>,
+}
+
+impl Documents {
+    async fn close(self) -> Result<()> {
+        match self.embedded {
+            Some(embedded) => embedded.close().await.context("failed to close the store"),
+            None => Ok(()),
+        }
+    }
+}
+
+async fn open_store(env: &Env, config: &ServerConfig) -> Result<Documents> {
+    match &config.store {
+        StoreTarget::Embedded => {
+            let folder = config.data_dir.join("store");
+            let embedded = EmbeddedStore::open(env, &folder, EmbeddedOptions::default()).await?;
+            Ok(Documents { store: embedded.clone(), embedded: Some(embedded) })
+        }
+        StoreTarget::Etcd(_) => bail!("--store etcd://: not wired yet"),
+    }
+}
+
+/// The embedded cluster with this machine as its agent, and the leader of its tasks.
+async fn cluster(
+    env: &Env,
+    config: &ServerConfig,
+    installation: &Installation,
+    registry: &Arc<Registry>,
+    store: &Arc<dyn Store>,
+) -> Result<(Leader, LocalLauncher)> {
+    let address = match &config.address {
+        Some(address) => address.clone(),
+        None => machine::address_of_default_route().await,
+    };
+    let hostname = machine::hostname()?;
+    let (sink, reports) = reports();
+    let launcher = LocalLauncher::new(env.clone(), launcher_config(config, installation)?, sink);
+    // What others reach this machine at is its name in offers, and so in Endpoints.
+    let info = machine::agent_info(&address, &config.data_dir, config)?;
+    let journal = Medium::Folder(config.data_dir.join("agent"));
+    let agent = AgentConfig::new(info, address);
+    let master = MasterConfig::default();
+    let connection =
+        embedded::start(env, master, agent, journal, Arc::new(launcher.clone()), reports).await?;
+    let leader = Leader {
+        env: env.clone(),
+        registry: registry.clone(),
+        facts: Facts::new(store.clone(), &registry.prefix().meta("")),
+        connection: Arc::new(connection),
+        framework: framework(&config.name, "root", &config.mesos_role, &hostname),
+        installation: Arc::from(installation.uid.as_str()),
+        host: Arc::from(hostname),
+        policy: Policy::sole(),
+    };
+    Ok((leader, launcher))
+}
+
+fn launcher_config(config: &ServerConfig, installation: &Installation) -> Result<LauncherConfig> {
+    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    Ok(LauncherConfig {
+        installation: installation.uid.clone(),
+        docker_host: host.unwrap_or_else(|| docker::DEFAULT_HOST.to_owned()),
+        process_dir: config.data_dir.join("processes"),
+        shim: std::env::current_exe().context("failed to find this program's own file")?,
+        logs: LogLimits::default(),
+    })
+}
+
+/// All of the front door but its address.
+struct Door {
+    env: Env,
+    registry: Arc<Registry>,
+    installation: String,
+    token: Token,
+    certificate: Arc<ServerCertificate>,
+    logs: Arc<LocalLogs>,
+}
+
+fn front_door(
+    env: &Env,
+    config: &ServerConfig,
+    registry: &Arc<Registry>,
+    installation: &Installation,
+    launcher: LocalLauncher,
+) -> Result<Door> {
+    let tls: &Path = &config.data_dir.join("tls");
+    let names: Vec<String> = config.address.iter().cloned().chain([machine::hostname()?]).collect();
+    let certificate = ServerCertificate::new(env.clone(), Authority::load_or_create(tls)?, &names)?;
+    Ok(Door {
+        env: env.clone(),
+        registry: registry.clone(),
+        installation: installation.uid.clone(),
+        token: Token::load_or_create(&config.data_dir.join("token"), env)?,
+        certificate: Arc::new(certificate),
+        logs: Arc::new(LocalLogs::new(TaskLogs::new(launcher))),
+    })
+}
+
+/// What the kubeconfig will say.
+struct Entrance {
+    url: String,
+    authority_pem: String,
+    token: Token,
+}
+
+impl Entrance {
+    fn write(&self, path: &Path) -> Result<()> {
+        let Entrance { url, authority_pem, token } = self;
+        Ok(Kubeconfig { server: url, authority_pem, token }.write(path)?)
+    }
+}
+
+impl Door {
+    /// The server, and how to enter it at `address`.
+    fn at(self, address: SocketAddr) -> (Server, Entrance) {
+        let Door { env, registry, installation, token, certificate, logs } = self;
+        // Nobody connects to an unspecified address.
+        let url = match address.ip().is_unspecified() {
+            true => format!("https://127.0.0.1:{}", address.port()),
+            false => format!("https://{address}"),
+        };
+        let authority_pem = certificate.authority_pem().to_owned();
+        let entrance = Entrance { url, authority_pem, token: token.clone() };
+        let mut metrics = prometheus_client::registry::Registry::default();
+        let requests = RequestMetrics::register(&mut metrics);
+        let build =
+            vec![("version", env!("CARGO_PKG_VERSION").to_owned()), ("installation", installation.clone())];
+        metrics.register("tenure_build", "This build and its installation", Info::new(build));
+        let cache = registry.cache().clone();
+        let store = ReadyCheck::new("store", move || match cache.health() {
+            health if health.is_ready() => Ok(()),
+            health => Err(health.trouble.map_or("not read yet".to_owned(), |trouble| trouble.error)),
+        });
+        let ready = vec![store];
+        let metrics = Arc::new(metrics);
+        let server =
+            Server { env, registry, installation, token, certificate, logs, ready, requests, metrics };
+        (server, entrance)
+    }
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    let signals =
+        signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    let (mut term, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!(%error, "failed to listen to signals: only kill -9 ends this process");
+            return;
+        }
+    };
+    let name = tokio::select! {
+        biased;
+        _ = term.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::info!("{name}: stopping; tasks run on");
+    stop.cancel();
+}

@@ -1,0 +1,11 @@
+//! The whole of it: a real `tenure server` with a real dockerd, driven over its API and killed without mercy.
+
+#![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
+
+#[path = "../support/dockerd.rs"]
+mod dockerd;
+
+mod harness;
+mod kill;
+mod life;
+mod trouble;
