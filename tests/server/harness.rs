@@ -117,11 +117,17 @@ impl Server {
     /// Waits until the process has ended by itself.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let mut child = self.child.take().unwrap();
-        let log = self.log();
-        tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(move || child.wait().unwrap()))
-            .await
-            .unwrap_or_else(|_| panic!("the server did not end; its log is {}", log.display()))
-            .unwrap()
+        let began = tokio::time::Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status;
+            }
+            if began.elapsed() > PATIENCE {
+                self.child = Some(child);
+                panic!("the server did not end:\n{}", self.log_tail());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {

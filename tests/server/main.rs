@@ -1,6 +1,10 @@
 //! The whole of it: a real `tenure server` with a real dockerd, driven over its API and killed without mercy.
 
-#![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a failing test ends by a panic, and tells the log"
+)]
 
 #[path = "../support/dockerd.rs"]
 mod dockerd;

@@ -6,8 +6,8 @@ use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
 use serde_json::{Value, json};
 use tenure::api::App;
 
-use crate::dockerd::BUSYBOX;
-use crate::harness::{Server, web};
+use crate::dockerd::{BUSYBOX, Dockerd};
+use crate::harness::{Server, is_converged, web};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn app_that_fits_nowhere_waits_and_says_why() {
@@ -84,7 +84,26 @@ async fn container_removed_by_hand_is_replaced_and_told() {
     server.docker().remove_container(&victim, Some(force)).await.unwrap();
     server
         .until::<App>("web", "healed", |app| {
-            crate::harness::is_converged(app) && app.status.as_ref().is_some_and(|s| s.launched > before)
+            is_converged(app) && app.status.as_ref().is_some_and(|s| s.launched > before)
+        })
+        .await;
+    server.assert_one_container_per_task("web", &uid).await;
+    server.remove("web").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_dockerd_takes_its_containers_along_and_everything_heals_when_it_is_back() {
+    let mut server = Server::start_on(Dockerd::own(), "engine", &[]).await;
+    let uid = server.uid().await;
+    server.apply("web", web(2, "x")).await;
+    let before = server.converged("web").await.status.unwrap().launched;
+    server.dockerd().stop();
+    // The server answers on, and remembers what is wanted.
+    server.apply("web", web(3, "x")).await;
+    server.dockerd().start_again();
+    server
+        .until::<App>("web", "healed", |app| {
+            is_converged(app) && app.status.as_ref().is_some_and(|status| status.launched > before)
         })
         .await;
     server.assert_one_container_per_task("web", &uid).await;

@@ -184,7 +184,7 @@ mod tests {
             observed_generation: None,
             last_transition_time: Time(at(1)),
         };
-        let after = with_condition(&[ready.clone()], None, None, at(2)).unwrap();
+        let after = with_condition(std::slice::from_ref(&ready), None, None, at(2)).unwrap();
         assert_eq!(after[0], ready);
     }
 }
