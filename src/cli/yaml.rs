@@ -33,7 +33,9 @@ fn located(error: &serde_saphyr::Error) -> YamlError {
     let error = error.without_snippet();
     let line = error.location().map(|location| location.line()).filter(|&line| line > 0);
     let text = error.to_string();
-    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    // The caller knows in which line of which file the document begins; the parser does not.
+    let message = first.split_once(" at line ").map_or(first, |(message, _)| message).to_owned();
     YamlError { line, message }
 }
 

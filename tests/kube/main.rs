@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
 
 mod bad_input;
+mod cli;
 mod client;
 mod kubectl;
 mod kubectl_verbs;

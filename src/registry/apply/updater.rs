@@ -89,7 +89,9 @@ pub(super) fn apply(
     let last = entries.get(me).map(|owned| owned.fields.clone()).unwrap_or_default();
     entries.set_fields(me, applied_fields(config, schema, me));
     let merged = merge(Some(live), Some(config), schema).unwrap_or_default();
-    let object = if last.is_empty() { merged } else { prune(&merged, schema, &last, &entries.union()) };
+    // The configuration's name is nobody's, yet it keeps `metadata` when the last label of it is given up.
+    let owned = entries.union().union(&fields_of(config, schema));
+    let object = if last.is_empty() { merged } else { prune(&merged, schema, &last, &owned) };
     let compared = compare(live, &object, schema);
     let taken = compared.modified.union(&compared.added);
     let mut conflicts = Vec::new();
