@@ -36,7 +36,7 @@ use self::tail::Tail;
 use self::writer::{Answer, Request, Writer};
 use super::decision::{Decision, decide, weigh};
 use super::index::{Index, Keyed, versions};
-use super::lease::{Leases, farewell};
+use super::lease::{End, Leases, farewell};
 use super::{LeaseId, Page, Record, Revision, Store, StoreError, Txn, TxnOutcome, Watch};
 use crate::env::{Crashed, Env, Spawned};
 
@@ -299,7 +299,7 @@ async fn keep_leases(shared: Arc<Shared>, requests: mpsc::Sender<Request>) {
         }
         let ended = shared.state().leases.ended(Instant::now());
         for lease in ended {
-            match ask(&requests, |answer| Request::EndLease { lease, answer }).await {
+            match ask(&requests, |answer| Request::EndLease { lease, why: End::Expired, answer }).await {
                 Ok(()) | Err(StoreError::LeaseGone(_)) => {}
                 Err(error) => {
                     tracing::warn!(
@@ -383,7 +383,7 @@ impl Store for EmbeddedStore {
     }
 
     async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
-        self.ask(|answer| Request::EndLease { lease, answer }).await?;
+        self.ask(|answer| Request::EndLease { lease, why: End::Revoked, answer }).await?;
         self.shared.leases_changed.notify_one();
         Ok(())
     }

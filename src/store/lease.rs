@@ -25,6 +25,16 @@ struct Lease {
     ttl: Duration,
     ends_at: Instant,
     keys: BTreeSet<Arc<str>>,
+    /// Over for its holder; only its keys are still to be taken away.
+    is_ending: bool,
+}
+
+/// Why a lease ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Nobody renewed it, unless somebody has meanwhile.
+    Expired,
+    Revoked,
 }
 
 impl Leases {
@@ -33,12 +43,14 @@ impl Leases {
         let whole = Duration::from_secs(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)).max(TTL_MIN);
         self.last += 1;
         let id = LeaseId(self.last);
-        self.held.insert(id, Lease { ttl: whole, ends_at: now + whole, keys: BTreeSet::new() });
+        self.held
+            .insert(id, Lease { ttl: whole, ends_at: now + whole, keys: BTreeSet::new(), is_ending: false });
         id
     }
 
     pub(super) fn renew(&mut self, id: LeaseId, now: Instant) -> Result<(), StoreError> {
-        let lease = self.held.get_mut(&id).ok_or(StoreError::LeaseGone(id))?;
+        let lease = self.held.get_mut(&id).filter(|lease| !lease.is_ending);
+        let lease = lease.ok_or(StoreError::LeaseGone(id))?;
         lease.ends_at = now + lease.ttl;
         Ok(())
     }
@@ -49,7 +61,7 @@ impl Leases {
             Op::Put { lease, .. } => *lease,
             Op::Delete { .. } => None,
         });
-        match leases.into_iter().find(|id| !self.held.contains_key(id)) {
+        match leases.into_iter().find(|id| self.held.get(id).is_none_or(|lease| lease.is_ending)) {
             Some(gone) => Err(StoreError::LeaseGone(gone)),
             None => Ok(()),
         }
@@ -70,10 +82,21 @@ impl Leases {
         }
     }
 
-    /// The keys that go with a lease.
-    pub(super) fn keys(&self, id: LeaseId) -> Result<Vec<Arc<str>>, StoreError> {
-        let lease = self.held.get(&id).ok_or(StoreError::LeaseGone(id))?;
-        Ok(lease.keys.iter().cloned().collect())
+    /// Begins to end a lease: from now on it is gone for its holder. Returns the keys to take away before
+    /// [`Leases::end`]; none when it has been renewed after all. May be repeated when taking them away failed.
+    pub(super) fn begin_end(
+        &mut self,
+        id: LeaseId,
+        why: End,
+        now: Instant,
+    ) -> Result<Option<Vec<Arc<str>>>, StoreError> {
+        let lease = self.held.get_mut(&id).ok_or(StoreError::LeaseGone(id))?;
+        if why == End::Expired && lease.ends_at > now {
+            return Ok(None);
+        }
+        lease.is_ending = true;
+        lease.ends_at = lease.ends_at.min(now);
+        Ok(Some(lease.keys.iter().cloned().collect()))
     }
 
     pub(super) fn end(&mut self, id: LeaseId) {

@@ -20,7 +20,7 @@ use self::fault::Faults;
 use self::reader::Reader;
 use super::decision::{Decision, decide, weigh};
 use super::index::{Index, Keyed, Version, versions};
-use super::lease::{Leases, farewell};
+use super::lease::{End, Leases, farewell};
 use super::{Event, LeaseId, Page, Record, Revision, Store, StoreError, Txn, TxnOutcome, Watch};
 use crate::env::Env;
 
@@ -100,8 +100,8 @@ impl MemoryStore {
         Ok(())
     }
 
-    fn end(&self, lease: LeaseId) -> Result<(), StoreError> {
-        let ended = self.lock().end(lease);
+    fn end(&self, lease: LeaseId, why: End) -> Result<(), StoreError> {
+        let ended = self.lock().end(lease, why);
         self.wake();
         self.leases_changed.notify_one();
         ended
@@ -109,8 +109,8 @@ impl MemoryStore {
 }
 
 impl State {
-    fn end(&mut self, lease: LeaseId) -> Result<(), StoreError> {
-        let keys = self.leases.keys(lease)?;
+    fn end(&mut self, lease: LeaseId, why: End) -> Result<(), StoreError> {
+        let Some(keys) = self.leases.begin_end(lease, why, Instant::now())? else { return Ok(()) };
         self.commit(farewell(keys));
         self.leases.end(lease);
         Ok(())
@@ -154,7 +154,7 @@ async fn keep_leases(store: Arc<MemoryStore>) {
         let ended = store.lock().leases.ended(Instant::now());
         for lease in ended {
             // Gone already means revoked a moment ago, which has done the same.
-            let _ = store.end(lease);
+            let _ = store.end(lease, End::Expired);
         }
     }
 }
@@ -239,7 +239,7 @@ impl Store for MemoryStore {
 
     async fn revoke(&self, lease: LeaseId) -> Result<(), StoreError> {
         self.enter().await?;
-        self.end(lease)
+        self.end(lease, End::Revoked)
     }
 }
 

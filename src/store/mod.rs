@@ -11,6 +11,7 @@
 
 mod decision;
 pub mod embedded;
+pub mod etcd;
 mod index;
 mod lease;
 pub mod memory;

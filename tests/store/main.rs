@@ -1,9 +1,16 @@
 //! The stores: one conformance suite for memory, embedded and a real etcd, and what each must do beside it.
 #![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
 
+mod cache;
 mod conformance;
 mod embedded;
+mod etcd;
+mod killed;
 mod memory;
+mod model;
+
+#[path = "../support/etcd.rs"]
+mod support;
 
 /// Runs every function of the conformance suite as a test of its own, over a fresh store that `$open` makes.
 macro_rules! conforms {

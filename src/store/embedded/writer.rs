@@ -14,7 +14,7 @@ use super::disk::{Slot, Written, slot};
 use super::{Shared, State};
 use crate::env::{Crashed, Env};
 use crate::store::decision::{Decision, Head, decide, weight};
-use crate::store::lease::farewell;
+use crate::store::lease::{End, farewell};
 use crate::store::{LeaseId, Revision, StoreError, Txn, TxnOutcome};
 
 /// What one commit may hold.
@@ -29,7 +29,7 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 #[derive(Debug)]
 pub(super) enum Request {
     Txn { txn: Txn, answer: Answer<TxnOutcome> },
-    EndLease { lease: LeaseId, answer: Answer<()> },
+    EndLease { lease: LeaseId, why: End, answer: Answer<()> },
     Compact { revision: Revision, answer: Answer<()> },
     Close { answer: Answer<()> },
 }
@@ -115,8 +115,8 @@ impl Writer {
     async fn serve(&mut self, request: Request) -> Result<Next, Crashed> {
         match request {
             Request::Txn { txn, answer } => self.serve_txns(vec![(txn, answer)]).await?,
-            Request::EndLease { lease, answer } => {
-                let _ = answer.send(self.end_lease(lease).await?);
+            Request::EndLease { lease, why, answer } => {
+                let _ = answer.send(self.end_lease(lease, why).await?);
             }
             Request::Compact { revision, answer } => {
                 let _ = answer.send(self.compact(revision).await?);
@@ -210,9 +210,11 @@ impl Writer {
         }
     }
 
-    async fn end_lease(&mut self, lease: LeaseId) -> Result<Result<(), StoreError>, Crashed> {
-        let keys = match self.shared.state().leases.keys(lease) {
-            Ok(keys) => keys,
+    async fn end_lease(&mut self, lease: LeaseId, why: End) -> Result<Result<(), StoreError>, Crashed> {
+        let begun = self.shared.state().leases.begin_end(lease, why, Instant::now());
+        let keys = match begun {
+            Ok(Some(keys)) => keys,
+            Ok(None) => return Ok(Ok(())),
             Err(gone) => return Ok(Err(gone)),
         };
         let batch = judge(&self.shared.state(), vec![farewell(keys)]);
