@@ -393,6 +393,26 @@ async fn get_follows_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn samples_pass_a_dry_run_and_then_apply() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests");
+    for (_server, kubectl) in Kubectl::all().await {
+        for samples in ["samples", "quickstart"] {
+            let samples = format!("{folder}/{samples}");
+            let dry = kubectl.ok(&["apply", "--dry-run=server", "-f", &samples]).await;
+            assert!(dry.lines().all(|line| line.ends_with("created (server dry run)")), "{dry}");
+            kubectl.ok(&["apply", "-f", &samples]).await;
+            // Defaults inside a list are news to kubectl each time, which replaces lists whole; the server knows better.
+            let revisions = ["get", "apps", "-o", "jsonpath={.items[*].metadata.resourceVersion}"];
+            let before = kubectl.ok(&revisions).await;
+            kubectl.ok(&["apply", "-f", &samples]).await;
+            assert_eq!(kubectl.ok(&revisions).await, before, "nothing was written");
+            let outcome = kubectl.run(&["diff", "-f", &samples]).await;
+            assert!(outcome.success, "{outcome:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn core_kinds_are_created_from_manifests() {
     for (_server, kubectl) in Kubectl::all().await {
         let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";

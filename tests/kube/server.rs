@@ -15,6 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tenure::api::Task;
 use tenure::env::Env;
+use tenure::registry::cache::CacheOptions;
 use tenure::registry::{Cache, Fence, Prefix, Registry, Scheme, Write};
 use tenure::server::{
     Authority, Kubeconfig, LogError, LogQuery, LogStream, ReadyCheck, RequestMetrics, Server,
@@ -36,6 +37,11 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) async fn start() -> TestServer {
+        TestServer::start_with(CacheOptions::default()).await
+    }
+
+    /// A server that keeps as much history as `options` say.
+    pub(crate) async fn start_with(options: CacheOptions) -> TestServer {
         let folder = tempfile::tempdir().unwrap();
         let env = Env::system().unwrap();
         let shutdown = CancellationToken::new();
@@ -52,7 +58,7 @@ impl TestServer {
         }
         .write(&kubeconfig)
         .unwrap();
-        let registry = registry(&env).await;
+        let registry = registry(&env, options).await;
         let mut metrics = prometheus_client::registry::Registry::default();
         let server = Server {
             env: env.clone(),
@@ -148,9 +154,9 @@ impl Answer {
 }
 
 /// Our kinds over an empty store, with the one namespace that kubectl takes for granted.
-async fn registry(env: &Env) -> Arc<Registry> {
+async fn registry(env: &Env, options: CacheOptions) -> Arc<Registry> {
     let (store, prefix) = (MemoryStore::new(env), Prefix::new("test"));
-    let cache = Cache::start(env, store.clone(), &prefix);
+    let cache = Cache::start_with(env, store.clone(), &prefix, options);
     cache.listed().await;
     let registry = Registry::new(env, store, cache, &prefix, Scheme::ours().unwrap());
     let namespace = serde_json::json!({

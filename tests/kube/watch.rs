@@ -6,6 +6,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use http::{Method, Request};
 use serde_json::{Value, json};
+use tenure::registry::cache::CacheOptions;
 
 use crate::server::{APPS, TestServer, app};
 
@@ -145,6 +146,22 @@ async fn a_bad_revision_is_refused_before_the_stream_begins() {
     let yaml = server.get_as(&format!("{APPS}?watch=true"), "application/yaml").await;
     let text = "only the following media types are accepted: application/json;stream=watch";
     assert_eq!(yaml.refusal(), (406, "NotAcceptable".to_owned(), text.to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn history_that_is_gone_ends_a_watch_with_an_error_event() {
+    let server = TestServer::start_with(CacheOptions { ring_bytes_max: 1, ..CacheOptions::default() }).await;
+    let revision = create(&server, "a", "1").await;
+    for name in ["b", "c", "d"] {
+        create(&server, name, "1").await;
+    }
+    let mut lines = server.lines(&format!("{APPS}?watch=true&resourceVersion={revision}")).await;
+    let event = next(&mut lines).await;
+    assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)));
+    assert_eq!(event["object"]["reason"], "Expired");
+    let message = event["object"]["message"].as_str().unwrap();
+    assert!(message.starts_with(&format!("too old resource version: {revision} (")), "{message}");
+    assert!(all(lines).await.is_empty(), "nothing follows");
 }
 
 #[tokio::test(flavor = "multi_thread")]
