@@ -193,7 +193,7 @@ async fn cluster(
     let info = machine::agent_info(&address, &config.data_dir, config)?;
     let journal = Medium::Folder(config.data_dir.join("agent"));
     let agent = AgentConfig::new(info, address);
-    let master = MasterConfig::default();
+    let master = MasterConfig::local();
     let connection =
         embedded::start(env, master, agent, journal, Arc::new(launcher.clone()), reports).await?;
     let leader = Leader {

@@ -8,4 +8,5 @@ mod crds;
 mod headers;
 mod kinds;
 mod manifests;
+mod mesos_refusals;
 mod mesos_traces;

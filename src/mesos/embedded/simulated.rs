@@ -58,6 +58,7 @@ struct Inner {
 
 #[derive(Debug, Clone)]
 struct Running {
+    info: TaskInfo,
     fate: Fate,
     launched_at: Instant,
     killed_at: Option<Instant>,
@@ -89,6 +90,13 @@ impl Machine {
         let tasks = self.tasks();
         let alive = tasks.iter().filter(|(id, task)| !self.state_at(id, task, now).0.state().is_terminal());
         alive.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The descriptions of the tasks that exist now and have not ended.
+    #[must_use]
+    pub fn descriptions(&self) -> Vec<TaskInfo> {
+        let alive = self.alive();
+        self.tasks().iter().filter(|(id, _)| alive.contains(id)).map(|(_, task)| task.info.clone()).collect()
     }
 
     /// Every start so far, in order.
@@ -224,7 +232,7 @@ impl Launcher for SimulatedLauncher {
         let present = self.machine.tasks().contains_key(&id);
         if !present {
             let fate = (self.machine.inner.fate)(&launch.task);
-            let running = Running { fate, launched_at: Instant::now(), killed_at: None };
+            let running = Running { info: launch.task, fate, launched_at: Instant::now(), killed_at: None };
             self.machine.tasks().insert(id.clone(), running);
             self.machine.inner.started.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
         }

@@ -55,6 +55,15 @@ impl Default for MasterConfig {
     }
 }
 
+impl MasterConfig {
+    /// For a master whose only agent is this machine: what comes back is offered within 20 ms instead of a second.
+    /// Nothing ticks while there is nothing to offer.
+    #[must_use]
+    pub fn local() -> MasterConfig {
+        MasterConfig { allocation_interval: Duration::from_millis(20), ..MasterConfig::default() }
+    }
+}
+
 /// How many events may wait for a subscriber before it is cut off.
 const EVENTS: usize = 1 << 17;
 

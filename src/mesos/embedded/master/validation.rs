@@ -232,7 +232,7 @@ fn container(task: &TaskInfo) -> Validity {
     }
     for volume in &container.volumes {
         let sources = [volume.host_path.is_some(), volume.image.is_some(), volume.source.is_some()];
-        if sources.iter().filter(|set| **set).count() > 1 {
+        if sources.iter().filter(|set| **set).count() != 1 {
             return Err("Invalid volume: Only one of them should be set: 'host_path', 'image' and 'source'"
                 .to_owned());
         }

@@ -1,0 +1,145 @@
+//! Offers: what comes when, and what an ACCEPT may do with it.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_an_offer_comes_back_at_the_next_tick() {
+    let mut world = World::new(Machine::reliable());
+    let server = world.start().await;
+    let mut framework = Framework::subscribe(&server, None).await;
+    let offers = framework.offers().await;
+    framework.accept(&offers, vec![task("t", &offers[0], "cpus:1.5;ports:[31000-31001]")]).await;
+    let rest = framework.offers().await;
+    assert_eq!(cpus(&rest[0]), 2.5);
+    let ports = rest[0].resources.iter().find(|r| r.name == "ports").unwrap().ranges.clone().unwrap();
+    assert_eq!((ports.range.len(), ports.range[0].begin), (1, 31002));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_offer_comes_again_when_the_filter_is_over_or_revived() {
+    let mut world = World::new(Machine::reliable());
+    let server = world.start().await;
+    let mut framework = Framework::subscribe(&server, None).await;
+
+    let offer = framework.offers().await.remove(0).id;
+    let declined = Instant::now();
+    framework.decline(&offer, 30.0).await;
+    let offer = framework.offers().await.remove(0).id;
+    assert!(declined.elapsed() >= Duration::from_secs(30), "{:?}", declined.elapsed());
+
+    framework.decline(&offer, 3600.0).await;
+    assert!(framework.hears_nothing_for(Duration::from_secs(3000)).await);
+    framework.call(Call { revive: Some(Roles::default()), ..of(CallType::Revive) }).await;
+    let offer = framework.offers().await.remove(0).id;
+
+    framework.call(Call { suppress: Some(Roles::default()), ..of(CallType::Suppress) }).await;
+    framework.decline(&offer, 0.0).await;
+    assert!(framework.hears_nothing_for(Duration::from_secs(3000)).await, "suppressed");
+    let foreign = Roles { roles: vec!["web".to_owned(), "nope".to_owned()] };
+    framework.call(Call { revive: Some(foreign), ..of(CallType::Revive) }).await;
+    assert!(framework.hears_nothing_for(Duration::from_secs(60)).await, "a foreign role makes it do nothing");
+    framework.call(Call { revive: Some(Roles::default()), ..of(CallType::Revive) }).await;
+    framework.offers().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_was_refused_is_offered_in_spite_of_the_filter() {
+    let mut world = World::new(Machine::reliable());
+    let server = world.start().await;
+    let mut framework = Framework::subscribe(&server, None).await;
+    framework.run("t").await;
+    let rest = framework.offers().await;
+    framework.decline(&rest[0].id, 3600.0).await;
+    framework.kill("t", None).await;
+    loop {
+        let status = framework.status().await;
+        framework.acknowledge(&status).await;
+        if status.state() == TaskState::Killed {
+            break;
+        }
+    }
+    assert_eq!(cpus(&framework.offers().await[0]), 4.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_launched_is_told_in_the_words_of_mesos() {
+    let mut world = World::new(Machine::reliable());
+    let server = world.start().await;
+    let mut framework = Framework::subscribe(&server, None).await;
+    let offers = framework.offers().await;
+    let offer = &offers[0];
+    let good = task("good", offer, "cpus:3;mem:32");
+    let sum = task("sum", offer, "cpus:3;mem:32");
+    let twin = task("good", offer, "cpus:0.1");
+    let foreign = TaskInfo { agent_id: AgentId::new("nosuch-S5"), ..task("foreign", offer, "cpus:0.1") };
+    let idle = TaskInfo { command: None, ..task("idle", offer, "cpus:0.1") };
+    let bad_id = task("a/b", offer, "cpus:0.1");
+    let port = task("port", offer, "cpus:0.1;ports:[80-80]");
+    framework.accept(&offers, vec![good, sum, twin, foreign, idle, bad_id, port]).await;
+
+    let mut told = Vec::new();
+    for _ in 0..6 {
+        let status = framework.status().await;
+        assert_eq!(brief(&status), (TaskState::Error, Source::Master, Reason::TaskInvalid, false));
+        told.push(format!("{}: {}", status.task_id, status.message()));
+    }
+    let agent = &offer.agent_id;
+    let free = "cpus(allocated: web):1; disk(allocated: web):10240; mem(allocated: web):4064; \
+                ports(allocated: web):[31000-31099]";
+    let too_much = "required by task and its executor is more than available";
+    assert_eq!(
+        told,
+        [
+            format!("sum: Total resources cpus(allocated: web):3; mem(allocated: web):32 {too_much} {free}"),
+            "good: Task has duplicate ID: good".to_owned(),
+            format!("foreign: Task uses invalid agent nosuch-S5 while agent {agent} is expected"),
+            "idle: Task should have at least one (but not both) of CommandInfo or ExecutorInfo present"
+                .to_owned(),
+            "a/b: 'a/b' contains invalid characters".to_owned(),
+            format!(
+                "port: Total resources cpus(allocated: web):0.1; ports(allocated: web):[80-80] {too_much} {free}"
+            ),
+        ]
+    );
+    assert_eq!(framework.status().await.task_id, TaskId::new("good"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_resource_spoils_its_operation_and_no_other() {
+    let mut world = World::new(Machine::reliable());
+    let server = world.start().await;
+    let mut framework = Framework::subscribe(&server, None).await;
+    let offers = framework.offers().await;
+    let mut bad = task("bad", &offers[0], "cpus:1");
+    bad.resources[0].scalar.as_mut().unwrap().value = -1.0;
+    let operations = vec![
+        Operation::launch(vec![task("beside", &offers[0], "cpus:1"), bad]),
+        Operation::launch(vec![task("apart", &offers[0], "cpus:1")]),
+    ];
+    let accept = Accept { offer_ids: vec![offers[0].id.clone()], operations, filters: None };
+    framework.call(Call { accept: Some(accept), ..of(CallType::Accept) }).await;
+    for id in ["beside", "bad"] {
+        let status = framework.status().await;
+        assert_eq!((status.task_id.value.as_str(), status.state()), (id, TaskState::Error));
+        assert_eq!(
+            status.message(),
+            "Resource 'cpus(allocated: web):-1' is invalid: Invalid scalar resource: value <= 0"
+        );
+    }
+    assert_eq!(framework.status().await.task_id, TaskId::new("apart"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_offer_drops_every_task_and_gives_the_live_ones_back() {
+    let mut world = World::new(Machine::reliable());
+    let server = world.start().await;
+    let mut framework = Framework::subscribe(&server, None).await;
+    let mut offers = framework.offers().await;
+    offers.push(Offer { id: OfferId::new("nosuch-O1"), ..offers[0].clone() });
+    framework.accept(&offers, vec![task("t", &offers[0], "cpus:1")]).await;
+    let status = framework.status().await;
+    assert_eq!(brief(&status), (TaskState::Dropped, Source::Master, Reason::InvalidOffers, false));
+    assert_eq!(status.message(), "Task launched with invalid offers: Offer nosuch-O1 is no longer valid");
+    assert_eq!(cpus(&framework.offers().await[0]), 4.0);
+    assert!(world.machine.started().is_empty());
+}
