@@ -94,7 +94,7 @@ impl BodyError {
 
 /// The first few characters, as messages quote a body.
 pub(super) fn shortened(text: &str) -> String {
-    const SHOWN: usize = 25;
+    const SHOWN: usize = 30;
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{} ...", &text[..end]),
         None => text.to_owned(),

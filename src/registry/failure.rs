@@ -475,7 +475,8 @@ impl Failure {
 
 impl Cause {
     fn of(error: &FieldError) -> Cause {
-        Cause { reason: error.reason.name(), message: error.body(), field: error.path.clone() }
+        let field = if error.path.is_empty() { "<nil>".to_owned() } else { error.path.clone() };
+        Cause { reason: error.reason.name(), message: error.body(), field }
     }
 
     fn value(&self) -> Value {

@@ -185,6 +185,7 @@ pub(super) fn drop_empty(object: &mut Value) {
         Value::Bool(_) | Value::Number(_) => false,
     };
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|_, value: &mut Value| !empty(value));
+        // An empty account of fields is a request to forget it.
+        metadata.retain(|name, value: &mut Value| name == "managedFields" || !empty(value));
     }
 }

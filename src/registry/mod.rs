@@ -29,12 +29,16 @@ pub mod patch;
 pub mod read;
 pub mod schema;
 pub mod scheme;
+mod seed;
 pub mod selector;
 pub mod snapshot;
 mod splice;
 pub mod table;
 mod ttl;
 pub mod write;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -49,6 +53,7 @@ pub use self::options::{At, DeleteOptions, ListQuery, Query, Verb, WatchQuery, W
 pub use self::patch::Patch;
 pub use self::read::{ListPage, WatchEvent, WatchStream};
 pub use self::scheme::Scheme;
+pub use self::seed::{Installation, SeedError};
 pub use self::snapshot::{Change, Snapshot};
 pub use self::write::{CommitError, Committed, Deleted, Fence, Subresource, Write, Written};
 

@@ -19,6 +19,9 @@ mod set;
 mod tree;
 mod updater;
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use jiff::Timestamp;

@@ -23,7 +23,7 @@ pub(super) fn prune(merged: &Value, schema: &Schema, last: &FieldSet, owned: &Fi
     remove(merged, schema, &all.difference(&kept).intersection(&last))
 }
 
-/// `value` without the paths of `gone`. A map or list that becomes empty by it goes as well.
+/// `value` without the paths of `gone`. What becomes empty by it stays, empty.
 fn remove(value: &Value, schema: &Schema, gone: &FieldSet) -> Value {
     match (shape(schema, Some(value), None), value) {
         (Shape::Map, Value::Object(map)) => {
@@ -52,12 +52,8 @@ fn remaining(value: &Value, schema: &Schema, gone: &FieldSet, step: &PathElement
     if gone.members.contains(step) {
         return None;
     }
-    let Some(below) = gone.below(step) else { return Some(value.clone()) };
-    let rest = remove(value, schema, below);
-    let emptied = match (&rest, value) {
-        (Value::Object(rest), Value::Object(before)) => rest.is_empty() && !before.is_empty(),
-        (Value::Array(rest), Value::Array(before)) => rest.is_empty() && !before.is_empty(),
-        _ => false,
-    };
-    (!emptied).then_some(rest)
+    match gone.below(step) {
+        Some(below) => Some(remove(value, schema, below)),
+        None => Some(value.clone()),
+    }
 }

@@ -87,11 +87,12 @@ pub(super) fn apply(
 ) -> Result<Outcome, Conflicts> {
     let mut entries = entries.clone();
     let last = entries.get(me).map(|owned| owned.fields.clone()).unwrap_or_default();
-    entries.set_fields(me, applied_fields(config, schema, me));
+    let fields = fields_of(config, schema);
+    entries.set_fields(me, applied_fields(&fields, me));
     let merged = merge(Some(live), Some(config), schema).unwrap_or_default();
-    // The configuration's name is nobody's, yet it keeps `metadata` when the last label of it is given up.
-    let owned = entries.union().union(&fields_of(config, schema));
-    let object = if last.is_empty() { merged } else { prune(&merged, schema, &last, &owned) };
+    // What the configuration names is kept even where nobody can own it, as `metadata.name`.
+    let kept = entries.union().union(&fields);
+    let object = if last.is_empty() { merged } else { prune(&merged, schema, &last, &kept) };
     let compared = compare(live, &object, schema);
     let taken = compared.modified.union(&compared.added);
     let mut conflicts = Vec::new();
@@ -109,16 +110,15 @@ pub(super) fn apply(
     Ok(Outcome { object, entries, changed: !compared.is_same() })
 }
 
-/// What an applier of `config` owns: all that stands there and that its subresource lets it own.
-fn applied_fields(config: &Value, schema: &Schema, me: &Manager) -> FieldSet {
-    let fields = stripped(fields_of(config, schema));
+/// Of the `fields` of a configuration, those that its applier owns: what its subresource lets it.
+fn applied_fields(fields: &FieldSet, me: &Manager) -> FieldSet {
     let status = PathElement::field("status");
-    let mut kept = fields.clone();
+    let mut owned = stripped(fields.clone());
     if me.subresource == "status" {
-        kept.members.retain(|member| *member == status);
-        kept.children.retain(|member, _| *member == status);
+        owned.members.retain(|member| *member == status);
+        owned.children.retain(|member, _| *member == status);
     }
-    kept
+    owned
 }
 
 /// Conflicts as a refusal.

@@ -16,6 +16,9 @@ mod parse;
 mod prune;
 mod validate;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use regex::Regex;

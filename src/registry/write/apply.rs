@@ -10,6 +10,7 @@ use crate::registry::apply::{self, Applier};
 use crate::registry::body::Body;
 use crate::registry::doc::Doc;
 use crate::registry::failure::Failure;
+use crate::registry::field::FieldError;
 use crate::registry::key::Key;
 use crate::registry::kind::KindDef;
 use crate::registry::object::{meta_value, restore, set, text};
@@ -75,15 +76,15 @@ impl Registry {
         config: &Value,
         options: &WriteOptions,
     ) -> Result<Written, Failure> {
-        self.open_namespace(kind, &key.namespace, &key.name)?;
+        self.open_namespace(kind, &key.namespace, &key.name).await?;
         let applier = self.applier(Subresource::Main, options);
         let mut object = apply::apply(kind, &Value::Null, config, &applier)?.object;
         let account = meta_value(&object, "managedFields").cloned();
         if let Some(uid) = meta_value(&object, "uid").cloned() {
-            let error =
-                crate::registry::field::FieldError::invalid("metadata.uid", uid, "field is immutable");
+            let error = FieldError::invalid("metadata.uid", uid, "field is immutable");
             return Err(Failure::invalid(kind, &key.name, vec![error]));
         }
+        intake::check_namespace(kind, &key.namespace, &mut object)?;
         birth(kind, &mut object, &self.env);
         if let Some(account) = account {
             set(&mut object, "managedFields", account);
@@ -112,7 +113,7 @@ fn config(kind: &KindDef, key: &Key, subresource: Subresource, body: &Body) -> R
         let version = if given("apiVersion").contains('/') {
             given("apiVersion").to_owned()
         } else {
-            format!("/{}", given("apiVersion")).trim_end_matches(' ').to_owned()
+            format!("/{}", given("apiVersion"))
         };
         return Err(Failure::bad_request(format!("invalid object type: {version}, Kind={}", given("kind"))));
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::settle::{Outcome, birth, complete, count_generation, faults, is_held, outcome};
 use crate::registry::Registry;
 use crate::registry::doc::Doc;
-use crate::registry::failure::Failure;
+use crate::registry::failure::{Failure, Reason};
 use crate::registry::key::Key;
 use crate::registry::kind::KindDef;
 use crate::registry::object::{is_terminating, meta_value, restore, seconds, set, take, text};
@@ -223,7 +223,7 @@ impl Registry {
         let kind = self.scheme().by_kind(&api_version, &name).cloned();
         let kind = kind.ok_or(CommitError::UnknownKind { api_version, kind: name })?;
         let key = kind.key(text(&object, "namespace"), text(&object, "name"));
-        if let Err(failure) = self.open_namespace(&kind, &key.namespace, &key.name) {
+        if let Err(failure) = self.open_namespace(&kind, &key.namespace, &key.name).await {
             return Err(invalid(&key, failure));
         }
         birth(&kind, &mut object, &self.env);
@@ -289,7 +289,11 @@ fn with_same_end(live: &Value, object: &Value) -> Value {
     before
 }
 
+/// A refusal by the rules, or by a store that did not answer while they were looked up.
 fn invalid(key: &Key, failure: Failure) -> CommitError {
+    if failure.reason == Some(Reason::ServiceUnavailable) {
+        return CommitError::Store { ops: 0, source: StoreError::Unavailable(failure.message) };
+    }
     CommitError::Invalid { key: key.clone(), source: Box::new(failure) }
 }
 

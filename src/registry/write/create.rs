@@ -10,6 +10,7 @@ use super::{Subresource, Written, intake};
 use crate::registry::body::Body;
 use crate::registry::doc::Doc;
 use crate::registry::failure::Failure;
+use crate::registry::key::Key;
 use crate::registry::kind::KindDef;
 use crate::registry::names;
 use crate::registry::object::{set, text};
@@ -33,7 +34,7 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Written, Failure> {
         let (object, mut warnings) = decoded(kind, namespace, body, options)?;
-        self.open_namespace(kind, namespace, text(&object, "name"))?;
+        self.open_namespace(kind, namespace, text(&object, "name")).await?;
         let prefix = if text(&object, "name").is_empty() { text(&object, "generateName") } else { "" };
         let prefix = prefix.to_owned();
         for _ in 0..GENERATED_NAME_TRIES {
@@ -119,11 +120,16 @@ impl Registry {
     }
 
     /// Refuses what would be created in a namespace that is missing or going.
-    pub(super) fn open_namespace(&self, kind: &KindDef, namespace: &str, name: &str) -> Result<(), Failure> {
+    pub(super) async fn open_namespace(
+        &self,
+        kind: &KindDef,
+        namespace: &str,
+        name: &str,
+    ) -> Result<(), Failure> {
         if !kind.namespaced {
             return Ok(());
         }
-        match self.namespace(namespace) {
+        match self.namespace(namespace).await? {
             None => Err(Failure::namespace_not_found(namespace)),
             Some(doc) if doc.meta().deletion.is_some() => {
                 Err(Failure::namespace_terminating(kind, name, namespace))
@@ -132,9 +138,13 @@ impl Registry {
         }
     }
 
-    fn namespace(&self, name: &str) -> Option<Arc<Doc>> {
-        let key = crate::registry::key::Key::new(&self.namespaces, "", name);
-        self.cache.snapshot().get(&key).cloned()
+    /// From the cache, unless it does not know it: it may have been created a moment ago.
+    async fn namespace(&self, name: &str) -> Result<Option<Arc<Doc>>, Failure> {
+        let key = Key::new(&self.namespaces, "", name);
+        match self.cache.snapshot().get(&key) {
+            Some(doc) => Ok(Some(doc.clone())),
+            None => self.live(&key).await,
+        }
     }
 }
 

@@ -68,9 +68,13 @@ pub(super) fn complete(kind: &KindDef, object: &mut Value) -> Vec<FieldError> {
 pub(super) fn isolate(kind: &KindDef, object: &mut Value, live: &Value, subresource: Subresource) {
     match subresource {
         Subresource::Status => {
-            let status = object.get("status").cloned();
+            let (status, account) = (object.get("status").cloned(), take(object, "managedFields"));
             *object = live.clone();
             replace(object, "status", status);
+            match account {
+                Some(account) => set(object, "managedFields", account),
+                None => drop(take(object, "managedFields")),
+            }
         }
         Subresource::Main | Subresource::Scale if kind.status => {
             replace(object, "status", live.get("status").cloned());

@@ -104,7 +104,7 @@ impl Registry {
     }
 
     /// The version of `key` that the store has now.
-    pub(super) async fn live(&self, key: &Key) -> Result<Option<Arc<Doc>>, Failure> {
+    pub(in crate::registry) async fn live(&self, key: &Key) -> Result<Option<Arc<Doc>>, Failure> {
         let record = self.store.get(&key.store_key(&self.prefix)).await;
         let Some(record) = record.map_err(|error| Failure::store(&error))? else { return Ok(None) };
         let doc = Doc::from_stored(key.clone(), record.revision, &record.value);

@@ -1,0 +1,6 @@
+//! The registry over a store in memory: what people and controllers can do, and what a real apiserver answered.
+
+mod answers;
+mod bench;
+mod commits;
+mod replay;
