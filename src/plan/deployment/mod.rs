@@ -21,6 +21,8 @@ mod reason;
 mod report;
 mod revision;
 mod rollout;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

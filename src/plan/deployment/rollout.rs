@@ -220,7 +220,9 @@ impl<'a> Round<'a> {
             return;
         }
         let mut live: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
-        for instance in self.all.iter().filter(|it| it.is_live()) {
+        // A cut-off one that is stopped here will not count at the next look.
+        let lives = |it: &&Instance<'_>| it.is_live() && (it.reachable || self.stays(it));
+        for instance in self.all.iter().filter(lives) {
             live.entry(instance.slot()).or_default().push(instance.name());
         }
         let alive = live.values().map(Vec::len).sum();

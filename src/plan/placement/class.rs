@@ -1,5 +1,7 @@
 //! A class: what all Tasks of one Revision ask of an offer. Decided once, not per Task.
 
+use std::collections::BTreeSet;
+
 use super::Resources;
 use super::constraint::{ConstraintError, Field, Rule, Test};
 use crate::api::{HostPort, Template};
@@ -12,6 +14,7 @@ pub struct Class {
     pub(super) wants: Resources,
     /// One per port of the template.
     pub(super) ports: Vec<HostPort>,
+    host_ports: u32,
     pub(super) rules: Vec<Rule>,
 }
 
@@ -21,18 +24,20 @@ impl Class {
     /// # Errors
     /// When a constraint cannot be understood.
     pub fn new(name: ObjectName, template: &Template) -> Result<Self, ConstraintError> {
-        Ok(Self {
-            name,
-            wants: Resources::from(&template.resources),
-            ports: template.host_ports().collect(),
-            rules: template.constraints.iter().map(Rule::new).collect::<Result<_, _>>()?,
-        })
+        let rules = template.constraints.iter().map(Rule::new).collect::<Result<_, _>>()?;
+        Ok(Self::of(name, Resources::from(&template.resources), template.host_ports().collect(), rules))
     }
 
-    /// How many host ports each Task takes.
+    pub(super) fn of(name: ObjectName, wants: Resources, ports: Vec<HostPort>, rules: Vec<Rule>) -> Self {
+        let any = ports.iter().filter(|it| **it == HostPort::Any).count();
+        let class = Self { name, wants, ports, host_ports: 0, rules };
+        let fixed: BTreeSet<_> = class.fixed_ports().collect();
+        Self { host_ports: u32::try_from(any + fixed.len()).unwrap_or(u32::MAX), ..class }
+    }
+
+    /// How many host ports each Task takes. A fixed one that is named twice (for TCP and for UDP) is one.
     pub(super) fn host_ports(&self) -> u32 {
-        let wanted = self.ports.iter().filter(|it| **it != HostPort::None).count();
-        u32::try_from(wanted).unwrap_or(u32::MAX)
+        self.host_ports
     }
 
     pub(super) fn fixed_ports(&self) -> impl Iterator<Item = u16> {

@@ -19,6 +19,8 @@ mod index;
 mod lease;
 mod pass;
 mod ports;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
