@@ -1,7 +1,7 @@
 //! The launcher of this machine: one loop per task, from its launch or adoption to its removal, in a container or as a
 //! plain process.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,13 +12,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::env::Env;
-use crate::executor::checks::{Check, Finding, LOOPBACK, ProbeCommand, Prober, Target};
+use crate::executor::checks::{Check, LOOPBACK, ProbeCommand, Prober, Target};
 use crate::executor::docker::adopt::{self, Found, FoundState};
 use crate::executor::docker::{Containers, Engine, container_name};
 use crate::executor::logs::LogLimits;
 use crate::executor::process::{ProcessRun, Processes, SandboxCommand, environment};
 use crate::executor::report::{Reporter, container_status, process_status};
-use crate::executor::run::{End, Findings, Order, Running, stand_by};
+use crate::executor::run::{End, Findings, Group, Order, Running, stand_by};
 use crate::executor::task::{Container, Task};
 use crate::executor::wire;
 use crate::mesos::embedded::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
@@ -26,6 +26,9 @@ use crate::mesos::wire::{TaskId, TaskState, TaskStatus};
 
 /// A verdict that waits to be reported is enough: the prober waits with the next one.
 const FINDINGS: usize = 1;
+
+/// How many failed tasks are kept for a look at their output. The rest, and all at the next start, is removed.
+const FAILED_KEPT_MAX: usize = 20;
 
 /// What a launcher needs to know.
 #[derive(Debug, Clone)]
@@ -53,6 +56,8 @@ struct Inner {
     processes: Processes,
     sink: ReportSink,
     tasks: Mutex<BTreeMap<TaskId, Handle>>,
+    /// Failed tasks whose remains, and with them their output, are kept a while; the oldest first.
+    kept: Mutex<VecDeque<TaskId>>,
 }
 
 /// The way to a task's loop.
@@ -85,8 +90,8 @@ impl LocalLauncher {
         let events = containers.events.clone().run(env.clone(), engine, installation);
         env.spawn("docker events", events);
         let processes = Processes { env: env.clone(), root: process_dir, shim, logs };
-        let tasks = Mutex::default();
-        LocalLauncher { inner: Arc::new(Inner { env, containers, processes, sink, tasks }) }
+        let (tasks, kept) = (Mutex::default(), Mutex::default());
+        LocalLauncher { inner: Arc::new(Inner { env, containers, processes, sink, tasks, kept }) }
     }
 
     /// The containers, for whoever reads their output or runs commands in them.
@@ -123,6 +128,20 @@ impl Inner {
         let (order, obey) = watch::channel(None);
         tasks.insert(id.clone(), Handle { reporter: reporter.clone(), order, in_container });
         Some((reporter, obey))
+    }
+
+    /// Which task's remains go now that `ended` may go: its own, or, so that the output of what failed can still be read,
+    /// those of the oldest failed task that was kept.
+    fn to_remove(&self, ended: &TaskId) -> Option<TaskId> {
+        let state = self.tasks().get(ended)?.reporter.status().state();
+        if state != TaskState::Failed {
+            return Some(ended.clone());
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.contains(ended) {
+            kept.push_back(ended.clone());
+        }
+        if kept.len() > FAILED_KEPT_MAX { kept.pop_front() } else { None }
     }
 
     fn spawn(self: &Arc<Self>, task: Task, begin: Begin, reporter: Reporter, order: Order) {
@@ -202,13 +221,16 @@ impl Inner {
 
     fn probe(&self, task: &Task, address: IpAddr, commands: Arc<dyn ProbeCommand>) -> Findings {
         let target = Target { address, commands, started: Instant::now() };
-        let prober = |check: &Check| -> mpsc::Receiver<Finding> {
+        let group = |checks: &[Check]| {
             let (findings, receiver) = mpsc::channel(FINDINGS);
-            let prober = Prober { env: self.env.clone(), check: check.clone(), target: target.clone() };
-            self.env.spawn("check", prober.run(findings));
-            receiver
+            for (index, check) in checks.iter().enumerate() {
+                let (env, check, target) = (self.env.clone(), check.clone(), target.clone());
+                let prober = Prober { env, index, check, target };
+                self.env.spawn("check", prober.run(findings.clone()));
+            }
+            Group::new(checks.len(), receiver)
         };
-        Findings { health: task.health.as_ref().map(prober), readiness: task.readiness.as_ref().map(prober) }
+        Findings { health: group(&task.health), readiness: group(&task.readiness) }
     }
 
     /// What became of one journalled task.
@@ -317,8 +339,9 @@ impl Launcher for LocalLauncher {
     }
 
     async fn remove(&self, task_id: &TaskId) {
-        let Some(handle) = self.inner.tasks().remove(task_id) else { return };
-        let (inner, id) = (self.inner.clone(), task_id.clone());
+        let Some(id) = self.inner.to_remove(task_id) else { return };
+        let Some(handle) = self.inner.tasks().remove(&id) else { return };
+        let inner = self.inner.clone();
         self.inner.env.spawn("remove task", async move {
             if handle.in_container {
                 inner.containers.remove(&container_name(&id)).await;

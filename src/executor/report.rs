@@ -11,7 +11,7 @@ use crate::mesos::wire::{
     TaskId, TaskState, TaskStatus,
 };
 
-/// Reports one task, in order. Every report repeats what earlier ones said of health, checks and container.
+/// Reports one task, in order; that it is being killed is the agent's to tell. Every report repeats what earlier ones said of health, checks and container.
 #[derive(Debug, Clone)]
 pub struct Reporter {
     sink: ReportSink,
@@ -51,11 +51,6 @@ impl Reporter {
     /// The task was found running; whoever found it tells so.
     pub fn set_running(&self, container: Option<ContainerStatus>) {
         self.update(TaskState::Running, None, None, |status| status.container_status = container);
-    }
-
-    /// The task is being stopped.
-    pub async fn stopping(&self) {
-        self.send(TaskState::Killing, None, None).await;
     }
 
     /// The verdict of the health check has changed.

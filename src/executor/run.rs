@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::executor::checks::Finding;
+use crate::executor::checks::{Finding, Together};
 use crate::executor::report::Reporter;
 
 /// Between two attempts to signal something that could not be signalled.
@@ -73,18 +73,55 @@ pub async fn ordered(order: &mut Order) -> Instant {
 }
 
 /// What the checks of a task find. Dropping it ends them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Findings {
-    pub health: Option<mpsc::Receiver<Finding>>,
-    pub readiness: Option<mpsc::Receiver<Finding>>,
+    pub health: Group,
+    pub readiness: Group,
+}
+
+/// The checks of one sort.
+#[derive(Debug)]
+pub struct Group {
+    findings: mpsc::Receiver<Finding>,
+    together: Together,
+}
+
+impl Group {
+    /// `checks` checks that send what they find to `findings`.
+    #[must_use]
+    pub fn new(checks: usize, findings: mpsc::Receiver<Finding>) -> Group {
+        Group { findings, together: Together::of(checks) }
+    }
+
+    /// No checks: nothing is ever found.
+    #[must_use]
+    pub fn none() -> Group {
+        Group::new(0, mpsc::channel(1).1)
+    }
+
+    /// The next finding that changes the verdict of all; `healthy` in it is theirs.
+    async fn next(&mut self) -> Finding {
+        while let Some(finding) = self.findings.recv().await {
+            if let Some(healthy) = self.together.observe(finding.index, finding.healthy) {
+                return Finding { healthy, ..finding };
+            }
+        }
+        std::future::pending().await
+    }
 }
 
 impl Findings {
+    /// No checks.
+    #[must_use]
+    pub fn none() -> Findings {
+        Findings { health: Group::none(), readiness: Group::none() }
+    }
+
     async fn next(&mut self) -> Found {
         tokio::select! {
             biased;
-            finding = receive(&mut self.health) => Found::Health(finding),
-            finding = receive(&mut self.readiness) => Found::Readiness(finding),
+            finding = self.health.next() => Found::Health(finding),
+            finding = self.readiness.next() => Found::Readiness(finding),
         }
     }
 }
@@ -92,16 +129,6 @@ impl Findings {
 enum Found {
     Health(Finding),
     Readiness(Finding),
-}
-
-async fn receive(receiver: &mut Option<mpsc::Receiver<Finding>>) -> Finding {
-    if let Some(open) = receiver {
-        if let Some(finding) = open.recv().await {
-            return finding;
-        }
-        *receiver = None;
-    }
-    std::future::pending().await
 }
 
 enum Stage {
@@ -127,8 +154,7 @@ pub async fn stand_by<R: Running + ?Sized>(
             deadline = next_order(order, &stage) => {
                 if matches!(stage, Stage::Running) {
                     // A stopping task is not judged any more.
-                    findings = Findings::default();
-                    reporter.stopping().await;
+                    findings = Findings::none();
                     stage = Stage::Stopping;
                     act_at = Some(Instant::now());
                 } else {
@@ -187,7 +213,7 @@ mod tests {
 
     use super::*;
     use crate::mesos::embedded::launcher::reports;
-    use crate::mesos::wire::{TaskId, TaskState};
+    use crate::mesos::wire::TaskId;
 
     /// Ends at the signal that is its last one; writes down what it was told.
     struct Scripted {
@@ -240,10 +266,9 @@ mod tests {
         };
         tokio::select! {
             biased;
-            _ = stand_by(&mut running, &mut order, Findings::default(), &reporter) => {}
+            _ = stand_by(&mut running, &mut order, Findings::none(), &reporter) => {}
             () = giving => {}
         }
-        assert_eq!(reporter.status().state, TaskState::Killing.wire());
         let told = told.lock().unwrap().clone();
         (told, start.elapsed().as_secs())
     }

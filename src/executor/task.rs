@@ -18,10 +18,10 @@ pub struct Task {
     pub command: Command,
     pub resources: Resources,
     pub container: Option<Container>,
-    /// Its verdict is reported as `healthy`.
-    pub health: Option<Check>,
-    /// Its last result is reported as the check's status.
-    pub readiness: Option<Check>,
+    /// Healthy when all say so, which is reported as `healthy`.
+    pub health: Vec<Check>,
+    /// Ready when all say so, which is reported as the check's status.
+    pub readiness: Vec<Check>,
     /// Between the stop signal and SIGKILL, unless the kill says otherwise.
     pub kill_grace: Duration,
 }

@@ -38,7 +38,12 @@ use DescriptionError::{Bad, Missing, Unsupported};
 /// Names the field that cannot be run.
 pub fn task(launch: &Launch) -> Result<Task, DescriptionError> {
     let info = &launch.task;
-    let container = info.container.as_ref().map(|container| of_container(container, info)).transpose()?;
+    let data = TaskData::decode(info.data.as_deref()).map_err(|error| Bad {
+        field: "data",
+        value: error.to_string(),
+        allowed: "Tenure's task data",
+    })?;
+    let container = info.container.as_ref().map(|container| of_container(container, &data)).transpose()?;
     let command = info.command.clone().unwrap_or_default();
     refuse_unbuilt(info, &command)?;
     Ok(Task {
@@ -48,8 +53,13 @@ pub fn task(launch: &Launch) -> Result<Task, DescriptionError> {
         command: of_command(&command, container.is_some()),
         resources: resources(&info.resources),
         container,
-        health: info.health_check.as_ref().map(of_health).transpose()?,
-        readiness: info.check.as_ref().map(of_check).transpose()?,
+        health: info
+            .health_check
+            .iter()
+            .chain(&data.health_checks)
+            .map(of_health)
+            .collect::<Result<_, _>>()?,
+        readiness: info.check.iter().chain(&data.checks).map(of_check).collect::<Result<_, _>>()?,
         kill_grace: info
             .kill_policy
             .and_then(|policy| policy.grace_period)
@@ -115,7 +125,7 @@ fn resources(resources: &[Resource]) -> Resources {
     Resources { cpus: sum("cpus"), memory_mib: sum("mem"), gpus: sum("gpus") }
 }
 
-fn of_container(container: &ContainerInfo, info: &TaskInfo) -> Result<Container, DescriptionError> {
+fn of_container(container: &ContainerInfo, data: &TaskData) -> Result<Container, DescriptionError> {
     if container.r#type() == ContainerType::Mesos {
         return Err(Unsupported { field: "container.type MESOS", instead: "use type DOCKER" });
     }
@@ -123,19 +133,10 @@ fn of_container(container: &ContainerInfo, info: &TaskInfo) -> Result<Container,
     if docker.image.is_empty() {
         return Err(Missing { field: "container.docker.image" });
     }
-    let data = TaskData::decode(info.data.as_deref()).map_err(|error| Bad {
-        field: "data",
-        value: error.to_string(),
-        allowed: "Tenure's task data",
-    })?;
     Ok(Container {
         image: docker.image.clone(),
-        pull: pull_policy(docker, &data),
-        registry_login: data.registry_login.map(|login| RegistryLogin {
-            username: login.username,
-            password: login.password,
-            server: login.server,
-        }),
+        pull: pull_policy(docker, data),
+        registry_login: data.registry_login.as_ref().map(registry_login),
         network: network(container, docker)?,
         hostname: container.hostname.clone(),
         privileged: docker.privileged.unwrap_or(false),
@@ -143,6 +144,11 @@ fn of_container(container: &ContainerInfo, info: &TaskInfo) -> Result<Container,
         volumes: container.volumes.iter().map(volume).collect::<Result<_, _>>()?,
         parameters: docker.parameters.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
     })
+}
+
+fn registry_login(login: &crate::mesos::wire::RegistryLogin) -> RegistryLogin {
+    let crate::mesos::wire::RegistryLogin { username, password, server } = login.clone();
+    RegistryLogin { username, password, server }
 }
 
 fn pull_policy(docker: &DockerInfo, data: &TaskData) -> PullPolicy {

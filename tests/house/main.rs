@@ -10,3 +10,4 @@ mod kinds;
 mod manifests;
 mod mesos_refusals;
 mod mesos_traces;
+mod samples;

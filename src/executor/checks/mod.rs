@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 pub use prober::{Finding, ProbeCommand, Prober, Target};
-pub use verdict::{Rules, Verdict};
+pub use verdict::{Rules, Together, Verdict};
 
 /// One check of a task.
 #[derive(Debug, Clone, PartialEq)]

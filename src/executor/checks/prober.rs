@@ -48,6 +48,8 @@ pub trait ProbeCommand: Send + Sync {
 /// A verdict that has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// Which of the task's checks of its sort.
+    pub index: usize,
     pub healthy: bool,
     pub kind: Kind,
     /// The probe that changed it.
@@ -60,6 +62,8 @@ pub struct Finding {
 #[derive(Debug)]
 pub struct Prober {
     pub env: Env,
+    /// Which of the task's checks of its sort.
+    pub index: usize,
     pub check: Check,
     pub target: Target,
 }
@@ -77,8 +81,13 @@ impl Prober {
             let in_grace = self.target.started.elapsed() < self.check.rules.grace;
             if let Some(healthy) = verdict.observe(outcome.passed(), in_grace, self.check.rules.max_failures)
             {
-                let finding =
-                    Finding { healthy, kind: self.check.probe.kind(), outcome, failures: verdict.failures };
+                let finding = Finding {
+                    index: self.index,
+                    healthy,
+                    kind: self.check.probe.kind(),
+                    outcome,
+                    failures: verdict.failures,
+                };
                 if findings.send(finding).await.is_err() {
                     return;
                 }
@@ -165,7 +174,7 @@ mod tests {
         let commands = Arc::new(Scripted(Mutex::new(codes.to_vec())));
         let target = Target { address: super::super::LOOPBACK, commands, started: Instant::now() };
         let (sender, mut receiver) = mpsc::channel(1);
-        let prober = Prober { env: env.clone(), check, target };
+        let prober = Prober { env: env.clone(), index: 0, check, target };
         let running = env.spawn("prober", prober.run(sender));
         let mut found = Vec::new();
         while found.len() < wanted {

@@ -40,6 +40,36 @@ impl Verdict {
     }
 }
 
+/// Several checks of one task: good when all are, bad when one is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Together {
+    verdicts: Vec<Option<bool>>,
+    told: Option<bool>,
+}
+
+impl Together {
+    /// Nothing is known of any of `checks` checks.
+    #[must_use]
+    pub fn of(checks: usize) -> Together {
+        Together { verdicts: vec![None; checks], told: None }
+    }
+
+    /// Takes the verdict of the check `index` into account; the verdict of all if it has changed by it.
+    pub fn observe(&mut self, index: usize, healthy: bool) -> Option<bool> {
+        if let Some(verdict) = self.verdicts.get_mut(index) {
+            *verdict = Some(healthy);
+        }
+        let all = if self.verdicts.contains(&Some(false)) {
+            false
+        } else if self.verdicts.contains(&None) {
+            return None;
+        } else {
+            true
+        };
+        (self.told.replace(all) != Some(all)).then_some(all)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -82,6 +112,14 @@ mod tests {
         for (name, results, max_failures, expected) in rows {
             assert_eq!(reports(results, max_failures), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn checks_together_are_good_when_all_are_and_bad_when_one_is() {
+        let mut both = Together::of(2);
+        let verdicts = [(0, true), (1, true), (0, false), (1, false), (0, true), (1, true)];
+        let told: Vec<Option<bool>> = verdicts.map(|(index, healthy)| both.observe(index, healthy)).into();
+        assert_eq!(told, [None, Some(true), Some(false), None, None, Some(true)]);
     }
 
     proptest! {

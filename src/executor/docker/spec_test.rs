@@ -17,8 +17,8 @@ fn task(container: Container) -> Task {
         command: Command::Image,
         resources: Resources { cpus: 0.5, memory_mib: 256.0, gpus: 0.0 },
         container: Some(container),
-        health: None,
-        readiness: None,
+        health: Vec::new(),
+        readiness: Vec::new(),
         kill_grace: Duration::from_secs(3),
     }
 }

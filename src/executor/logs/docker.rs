@@ -1,6 +1,7 @@
 //! Reads the output that dockerd keeps of a container. When dockerd goes away while somebody follows, reading goes on where it
 //! stopped once it is back: every line carries its time, and lines up to the last one seen are left out.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bollard::query_parameters::LogsOptionsBuilder;
@@ -20,93 +21,146 @@ const AWAY_MAX: Duration = Duration::from_secs(3);
 
 type Chunks = BoxStream<'static, Result<Bytes, EngineError>>;
 
-struct Follow {
+/// Where the reading stands.
+enum Stage {
+    /// dockerd has not been asked yet, or went away.
+    Connect,
+    /// The last lines of what was kept.
+    Tail(VecDeque<Bytes>),
+    Open(Chunks),
+    Done,
+}
+
+struct Reading {
     env: Env,
     engine: Engine,
     name: String,
     task: TaskId,
-    query: LogQuery,
-    chunks: Option<Chunks>,
+    stream: Stream,
+    follow: bool,
+    /// How many lines of what was kept are wanted, until they are read.
+    tail_lines: Option<u64>,
+    stage: Stage,
     /// Time of the last line handed out.
     seen: Option<Timestamp>,
+    /// After a reconnection lines up to this one come again.
+    skip_to: Option<Timestamp>,
     backoff: Backoff,
-    done: bool,
 }
 
 /// The output of the container `name`, which is that of `task`.
 #[must_use]
 pub fn read_container(env: Env, engine: Engine, name: String, task: TaskId, query: LogQuery) -> Output {
-    let backoff = Backoff::new(AWAY_FIRST, AWAY_MAX);
-    let follow = Follow { env, engine, name, task, query, chunks: None, seen: None, backoff, done: false };
-    stream::unfold(follow, Follow::step).boxed()
+    let LogQuery { stream, tail_lines, follow } = query;
+    let reading = Reading {
+        env,
+        engine,
+        name,
+        task,
+        stream,
+        follow,
+        tail_lines,
+        stage: Stage::Connect,
+        seen: None,
+        skip_to: None,
+        backoff: Backoff::new(AWAY_FIRST, AWAY_MAX),
+    };
+    stream::unfold(reading, Reading::step).boxed()
 }
 
-impl Follow {
-    async fn step(mut self) -> Option<(Result<Bytes, LogError>, Follow)> {
-        while !self.done {
-            let chunk = match self.open() {
-                Ok(chunks) => chunks.next().await,
-                Err(error) => Some(Err(error)),
-            };
-            match chunk {
-                // A followed container has ended, or everything that is kept was read.
-                None => return None,
-                Some(Ok(chunk)) => {
-                    self.backoff.reset();
-                    if let Some(line) = self.fresh(&chunk) {
+impl Reading {
+    async fn step(mut self) -> Option<(Result<Bytes, LogError>, Reading)> {
+        loop {
+            let failed = match &mut self.stage {
+                Stage::Done => return None,
+                Stage::Tail(lines) => {
+                    if let Some(line) = lines.pop_front() {
                         return Some((Ok(line), self));
                     }
+                    self.stage = if self.follow { Stage::Connect } else { Stage::Done };
+                    continue;
                 }
-                Some(Err(error)) if error.is_away() && self.query.follow => {
-                    self.chunks = None;
-                    self.env.sleep(self.backoff.next()).await;
-                }
-                Some(Err(source)) => {
-                    self.done = true;
-                    let task = self.task.clone();
-                    let error = if source.is_not_found() {
-                        LogError::NotKept { task }
-                    } else {
-                        LogError::Engine { task, source }
-                    };
-                    return Some((Err(error), self));
-                }
+                Stage::Connect => match self.connect().await {
+                    Ok(stage) => {
+                        self.stage = stage;
+                        continue;
+                    }
+                    Err(error) => error,
+                },
+                Stage::Open(chunks) => match chunks.next().await {
+                    // A followed container has ended, or everything that is kept was read.
+                    None => return None,
+                    Some(Ok(chunk)) => match self.take(&chunk) {
+                        Some(line) => return Some((Ok(line), self)),
+                        None => continue,
+                    },
+                    Some(Err(error)) => error,
+                },
+            };
+            if failed.is_away() && self.follow {
+                self.stage = Stage::Connect;
+                self.env.sleep(self.backoff.next()).await;
+                continue;
+            }
+            self.stage = Stage::Done;
+            return Some((Err(self.error(failed)), self));
+        }
+    }
+
+    async fn connect(&mut self) -> Result<Stage, EngineError> {
+        if let Some(lines) = self.tail_lines {
+            let tail = self.read_tail(lines).await?;
+            self.tail_lines = None;
+            return Ok(Stage::Tail(tail));
+        }
+        self.skip_to = self.seen;
+        Ok(Stage::Open(self.open(self.follow)?))
+    }
+
+    /// dockerd counts the lines of both streams together, so the last lines of one are counted here.
+    async fn read_tail(&mut self, lines: u64) -> Result<VecDeque<Bytes>, EngineError> {
+        let mut chunks = self.open(false)?;
+        let (mut tail, mut last) = (VecDeque::new(), None);
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            let (at, line) = split_time(&chunk).map_or((last, chunk.clone()), |(at, line)| (Some(at), line));
+            last = at;
+            tail.push_back(line);
+            if tail.len() as u64 > lines {
+                tail.pop_front();
             }
         }
-        None
+        self.seen = last;
+        Ok(tail)
     }
 
-    fn open(&mut self) -> Result<&mut Chunks, EngineError> {
-        let chunks = match self.chunks.take() {
-            Some(open) => open,
-            None => self.connect()?,
-        };
-        Ok(self.chunks.insert(chunks))
-    }
-
-    fn connect(&self) -> Result<Chunks, EngineError> {
+    fn open(&self, follow: bool) -> Result<Chunks, EngineError> {
         let mut options = LogsOptionsBuilder::new()
-            .stdout(self.query.stream == Stream::Stdout)
-            .stderr(self.query.stream == Stream::Stderr)
-            .follow(self.query.follow)
+            .stdout(self.stream == Stream::Stdout)
+            .stderr(self.stream == Stream::Stderr)
+            .follow(follow)
             .timestamps(true);
         if let Some(seen) = self.seen {
             // Whole seconds: what is before `seen` in its second comes again, and is left out.
             options = options.since(i32::try_from(seen.as_second()).unwrap_or(0));
-        } else if let Some(lines) = self.query.tail_lines {
-            options = options.tail(&lines.to_string());
         }
         Ok(self.engine.logs(&self.name, options.build())?.boxed())
     }
 
     /// The chunk without its time, unless it was handed out before.
-    fn fresh(&mut self, chunk: &Bytes) -> Option<Bytes> {
+    fn take(&mut self, chunk: &Bytes) -> Option<Bytes> {
+        self.backoff.reset();
         let Some((at, line)) = split_time(chunk) else { return Some(chunk.clone()) };
-        if self.seen.is_some_and(|seen| at <= seen) {
+        if self.skip_to.is_some_and(|seen| at <= seen) {
             return None;
         }
         self.seen = Some(at);
         Some(line)
+    }
+
+    fn error(&self, source: EngineError) -> LogError {
+        let task = self.task.clone();
+        if source.is_not_found() { LogError::NotKept { task } } else { LogError::Engine { task, source } }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads the rotated files of a process: what is kept, and then what is written, woken by inotify.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -49,15 +49,14 @@ impl Follow {
     fn start(path: PathBuf, exit: PathBuf, query: LogQuery) -> io::Result<Follow> {
         // Watching begins before reading: what is written in between wakes once for nothing.
         let watch = query.follow.then(|| watch(&path)).transpose()?;
+        let mut files = newest_first(&path)?;
         let mut pieces = Vec::new();
-        let older = (1..).map(|n| numbered(&path, n)).take_while(|older| older.exists()).collect::<Vec<_>>();
-        for older in older.iter().rev() {
-            pieces.push(Bytes::from(std::fs::read(older)?));
+        for file in files.iter_mut().rev() {
+            let mut piece = Vec::new();
+            file.read_to_end(&mut piece)?;
+            pieces.push(Bytes::from(piece));
         }
-        let mut file = File::open(&path)?;
-        let mut newest = Vec::new();
-        file.read_to_end(&mut newest)?;
-        pieces.push(Bytes::from(newest));
+        let file = files.into_iter().next().ok_or(io::ErrorKind::NotFound)?;
         let kept = tail(pieces, query.tail_lines).into();
         Ok(Follow { path, exit, kept, file, watch })
     }
@@ -89,23 +88,51 @@ impl Follow {
 
     /// What the file has more; when it was rotated away and is read to its end, what its successor has.
     fn read_more(&mut self) -> io::Result<Bytes> {
-        let mut piece = Vec::new();
-        Read::by_ref(&mut self.file).take(PIECE as u64).read_to_end(&mut piece)?;
-        if piece.is_empty() && self.rotated()? {
-            self.file = File::open(&self.path)?;
-            self.file.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
+        loop {
+            let mut piece = Vec::new();
+            Read::by_ref(&mut self.file).take(PIECE as u64).read_to_end(&mut piece)?;
+            if !piece.is_empty() {
+                return Ok(piece.into());
+            }
+            match successor(&self.path, &self.file)? {
+                Some(next) => self.file = next,
+                None => return Ok(Bytes::new()),
+            }
         }
-        Ok(piece.into())
     }
+}
 
-    fn rotated(&self) -> io::Result<bool> {
-        match std::fs::metadata(&self.path) {
-            Ok(newest) => Ok(newest.ino() != self.file.metadata()?.ino()),
-            // Between the renaming and the new file, or removed with its task.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+/// The kept files, each once, though they may be rotated meanwhile: a rotation moves files to higher numbers, so that
+/// going upwards meets one twice and misses none.
+fn newest_first(path: &Path) -> io::Result<Vec<File>> {
+    let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
+    for number in 0.. {
+        match File::open(numbered(path, number)) {
+            Ok(file) => {
+                if seen.insert(file.metadata()?.ino()) {
+                    files.push(file);
+                }
+            }
+            // Within a rotation there is no newest file for a moment.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && number == 0 => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(error) => return Err(error),
         }
     }
+    Ok(files)
+}
+
+/// The file that was begun when `file` was rotated away. If rotations have removed `file` altogether, the oldest kept.
+fn successor(path: &Path, file: &File) -> io::Result<Option<File>> {
+    let own = file.metadata()?.ino();
+    let mut newer = None;
+    for candidate in newest_first(path)? {
+        if candidate.metadata()?.ino() == own {
+            return Ok(newer);
+        }
+        newer = Some(candidate);
+    }
+    Ok(newer)
 }
 
 /// Wakes when anything in the folder of `path` changes: output, rotation, `exit.json`.

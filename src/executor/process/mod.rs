@@ -26,4 +26,4 @@ pub use files::{Exit, TaskDir};
 pub use pid::{ProcessId, Watched};
 
 pub(crate) use task::environment;
-pub use task::{ProcessError, ProcessRun, Processes};
+pub use task::{ProcessError, ProcessRun, Processes, shim_spec};

@@ -68,9 +68,8 @@ impl Processes {
         if let Some(run) = self.adopt(&task.id).await? {
             return Ok(run);
         }
-        let argv = argv(&task.command)?;
+        let spec = shim_spec(task, &dir, self.logs)?;
         dir.create().map_err(|source| ProcessError::Folder { path: dir.path().to_owned(), source })?;
-        let spec = ShimSpec { argv, env: environment(task, &dir), logs: self.logs };
         self.spawn_shim(&dir, &spec)
             .await
             .map_err(|source| ProcessError::Shim { program: self.shim.clone(), source })?;
@@ -245,6 +244,14 @@ impl Running for ProcessRun {
     async fn kill(&mut self) -> Result<(), String> {
         self.signal(Signal::USR1)
     }
+}
+
+/// What the shim of a task is told. Pure.
+///
+/// # Errors
+/// When there is nothing to run.
+pub fn shim_spec(task: &Task, dir: &TaskDir, logs: LogLimits) -> Result<ShimSpec, ProcessError> {
+    Ok(ShimSpec { argv: argv(&task.command)?, env: environment(task, dir), logs })
 }
 
 fn argv(command: &Command) -> Result<Vec<String>, ProcessError> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tenure::executor::docker::container_name;
+use tenure::executor::logs::Stream;
 use tenure::mesos::embedded::launcher::{Adopted, Launch, Launcher};
 use tenure::mesos::wire::{TaskId, TaskState};
 
@@ -120,14 +121,21 @@ async fn a_sweep_removes_what_nobody_owns_and_nothing_of_others() {
 async fn what_is_left_of_a_task_goes_when_its_end_is_recorded() {
     let dockerd = Dockerd::start();
     dockerd.busybox().await;
-    let installation = Installation::new(dockerd.host());
-    let mut agent = installation.agent();
-    let id = TaskId::new("t.done");
+    let mut agent = Installation::new(dockerd.host()).agent();
+    let exists = async |id: &str| {
+        let name = container_name(&TaskId::new(id));
+        dockerd.client().inspect_container(&name, None).await.is_ok()
+    };
     agent.run(container("t.done", "true").launch()).await;
-    let name = container_name(&id);
-    assert!(dockerd.client().inspect_container(&name, None).await.is_ok(), "kept until then");
-    agent.launcher.remove(&id).await;
-    while dockerd.client().inspect_container(&name, None).await.is_ok() {
+    assert!(exists("t.done").await, "kept until then");
+    agent.launcher.remove(&TaskId::new("t.done")).await;
+    while exists("t.done").await {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+
+    agent.run(container("t.failed", "echo why; false").launch()).await;
+    agent.launcher.remove(&TaskId::new("t.failed")).await;
+    assert_eq!(agent.output("t.failed", Stream::Stdout, None).await, "why\n", "failures can be looked into");
+    agent.sweep(&[]).await;
+    assert!(!exists("t.failed").await, "until the next start");
 }

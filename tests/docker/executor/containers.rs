@@ -57,7 +57,6 @@ async fn a_container_is_asked_to_stop_and_then_made_to() {
     agent.launcher.launch(container("t.polite", polite).launch()).await;
     agent.running("t.polite").await;
     agent.launcher.kill(&TaskId::new("t.polite"), Duration::from_secs(30)).await;
-    agent.until("t.polite", &[TaskState::Killing]).await;
     let killed = agent.ended("t.polite").await;
     assert_eq!(killed.state(), TaskState::Killed);
     assert_eq!(killed.message(), "killed as asked: exited with status 7");

@@ -50,8 +50,9 @@ async fn the_end_of_a_process_is_reported_with_its_status_and_output() {
     assert_eq!((absent.state(), absent.reason()), (TaskState::Failed, Reason::ContainerLaunchFailed));
     assert_eq!(absent.message(), "failed to start /no/such/program: No such file or directory (os error 2)");
 
-    agent.launcher.remove(&TaskId::new("t.ok")).await;
-    while dir(&installation, "t.ok").path().exists() {
+    agent.run(process("t.done", "true").launch()).await;
+    agent.launcher.remove(&TaskId::new("t.done")).await;
+    while dir(&installation, "t.done").path().exists() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

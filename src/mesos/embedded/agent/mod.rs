@@ -160,10 +160,13 @@ impl Agent {
     fn adopted(&mut self, launch: Launch, adopted: Adopted) {
         let Some(task) = self.state.tasks.get(launch.task_id()) else { return };
         if task.has_ended() {
+            self.acts.push(Act::Remove(launch.task_id().clone()));
             return;
         }
+        // A launcher that begins anew knows nothing of checks yet; what was known of them stays.
         let same = |status: &TaskStatus| {
-            status.state() == task.latest.state() && status.healthy == task.latest.healthy
+            status.state() == task.latest.state()
+                && status.healthy.is_none_or(|healthy| task.latest.healthy == Some(healthy))
         };
         match adopted {
             Adopted::Running(status) if same(&status) || status.state() == TaskState::Starting => {}
@@ -432,7 +435,7 @@ impl Agent {
         }
         let (first, task_id) = (task.in_flight().is_none(), status.task_id.clone());
         let framework_id = task.launch.framework_id.clone();
-        let status = self.complete(status, &framework_id);
+        let status = self.complete(keep_known(status, &task.latest), &framework_id);
         let ended = status.state().is_terminal();
         self.record(Entry::Updated(Box::new(Updated { framework_id, status })));
         if first {
@@ -474,6 +477,17 @@ impl Agent {
     /// Empty only before the first registration, when there is no task yet.
     fn agent_id(&self) -> AgentId {
         self.state.agent_id.clone().unwrap_or_default()
+    }
+}
+
+/// A report repeats what was known of checks and container unless it says otherwise: a launcher that adopted the task
+/// learns it anew.
+fn keep_known(status: TaskStatus, latest: &TaskStatus) -> TaskStatus {
+    TaskStatus {
+        healthy: status.healthy.or(latest.healthy),
+        check_status: status.check_status.or_else(|| latest.check_status.clone()),
+        container_status: status.container_status.or_else(|| latest.container_status.clone()),
+        ..status
     }
 }
 
