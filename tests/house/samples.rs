@@ -25,10 +25,8 @@ fn described(app: &App) -> TaskInfo {
     let name = app.metadata.name.clone().unwrap();
     let template: Template = app.spec.template.clone();
     let hash = names::template_hash(&template);
-    let ports = template.ports.iter().zip(31000..).map(|(port, free)| match port.host_port {
-        0 => free,
-        fixed => fixed,
-    });
+    let ports = template.ports.iter().zip(31000..);
+    let ports = ports.map(|(port, free)| port.host_port.filter(|fixed| *fixed != 0).unwrap_or(free));
     let binding = Binding {
         agent_id: "S1".into(),
         host: "agent-1".into(),

@@ -174,13 +174,14 @@ pub struct ProcessRun {
 
 impl ProcessRun {
     fn open(dir: &TaskDir) -> Result<Option<ProcessRun>, ProcessError> {
+        let ended = dir.exit().map_err(state(dir))?.is_some();
         let pids = dir.pids().map_err(state(dir))?;
-        let Some(pids) = pids else {
-            let ended = dir.exit().map_err(state(dir))?.is_some();
-            return Ok(ended.then(|| ProcessRun { dir: dir.clone(), pids: None, shim: None }));
+        let shim = match &pids {
+            // A shim that has written how it ended has nothing left to do but to end itself.
+            Some(pids) if !ended => pids.shim.open().map_err(state(dir))?,
+            _ => None,
         };
-        let shim = pids.shim.open().map_err(state(dir))?;
-        Ok(Some(ProcessRun { dir: dir.clone(), pids: Some(pids), shim }))
+        Ok((ended || pids.is_some()).then(|| ProcessRun { dir: dir.clone(), pids, shim }))
     }
 
     /// Whether it still runs.
