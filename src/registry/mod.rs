@@ -15,7 +15,6 @@ pub mod builtin;
 pub mod cache;
 pub mod crd;
 pub mod doc;
-pub mod events;
 pub mod failure;
 pub mod field;
 pub mod jsonpath;
@@ -29,7 +28,6 @@ pub mod patch;
 pub mod read;
 pub mod schema;
 pub mod scheme;
-mod seed;
 pub mod selector;
 pub mod snapshot;
 mod splice;
@@ -53,7 +51,6 @@ pub use self::options::{At, DeleteOptions, ListQuery, Query, Verb, WatchQuery, W
 pub use self::patch::Patch;
 pub use self::read::{ListPage, WatchEvent, WatchStream};
 pub use self::scheme::Scheme;
-pub use self::seed::{Installation, SeedError};
 pub use self::snapshot::{Change, Snapshot};
 pub use self::write::{CommitError, Committed, Deleted, Fence, Subresource, Write, Written};
 

@@ -89,6 +89,10 @@ impl Registry {
         let start = after.unwrap_or_else(|| Key::new(&kind.resource, namespace.unwrap_or(""), ""));
         let selected =
             |doc: &&Arc<Doc>| query.labels.matches(&doc.meta().labels) && query.fields.matches(doc);
+        if let Some(key) = the_one(kind, query) {
+            let docs = snapshot.get(&key).filter(selected).cloned().into_iter().collect();
+            return ListPage { docs, revision: snapshot.revision, continue_: None, remaining: None };
+        }
         let mut docs: Vec<Arc<Doc>> = Vec::new();
         let mut rest = snapshot.list_after(&start, namespace);
         let mut more = 0;
@@ -144,4 +148,10 @@ impl Registry {
             )
         })
     }
+}
+
+/// The key of the only object that a query can select: what `kubectl get -w NAME` asks for needs no scan.
+fn the_one(kind: &KindDef, query: &ListQuery) -> Option<Key> {
+    let namespace = if kind.namespaced { query.namespace.as_deref()? } else { "" };
+    Some(kind.key(namespace, query.fields.name()?))
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Registry;
 use super::failure::Failure;
 use super::kind::KindDef;
-use crate::store::LeaseId;
+use crate::store::{LeaseId, StoreError, Txn, TxnOutcome};
 
 /// How long one lease is given to new objects: they live this much longer at most.
 const SHARED_FOR: Duration = Duration::from_secs(300);
@@ -42,5 +42,15 @@ impl Registry {
         let shared = Shared { lease, ttl, granted: now };
         *self.ttl.present.lock().unwrap_or_else(PoisonError::into_inner) = Some(shared);
         Ok(Some(lease))
+    }
+
+    /// Runs a transaction. A shared lease that turns out to be gone is forgotten, so that the next try gets a new one.
+    pub(super) async fn transact(&self, txn: Txn) -> Result<TxnOutcome, StoreError> {
+        let outcome = self.store.txn(txn).await;
+        if let Err(StoreError::LeaseGone(gone)) = outcome {
+            let mut present = self.ttl.present.lock().unwrap_or_else(PoisonError::into_inner);
+            *present = present.filter(|shared| shared.lease != gone);
+        }
+        outcome
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::path::PathElement;
 use super::tree::element;
 use super::{below, items};
-use crate::registry::schema::{ListType, Schema, Type};
+use crate::registry::schema::{ListType, Schema, Type, nearest};
 
 /// Checks field names, types and list keys.
 ///
@@ -48,16 +48,27 @@ fn walk(value: &Value, schema: &Schema, path: &str, problems: &mut Vec<String>) 
             let closed =
                 schema.type_ == Type::Object && !schema.preserve_unknown && schema.additional.is_none();
             for (name, field) in map {
-                let path = format!("{path}.{name}");
+                let field_path = format!("{path}.{name}");
                 if closed && !schema.properties.contains_key(name) {
-                    problems.push(format!("{path}: field not declared in schema"));
+                    problems.push(format!(
+                        "{field_path}: field not declared in schema{}",
+                        hint(name, schema, path)
+                    ));
                 } else {
-                    walk(field, below(schema, name), &path, problems);
+                    walk(field, below(schema, name), &field_path, problems);
                 }
             }
         }
         Value::Array(list) => walk_list(list, schema, path, problems),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// What was probably meant, at the end of a message whose beginning tools know.
+fn hint(name: &str, schema: &Schema, path: &str) -> String {
+    match nearest(name, schema.properties.keys()) {
+        Some(near) => format!(" (did you mean \"{path}.{near}\"?)"),
+        None => String::new(),
     }
 }
 

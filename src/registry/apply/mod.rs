@@ -176,6 +176,9 @@ fn write(object: &mut Value, entries: &Entries) {
 
 /// If `object` and `live` account for the same fields and differ in times only, puts back the times of `live`.
 pub(super) fn restore_times(object: &mut Value, live: &Value) {
+    if object::meta_value(object, "managedFields") == object::meta_value(live, "managedFields") {
+        return;
+    }
     let timeless = |value: &Value| {
         let mut entries = object::meta_value(value, "managedFields").cloned().unwrap_or_default();
         for entry in entries.as_array_mut().into_iter().flatten() {

@@ -2,7 +2,10 @@
 
 /// The name nearest to `name`, if one is near enough to be a slip: at most a third of its letters differ, or only
 /// case, `-` and `_` do. Ties go to the first in order.
-pub(super) fn nearest<'n>(name: &str, declared: impl Iterator<Item = &'n String>) -> Option<&'n str> {
+pub(in crate::registry) fn nearest<'n>(
+    name: &str,
+    declared: impl Iterator<Item = &'n String>,
+) -> Option<&'n str> {
     let folded = fold(name);
     declared
         .map(|candidate| (distance(&folded, &fold(candidate)), candidate.as_str()))

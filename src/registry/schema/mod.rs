@@ -26,6 +26,7 @@ use serde_json::Value;
 
 pub use canonical::canonicalise;
 pub use defaults::apply_defaults;
+pub(super) use hint::nearest;
 pub use nulls::drop_nulls;
 pub use object_meta::object_meta;
 pub use parse::{SchemaError, root};

@@ -1,15 +1,17 @@
 //! The walkers by property, over our own kinds' schemas and values that may or may not fit them.
 
+use std::sync::{Arc, LazyLock};
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::registry::Scheme;
 
-fn app() -> std::sync::Arc<Schema> {
+static APP: LazyLock<Arc<Schema>> = LazyLock::new(|| {
     let scheme = Scheme::ours().unwrap();
     scheme.by_kind("tenure.dev/v1", "App").unwrap().schema.clone()
-}
+});
 
 /// Specs with known and unknown fields, and values of any type.
 fn spec() -> impl Strategy<Value = Value> {
@@ -49,7 +51,7 @@ fn spec() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn each_walker_has_nothing_left_to_do_after_itself(spec in spec()) {
-        let schema = app();
+        let schema = &APP;
         let mut object = json!({"apiVersion": "tenure.dev/v1", "kind": "App", "metadata": {"name": "x"}, "spec": spec});
         for walk in [
             |value: &mut Value, schema: &Schema| drop_nulls(value, schema),
@@ -57,13 +59,13 @@ proptest! {
             |value: &mut Value, schema: &Schema| apply_defaults(value, schema),
             |value: &mut Value, schema: &Schema| canonicalise(value, schema, "", &mut Vec::new()),
         ] {
-            walk(&mut object, &schema);
+            walk(&mut object, schema);
             let mut again = object.clone();
-            walk(&mut again, &schema);
+            walk(&mut again, schema);
             prop_assert_eq!(&object, &again);
         }
         let mut unknown = Vec::new();
-        prune(&mut object, &schema, "", &mut unknown);
+        prune(&mut object, schema, "", &mut unknown);
         prop_assert!(unknown.is_empty(), "defaults bring declared fields only: {:?}", unknown);
     }
 }

@@ -45,12 +45,9 @@ impl Bench {
         cache.listed().await;
         let registry = Registry::new(&env, as_store, cache, &prefix, scheme);
         let bench = Bench { env, store, registry };
-        bench.registry.seed().await.unwrap();
-        bench
-            .commit(vec![Write::Create {
-                value: json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}),
-            }])
-            .await;
+        let namespace = |name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        let writes = ["default", "shop"].map(|name| Write::Create { value: namespace(name) });
+        bench.commit(writes.into()).await;
         bench
     }
 

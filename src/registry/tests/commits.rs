@@ -256,3 +256,68 @@ async fn a_watch_tells_the_present_then_changes_and_what_leaves_the_selection() 
     assert_eq!((revision, doc.meta().labels["l"].as_str()), (changed.revision(), "x"));
     assert_eq!(watch.bookmark(), Some(bench.registry.cache().snapshot().revision));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_event_vanishes_an_hour_after_its_last_write() {
+    let bench = Bench::ours().await;
+    let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "web.1", "namespace": "shop"},
+        "involvedObject": {"kind": "App", "name": "web"}, "reason": "BackOff", "count": 1});
+    let base = bench.commit(vec![Write::Create { value: event }]).await[0].clone().unwrap();
+    bench.env.sleep(std::time::Duration::from_secs(3000)).await;
+    bench.commit(vec![Write::Merge { base, patch: json!({"count": 2}) }]).await;
+    bench.env.sleep(std::time::Duration::from_secs(3500)).await;
+    assert!(bench.object("events", "web.1").await.is_some());
+    bench.env.sleep(std::time::Duration::from_secs(1000)).await;
+    assert_eq!(bench.object("events", "web.1").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_with_a_slip_or_a_key_given_twice_says_so() {
+    let bench = Bench::ours().await;
+    let (kind, key) = (bench.kind("apps"), bench.key("apps", "web"));
+    let options = crate::registry::WriteOptions {
+        field_manager: "tenure".to_owned(),
+        field_validation: crate::registry::options::FieldValidation::Strict,
+        ..Default::default()
+    };
+    let refused = async |text: &str| {
+        let head = "apiVersion: tenure.dev/v1\nkind: App\nmetadata: {name: web}\nspec:\n";
+        let text = format!("{head}{text}");
+        let body = crate::registry::Body::decode(text.as_bytes(), crate::registry::Encoding::Yaml).unwrap();
+        let patch = crate::registry::Patch::Apply(body);
+        let main = crate::registry::Subresource::Main;
+        bench.registry.patch(&kind, &key, main, patch, &options).await.unwrap_err().message
+    };
+    assert_eq!(
+        refused("  instnaces: 3\n").await,
+        "failed to create typed patch object (/web; tenure.dev/v1, Kind=App): .spec.instnaces: field not declared in \
+         schema (did you mean \".spec.instances\"?)"
+    );
+    assert_eq!(
+        refused("  cmd: a\n  cmd: b\n").await,
+        "error decoding YAML: strict decoding error: duplicate field \"spec.cmd\""
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_strict_patch_quotes_what_it_would_make() {
+    let bench = Bench::ours().await;
+    bench.create("apps", &app("web")).await.unwrap();
+    let options = crate::registry::WriteOptions {
+        field_validation: crate::registry::options::FieldValidation::Strict,
+        ..Default::default()
+    };
+    let patch = crate::registry::Patch::Merge(crate::registry::Body::of(json!({"spec": {"bogus": 1}})));
+    let main = crate::registry::Subresource::Main;
+    let failure = bench
+        .registry
+        .patch(&bench.kind("apps"), &bench.key("apps", "web"), main, patch, &options)
+        .await
+        .unwrap_err();
+    assert_eq!(failure.code, 422);
+    assert!(
+        failure.message.starts_with(" \"\" is invalid: patch: Invalid value: \"{\\\"apiVersion"),
+        "{failure}"
+    );
+    assert!(failure.message.ends_with("strict decoding error: unknown field \"spec.bogus\""), "{failure}");
+}

@@ -29,7 +29,12 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Written, Failure> {
         let config = config(kind, key, subresource, body)?;
-        let edit = |_: &Doc, live: &Value| self.applied(kind, live, &config, subresource, options);
+        let warnings = intake::judge(&[], &body.duplicates, options.field_validation)
+            .map_err(|text| Failure::bad_request(format!("error decoding YAML: {text}")))?;
+        let edit = |_: &Doc, live: &Value| {
+            let edited = self.applied(kind, live, &config, subresource, options)?;
+            Ok(Edited { warnings: warnings.clone(), ..edited })
+        };
         for _ in 0..TRIES {
             match self.modify(kind, key, subresource, options, &edit).await {
                 Err(failure) if failure.is_not_found() && subresource == Subresource::Main => {}
@@ -38,7 +43,7 @@ impl Registry {
             if precondition(&config)?.is_some() && !text(&config, "uid").is_empty() {
                 return Err(Failure::conflict(kind, &key.name));
             }
-            match self.create_by_apply(kind, key, &config, options).await {
+            match self.create_by_apply(kind, key, &config, options, warnings.clone()).await {
                 Err(failure) if failure.is_already_exists() && !options.dry_run => {}
                 answer => return answer,
             }
@@ -75,6 +80,7 @@ impl Registry {
         key: &Key,
         config: &Value,
         options: &WriteOptions,
+        mut warnings: Vec<String>,
     ) -> Result<Written, Failure> {
         self.open_namespace(kind, &key.namespace, &key.name).await?;
         let applier = self.applier(Subresource::Main, options);
@@ -89,7 +95,6 @@ impl Registry {
         if let Some(account) = account {
             set(&mut object, "managedFields", account);
         }
-        let mut warnings = Vec::new();
         let quantities = complete(kind, &mut object);
         let errors = faults(kind, &object, None, quantities, &mut warnings);
         if !errors.is_empty() {

@@ -171,7 +171,7 @@ impl Registry {
         if ops > limits.ops_max || txn.guards.len() > limits.ops_max + 1 || bytes > limits.bytes_max {
             return Err(CommitError::TooLarge { ops: ops.max(txn.guards.len()), bytes, limits });
         }
-        match self.store.txn(txn).await.map_err(|source| CommitError::Store { ops, source })? {
+        match self.transact(txn).await.map_err(|source| CommitError::Store { ops, source })? {
             TxnOutcome::Committed(revision) => Ok(revision),
             TxnOutcome::Refused { losers, .. } => {
                 let fence = fence.guard();

@@ -98,7 +98,7 @@ impl Registry {
         let put =
             Op::Put { key: store_key.clone(), value: value.clone(), lease: self.lease_for(kind).await? };
         let txn = Txn { guards: vec![Guard::Absent(store_key)], ops: vec![put] };
-        match self.store.txn(txn).await.map_err(|error| Failure::store(&error))? {
+        match self.transact(txn).await.map_err(|error| Failure::store(&error))? {
             TxnOutcome::Refused { .. } => Err(Failure::already_exists(kind, &name)),
             TxnOutcome::Committed(revision) => {
                 let doc =

@@ -86,6 +86,9 @@ impl Registry {
         options: &WriteOptions,
         edit: &(dyn Fn(&Doc, &Value) -> Result<Edited, Failure> + Sync),
     ) -> Result<Written, Failure> {
+        if subresource == Subresource::Status && !kind.status {
+            return Err(Failure::not_found(kind, &key.name));
+        }
         for _ in 0..CONFLICT_TRIES {
             let doc = self.live(key).await?.ok_or_else(|| Failure::not_found(kind, &key.name))?;
             let live = doc.value().map_err(|error| Failure::damaged(&error))?;
@@ -168,7 +171,7 @@ impl Registry {
                 Op::Put { key, value: value.clone(), lease: self.lease_for(kind).await? }
             }
         };
-        match self.store.txn(Txn { guards, ops: vec![op] }).await.map_err(|error| Failure::store(&error))? {
+        match self.transact(Txn { guards, ops: vec![op] }).await.map_err(|error| Failure::store(&error))? {
             TxnOutcome::Refused { .. } => Ok(None),
             TxnOutcome::Committed(_) if *outcome == Outcome::Removed => Ok(Some(None)),
             TxnOutcome::Committed(revision) => {
