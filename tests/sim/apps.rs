@@ -1,0 +1,34 @@
+//! The Apps of the scenarios, and what becomes of their tasks.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tenure::mesos::embedded::simulated::Fate;
+use tenure::mesos::wire::TaskInfo;
+
+/// A service of `instances` whose command is `cmd`, with one port.
+pub(crate) fn app(name: &str, instances: u32, cmd: &str) -> Value {
+    json!({
+        "apiVersion": "tenure.dev/v1",
+        "kind": "App",
+        "metadata": {"namespace": "shop", "name": name},
+        "spec": {
+            "instances": instances,
+            "cmd": cmd,
+            "ports": [{"name": "http"}],
+            "update": {"minimumHealthCapacity": 1.0, "maximumOverCapacity": 0.34},
+        },
+    })
+}
+
+/// The command's first word decides what becomes of a task.
+pub(crate) fn fate(info: &TaskInfo) -> Fate {
+    let command = info.command.as_ref().and_then(|it| it.value.clone()).unwrap_or_default();
+    match command.split(' ').next().unwrap_or_default() {
+        "crash" => Fate::Exit { code: 1, after: Duration::from_secs(1) },
+        "refuse" => Fate::FailToStart { message: "no such image".to_owned() },
+        "checked" => Fate::BecomeUnhealthy { after: Duration::from_secs(1_000_000) },
+        "sicken" => Fate::BecomeUnhealthy { after: Duration::from_secs(30) },
+        _ => Fate::RunForever,
+    }
+}

@@ -1,0 +1,10 @@
+//! The whole of Tenure below its HTTP door, on one thread with virtual time: the real registry, loops, session, embedded
+//! master and agents over a store in memory and machines that exist only as tables.
+//!
+//! `world` builds it, `checks` asserts at every change what must always hold; the other modules are scenarios.
+#![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
+
+mod apps;
+mod checks;
+mod rollout;
+mod world;
