@@ -171,8 +171,10 @@ async fn a_body_that_cannot_be_read_is_told_where() {
         message.ends_with("accepted media types include: application/json, application/yaml"),
         "{message}"
     );
-    let protobuf = sent(&server, "application/vnd.kubernetes.protobuf", b"k8s\0").await;
-    assert!(protobuf.refusal().2.contains("protobuf bodies are not supported yet"));
+    let pod = b"k8s\0\x0a\x09\x0a\x02v1\x12\x03Pod\x12\x00";
+    let protobuf = sent(&server, "application/vnd.kubernetes.protobuf", pod).await;
+    let (code, _, message) = protobuf.refusal();
+    assert!(code == 415 && message.ends_with("Pod of v1 is not read as protobuf"), "{message}");
     let bomb = "[".repeat(1_000_000);
     assert_eq!(sent(&server, "application/json", bomb.as_bytes()).await.refusal().0, 400);
     assert_eq!(sent(&server, "application/yaml", bomb.as_bytes()).await.refusal().0, 400);

@@ -422,12 +422,15 @@ async fn core_kinds_are_created_from_manifests() {
         kubectl.ok_with(&["apply", "-f", "-"], secret).await;
         let data = kubectl.ok(&["get", "secret", "s", "-o", "jsonpath={.data.password}"]).await;
         assert_eq!(data, "aGlkZGVu");
-        let typed = kubectl.run(&["create", "namespace", "typed"]).await;
-        if kubectl.is_old() {
-            assert!(typed.success, "{typed:?}");
-        } else {
-            // From 1.32 on, kubectl sends built-in kinds as protobuf, which an issue of its own will read.
-            assert!(typed.stderr.contains("protobuf bodies are not supported yet"), "{typed:?}");
-        }
+        // From 1.32 on, kubectl sends these as protobuf.
+        assert_eq!(kubectl.ok(&["create", "namespace", "typed"]).await, "namespace/typed created\n");
+        kubectl.ok(&["create", "configmap", "typed", "--from-literal=a=b", "--from-literal=c=d"]).await;
+        assert_eq!(
+            kubectl.ok(&["get", "cm", "typed", "-o", "jsonpath={.data}"]).await,
+            r#"{"a":"b","c":"d"}"#
+        );
+        kubectl.ok(&["create", "secret", "generic", "typed", "--from-literal=password=hidden"]).await;
+        let data = kubectl.ok(&["get", "secret", "typed", "-o", "jsonpath={.data.password}"]).await;
+        assert_eq!(data, "aGlkZGVu");
     }
 }

@@ -9,6 +9,7 @@ use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
+use super::protobuf;
 use crate::registry::body::{Body, Encoding};
 use crate::registry::failure::BODY_BYTES_MAX;
 use crate::registry::{Failure, KindDef, Patch};
@@ -20,8 +21,7 @@ const SEND_MAX: Duration = Duration::from_secs(60);
 const DISCARD_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 
 const OBJECT_TYPES: &str = "application/json, application/yaml";
-const NO_PROTOBUF: &str = "application/json, application/yaml; protobuf bodies are not supported yet: send a manifest \
-                           (kubectl apply -f, or kubectl create --dry-run=client -o yaml | kubectl create -f -)";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// Reads the whole body.
 pub(super) async fn read(body: Stream) -> Result<Bytes, Failure> {
@@ -49,6 +49,9 @@ async fn collect(mut body: Stream) -> Result<Bytes, Failure> {
 
 /// An object of `kind`, or a Scale of one.
 pub(super) fn object(kind: &str, headers: &HeaderMap, bytes: &[u8]) -> Result<Body, Failure> {
+    if content_type(headers) == PROTOBUF {
+        return protobuf::decode(bytes);
+    }
     let encoding = object_encoding(headers)?;
     Body::decode(bytes, encoding).map_err(|error| error.of_object(kind, bytes))
 }
@@ -90,7 +93,6 @@ fn object_encoding(headers: &HeaderMap) -> Result<Encoding, Failure> {
         // Sent without a type by every kubectl's scale, and by kubectl 1.20's typed creates.
         "" | "application/json" => Ok(Encoding::Json),
         "application/yaml" | "application/x-yaml" | "text/yaml" => Ok(Encoding::Yaml),
-        "application/vnd.kubernetes.protobuf" => Err(Failure::unsupported_media_type(NO_PROTOBUF)),
         _ => Err(Failure::unsupported_media_type(OBJECT_TYPES)),
     }
 }

@@ -15,6 +15,7 @@ mod document;
 mod facade;
 mod objects;
 mod openapi;
+mod protobuf;
 mod published;
 mod reply;
 mod route;
