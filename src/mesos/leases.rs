@@ -3,6 +3,7 @@
 //! The table holds exactly the offers that may still be accepted: one leaves it when it is accepted, declined,
 //! rescinded or too old, and all leave it when the subscription ends. Which offers to use is not decided here.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,9 +36,16 @@ pub struct Leases {
 #[derive(Debug)]
 struct Inner {
     max_age: Duration,
-    table: Mutex<OrdMap<OfferId, Lease>>,
+    table: Mutex<Table>,
     /// Told when a lease was granted, so that its end can be awaited.
     granted: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    live: OrdMap<OfferId, Lease>,
+    /// All leases last equally long, so the order of granting is that of ending. Holds some that ended earlier, too.
+    queue: VecDeque<(Instant, OfferId)>,
 }
 
 impl Leases {
@@ -51,13 +59,13 @@ impl Leases {
     /// All live leases, in the order of their offers' ids.
     #[must_use]
     pub fn snapshot(&self) -> OrdMap<OfferId, Lease> {
-        self.table().clone()
+        self.table().live.clone()
     }
 
     /// Whether the offer is live.
     #[must_use]
     pub fn holds(&self, offer: &OfferId) -> bool {
-        self.table().contains_key(offer)
+        self.table().live.contains_key(offer)
     }
 
     /// Enters offers that have just arrived.
@@ -66,60 +74,110 @@ impl Leases {
         let lease =
             |offer: &Arc<Offer>| Lease { offer: offer.clone(), generation, received_at: now, expires_at };
         let leases: Vec<Lease> = offers.iter().map(lease).collect();
-        self.table().extend(leases.iter().map(|lease| (lease.offer.id.clone(), lease.clone())));
+        let mut table = self.table();
+        table.live.extend(leases.iter().map(|lease| (lease.offer.id.clone(), lease.clone())));
+        table.queue.extend(leases.iter().map(|lease| (expires_at, lease.offer.id.clone())));
+        drop(table);
         self.inner.granted.notify_one();
         leases
     }
 
     /// Removes one offer; false when it was not live.
     pub(super) fn end(&self, offer: &OfferId) -> bool {
-        self.table().remove(offer).is_some()
+        self.table().live.remove(offer).is_some()
     }
 
     /// Removes all of `offers`, or none and names one that is not live.
     pub(super) fn take(&self, offers: &[OfferId]) -> Result<(), OfferId> {
         let mut table = self.table();
-        if let Some(gone) = offers.iter().find(|&offer| !table.contains_key(offer)) {
+        if let Some(gone) = offers.iter().find(|&offer| !table.live.contains_key(offer)) {
             return Err(gone.clone());
         }
         for offer in offers {
-            table.remove(offer);
+            table.live.remove(offer);
         }
         Ok(())
     }
 
     /// Removes every offer and returns their ids.
     pub(super) fn clear(&self) -> Vec<OfferId> {
-        std::mem::take(&mut *self.table()).into_iter().map(|(id, _)| id).collect()
+        std::mem::take(&mut *self.table()).live.into_iter().map(|(id, _)| id).collect()
     }
 
     /// Waits until at least one lease is too old, then removes and returns those that are.
     pub(super) async fn expired(&self) -> Vec<OfferId> {
         loop {
-            let next = self.table().values().map(|lease| lease.expires_at).min();
-            let Some(next) = next else {
+            let Some(next) = self.table().next_end() else {
                 self.inner.granted.notified().await;
                 continue;
             };
             tokio::time::sleep_until(next).await;
-            let expired = self.remove_expired(Instant::now());
+            let expired = self.table().remove_expired(Instant::now());
             if !expired.is_empty() {
                 return expired;
             }
         }
     }
 
-    fn remove_expired(&self, now: Instant) -> Vec<OfferId> {
-        let mut table = self.table();
-        let old: Vec<OfferId> =
-            table.iter().filter(|(_, l)| l.expires_at <= now).map(|(id, _)| id.clone()).collect();
-        for offer in &old {
-            table.remove(offer);
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.inner.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// When the oldest live lease ends.
+    fn next_end(&mut self) -> Option<Instant> {
+        while let Some((at, offer)) = self.queue.front() {
+            if self.live.contains_key(offer) {
+                return Some(*at);
+            }
+            self.queue.pop_front();
         }
-        old
+        None
     }
 
-    fn table(&self) -> MutexGuard<'_, OrdMap<OfferId, Lease>> {
-        self.inner.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn remove_expired(&mut self, now: Instant) -> Vec<OfferId> {
+        let mut expired = Vec::new();
+        while self.next_end().is_some_and(|at| at <= now) {
+            let Some((_, offer)) = self.queue.pop_front() else { break };
+            self.live.remove(&offer);
+            expired.push(offer);
+        }
+        expired
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(leases: &Leases, ids: &[&str]) {
+        let offer = |id: &&str| Arc::new(Offer { id: OfferId::new(*id), ..Offer::default() });
+        let offers: Vec<Arc<Offer>> = ids.iter().map(offer).collect();
+        leases.grant(&offers, 1, Timestamp::UNIX_EPOCH);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leases_end_in_the_order_in_which_they_were_granted() {
+        let leases = Leases::new(Duration::from_secs(60));
+        grant(&leases, &["b", "a"]);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        grant(&leases, &["c", "d"]);
+        assert!(leases.end(&OfferId::new("b")));
+        assert_eq!(leases.expired().await, [OfferId::new("a")]);
+        leases.take(&[OfferId::new("d")]).unwrap();
+        assert_eq!(leases.expired().await, [OfferId::new("c")]);
+        assert!(leases.snapshot().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_offers_are_taken_together_or_not_at_all() {
+        let leases = Leases::new(Duration::from_secs(60));
+        grant(&leases, &["a", "b"]);
+        let gone = OfferId::new("gone");
+        assert_eq!(leases.take(&[OfferId::new("a"), gone.clone()]), Err(gone));
+        assert!(leases.holds(&OfferId::new("a")));
+        leases.take(&[OfferId::new("a"), OfferId::new("b")]).unwrap();
+        assert!(leases.snapshot().is_empty());
     }
 }

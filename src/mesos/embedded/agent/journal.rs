@@ -1,6 +1,7 @@
 //! The agent's journal: what it must still know after `kill -9`.
 //!
-//! One JSON line per fact, appended and synced before anything is done about it. At opening the file is read to its
+//! One JSON line per fact, appended and synced before anything is done about it. (An acknowledgement alone is not
+//! synced: if it is lost, an update is sent once more.) At opening the file is read to its
 //! last whole line (a torn last line is what a crash leaves; anything else is an error) and written anew without
 //! what is over; it is also written anew when it has grown to many times of what it says.
 
@@ -78,7 +79,7 @@ impl Journal {
         Ok((journal, state))
     }
 
-    /// Appends `entries`. When this returns they are on the disk.
+    /// Appends `entries`. When this returns they are on the disk, unless all are acknowledgements.
     ///
     /// # Errors
     /// When they may not be; nothing must be done about them then.
@@ -86,7 +87,8 @@ impl Journal {
         let bytes = encode(entries);
         self.appended += bytes.len();
         let medium = self.medium.clone();
-        self.blocking(move || medium.append(&bytes)).await
+        let matters = entries.iter().any(|entry| !matches!(entry, Entry::Acknowledged(_)));
+        self.blocking(move || medium.append(&bytes, matters)).await
     }
 
     /// Writes the journal anew if it has grown to many times of what `state` says.
@@ -152,14 +154,16 @@ impl Medium {
         }
     }
 
-    fn append(&self, bytes: &[u8]) -> Result<(), JournalError> {
+    fn append(&self, bytes: &[u8], sync: bool) -> Result<(), JournalError> {
         match self {
             Medium::Memory(memory) => lock(memory).extend_from_slice(bytes),
             Medium::Folder(_) => {
                 let path = self.path();
                 let mut file = OpenOptions::new().append(true).open(&path).map_err(failed("open", &path))?;
                 let before = file.metadata().map_err(failed("read", &path))?.len();
-                if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_data()) {
+                let written = file.write_all(bytes);
+                let written = if sync { written.and_then(|()| file.sync_data()) } else { written };
+                if let Err(error) = written {
                     // Half a line must not stay in the middle of the file: later lines would follow it.
                     file.set_len(before).map_err(failed("truncate", &path))?;
                     return Err(failed("append to", &path)(error));
@@ -291,11 +295,11 @@ mod tests {
         let memory = Medium::memory();
         let (mut journal, _) = Journal::open(&env(), memory.clone()).await.unwrap();
         journal.append(&life()).await.unwrap();
-        memory.append(br#"{"launched":{"fra"#).unwrap();
+        memory.append(br#"{"launched":{"fra"#, true).unwrap();
         let (mut journal, state) = Journal::open(&env(), memory.clone()).await.unwrap();
         assert_eq!(state.tasks.len(), 1);
 
-        memory.append(b"nonsense\n").unwrap();
+        memory.append(b"nonsense\n", true).unwrap();
         journal.append(&life()).await.unwrap();
         let error = Journal::open(&env(), memory).await.unwrap_err();
         assert!(matches!(error, JournalError::Corrupt { line: 6, .. }), "{error}");

@@ -10,10 +10,11 @@
 //! done. After a start nothing is said to any master before the launcher has told what became of every task in the journal.
 
 pub mod journal;
+mod reactions;
 mod resend;
 pub mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,14 +25,10 @@ use super::launcher::{Adopted, Launch, Launcher, Reports};
 use super::master::MasterHandle;
 use super::protocol::{LINK, ToAgent, ToMaster};
 use crate::env::Env;
-use crate::mesos::wire::container::{ContainerStatus, IpAddress, NetworkInfo};
-use crate::mesos::wire::{
-    AgentId, AgentInfo, ContainerId, ExecutorId, FrameworkId, IpProtocol, Reason, Source, TaskId, TaskInfo,
-    TaskState, TaskStatus,
-};
+use crate::mesos::wire::{AgentId, AgentInfo, Reason, Source, TaskId, TaskState, TaskStatus};
 use journal::{Journal, JournalError};
 use resend::Resends;
-use state::{Acknowledged, AgentState, Entry, Updated};
+use state::{AgentState, Entry};
 
 /// What an agent is started with.
 #[derive(Debug, Clone)]
@@ -342,164 +339,10 @@ impl Agent {
         self.acts.extend(self.resends.due(Instant::now()).into_iter().map(Act::Send));
     }
 
-    fn told(&mut self, message: ToAgent) {
-        match message {
-            ToAgent::Registered { agent_id } => tracing::warn!(%agent_id, "registered twice on one link"),
-            ToAgent::Launch { framework_id, task } => self.launch(framework_id, *task),
-            ToAgent::Kill { framework_id, task_id, grace, tell_killing } => {
-                self.kill(&framework_id, &task_id, grace, tell_killing);
-            }
-            ToAgent::Acknowledge { framework_id, task_id, uuid } => {
-                self.acknowledged(Acknowledged { framework_id, task_id, uuid });
-            }
-            ToAgent::Resubscribed { framework_id } => {
-                let waiting = self.state.tasks.iter().filter(|(_, task)| {
-                    task.launch.framework_id == framework_id && task.in_flight().is_some()
-                });
-                let waiting: Vec<TaskId> = waiting.map(|(id, _)| id.clone()).collect();
-                for id in waiting {
-                    self.resends.forget(&id);
-                    self.acts.push(Act::Send(id));
-                }
-            }
-            ToAgent::FrameworkRemoved { framework_id } => self.framework_removed(framework_id),
-        }
-    }
-
-    fn launch(&mut self, framework_id: FrameworkId, task: TaskInfo) {
-        if self.state.tasks.contains_key(&task.task_id) {
-            tracing::warn!(task = %task.task_id, "launched twice: the first one stays");
-            return;
-        }
-        let agent_id = self.agent_id();
-        let environment = environment(&framework_id, &agent_id, &task);
-        let launch = Launch { framework_id, agent_id, task, environment };
-        self.record(Entry::Launched(Box::new(launch.clone())));
-        self.acts.push(Act::Launch(Box::new(launch)));
-    }
-
-    fn kill(
-        &mut self,
-        framework_id: &FrameworkId,
-        task_id: &TaskId,
-        grace: Option<Duration>,
-        tell_killing: bool,
-    ) {
-        let Some(task) = self.state.task(framework_id, task_id).filter(|task| !task.has_ended()) else {
-            return;
-        };
-        let own = task.launch.task.kill_policy.and_then(|policy| policy.grace_period).map(|g| g.duration());
-        let grace = grace.or(own).unwrap_or(self.config.default_grace);
-        if tell_killing && task.latest.state() == TaskState::Running {
-            self.reported(TaskStatus::of(task_id.clone(), TaskState::Killing));
-        }
-        self.acts.push(Act::Kill(task_id.clone(), grace));
-    }
-
-    fn acknowledged(&mut self, acknowledged: Acknowledged) {
-        let in_flight = self
-            .state
-            .task(&acknowledged.framework_id, &acknowledged.task_id)
-            .and_then(state::Task::in_flight);
-        if in_flight.and_then(|status| status.uuid.as_ref()) != Some(&acknowledged.uuid) {
-            tracing::debug!(task = %acknowledged.task_id, "acknowledgement of nothing that is under way");
-            return;
-        }
-        let task_id = acknowledged.task_id.clone();
-        self.resends.forget(&task_id);
-        self.record(Entry::Acknowledged(acknowledged));
-        self.acts.push(Act::Send(task_id));
-    }
-
-    fn framework_removed(&mut self, framework_id: FrameworkId) {
-        let tasks = self.state.tasks.iter().filter(|(_, task)| task.launch.framework_id == framework_id);
-        let (alive, all): (Vec<_>, Vec<_>) = tasks.map(|(id, task)| (!task.has_ended(), id.clone())).unzip();
-        for (alive, id) in alive.into_iter().zip(all) {
-            self.resends.forget(&id);
-            if alive {
-                self.acts.push(Act::Kill(id, self.config.default_grace));
-            }
-        }
-        self.record(Entry::FrameworkRemoved(framework_id));
-    }
-
-    /// Takes in a status of the launcher: completes it and queues it for delivery.
-    fn reported(&mut self, status: TaskStatus) {
-        let Some(task) = self.state.tasks.get(&status.task_id) else {
-            tracing::debug!(task = %status.task_id, "report of a task that is not known any more");
-            return;
-        };
-        let late_start = task.latest.state() == TaskState::Killing && !status.state().is_terminal();
-        if task.has_ended() || late_start {
-            return;
-        }
-        let (first, task_id) = (task.in_flight().is_none(), status.task_id.clone());
-        let framework_id = task.launch.framework_id.clone();
-        let status = self.complete(keep_known(status, &task.latest), &framework_id);
-        let ended = status.state().is_terminal();
-        self.record(Entry::Updated(Box::new(Updated { framework_id, status })));
-        if first {
-            self.acts.push(Act::Send(task_id.clone()));
-        }
-        if ended {
-            self.acts.push(Act::Remove(task_id));
-        }
-    }
-
-    /// Fills in what agents fill in.
-    fn complete(&self, status: TaskStatus, framework_id: &FrameworkId) -> TaskStatus {
-        let mut uuid = vec![0; 16];
-        self.env.fill(&mut uuid);
-        let container = status.container_status.unwrap_or_default();
-        let container_id = container.container_id.unwrap_or_else(|| ContainerId {
-            value: format!("{framework_id}.{}", status.task_id),
-            parent: None,
-        });
-        let mut network_infos = container.network_infos;
-        if network_infos.iter().all(|network| network.ip_addresses.is_empty()) {
-            let address =
-                IpAddress { protocol: IpProtocol::IpV4.wire(), ip_address: Some(self.config.ip.clone()) };
-            network_infos = vec![NetworkInfo { ip_addresses: vec![address], ..NetworkInfo::default() }];
-        }
-        let container_status =
-            Some(ContainerStatus { container_id: Some(container_id), network_infos, ..container });
-        TaskStatus {
-            uuid: Some(uuid),
-            agent_id: Some(self.agent_id()),
-            executor_id: Some(ExecutorId::new(status.task_id.value.clone())),
-            source: status.source.or(Source::Executor.wire()),
-            timestamp: Some(self.env.now().as_duration().as_secs_f64()),
-            container_status,
-            ..status
-        }
-    }
-
     /// Empty only before the first registration, when there is no task yet.
     fn agent_id(&self) -> AgentId {
         self.state.agent_id.clone().unwrap_or_default()
     }
-}
-
-/// A report repeats what was known of checks and container unless it says otherwise: a launcher that adopted the task
-/// learns it anew.
-fn keep_known(status: TaskStatus, latest: &TaskStatus) -> TaskStatus {
-    TaskStatus {
-        healthy: status.healthy.or(latest.healthy),
-        check_status: status.check_status.or_else(|| latest.check_status.clone()),
-        container_status: status.container_status.or_else(|| latest.container_status.clone()),
-        ..status
-    }
-}
-
-/// The variables that agents give to every task.
-fn environment(framework_id: &FrameworkId, agent_id: &AgentId, task: &TaskInfo) -> BTreeMap<String, String> {
-    let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    [
-        variable("MESOS_FRAMEWORK_ID", &framework_id.value),
-        variable("MESOS_AGENT_ID", &agent_id.value),
-        variable("MESOS_TASK_ID", &task.task_id.value),
-    ]
-    .into()
 }
 
 async fn sleep_until(at: Option<Instant>) {
