@@ -53,7 +53,7 @@ impl Reconciler for Deployment {
         }
         let written = self.writer.commit(writes).await?.revision;
         if !plan.actions.is_empty() {
-            self.env.seam("tasks-created");
+            self.env.seam("planned");
         }
         let requeue = match plan.again {
             Again::OnChange => Requeue::OnChange,

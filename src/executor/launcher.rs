@@ -209,7 +209,7 @@ impl Inner {
                 }
             }
         };
-        self.env.seam("process started");
+        self.env.seam("process-started");
         if !adopted && running.is_running() {
             reporter.running(Some(process_status(running.pid()))).await;
         }

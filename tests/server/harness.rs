@@ -169,6 +169,17 @@ impl Server {
         self.api::<App>().patch(name, &params, &Patch::Apply(app)).await.unwrap()
     }
 
+    /// As [`Server::apply`], to a server that may end before it answers.
+    pub(crate) async fn apply_to_the_end(&self, name: &str, spec: Value) {
+        let app =
+            json!({"apiVersion": "tenure.dev/v1", "kind": "App", "metadata": {"name": name}, "spec": spec});
+        let params = PatchParams::apply("test").force();
+        match self.api::<App>().patch(name, &params, &Patch::Apply(app)).await {
+            Ok(_) | Err(kube::Error::HyperError(_) | kube::Error::Service(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// Waits until object `name` satisfies `done`, by watching it.
     pub(crate) async fn until<K>(&self, name: &str, what: &str, done: impl Fn(&K) -> bool) -> K
     where

@@ -8,8 +8,16 @@ use tenure::api::Task;
 
 use crate::harness::{Server, web};
 
-/// Every write seam: the name, and how the test brings the server there.
-const SEAMS: [&str; 5] = ["tasks-created", "bound", "launch-journalled", "stopped", "status-committed"];
+/// Every write seam that a rollout of containers passes, in its order.
+const SEAMS: [&str; 7] = [
+    "planned",
+    "bound",
+    "agent-journalled",
+    "container-created",
+    "container-started",
+    "status-committed",
+    "published",
+];
 
 /// Killed between each write and the act that follows it, in the middle of a rollout.
 #[tokio::test(flavor = "multi_thread")]
@@ -22,7 +30,7 @@ async fn killed_at_every_write_seam_the_server_takes_up_where_it_was() {
         for nth in [1, 2] {
             server.kill9();
             server.up(&[("TENURE_CRASH_AT", &format!("{seam}:{nth}"))]).await;
-            server.apply("web", web(3, &format!("v{round}-{nth}"))).await;
+            server.apply_to_the_end("web", web(3, &format!("v{round}-{nth}"))).await;
             let status = server.ended().await;
             assert_eq!(status.signal(), Some(6), "the server passed {seam} {nth} times: {status}");
             server.up(&[]).await;
@@ -74,13 +82,15 @@ async fn assert_no_slot_runs_twice(server: &Server, uid: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_server_finds_its_plain_processes_again() {
     let mut server = Server::start("plain", &[]).await;
-    let spec = json!({
-        "instances": 2,
-        "cmd": "echo started $$; exec sleep 100000",
-        "resources": {"cpus": "10m", "memory": "16Mi"},
-        "kill": {"gracePeriod": "1s"},
-    });
-    server.apply("plain", spec).await;
+    let spec = |word: &str| {
+        json!({
+            "instances": 2,
+            "cmd": format!("echo {word} $$; exec sleep 100000"),
+            "resources": {"cpus": "10m", "memory": "16Mi"},
+            "kill": {"gracePeriod": "1s"},
+        })
+    };
+    server.apply("plain", spec("one")).await;
     server.converged("plain").await;
     let before: Vec<Task> = server.tasks("plain").await;
     server.kill9();
@@ -88,5 +98,12 @@ async fn killed_server_finds_its_plain_processes_again() {
     server.converged("plain").await;
     let names = |tasks: &[Task]| tasks.iter().map(|task| task.metadata.name.clone()).collect::<Vec<_>>();
     assert_eq!(names(&server.tasks("plain").await), names(&before), "the processes were not adopted");
+
+    server.kill9();
+    server.up(&[("TENURE_CRASH_AT", "process-started:1")]).await;
+    server.apply("plain", spec("two")).await;
+    assert_eq!(server.ended().await.signal(), Some(6));
+    server.up(&[]).await;
+    server.converged("plain").await;
     server.remove("plain").await;
 }

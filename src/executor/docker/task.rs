@@ -127,12 +127,12 @@ impl Containers {
             slot = self.slots.acquire() => slot,
         };
         let id = self.create(task, &name, body, order).await?;
-        self.env.seam("container created");
+        self.env.seam("container-created");
         if order.borrow().is_some() {
             return Err(Failure::End(End::KilledBeforeStart));
         }
         self.patiently(order, || self.engine.start(&name)).await?;
-        self.env.seam("container started");
+        self.env.seam("container-started");
         drop(slot);
         Ok(RunningContainer { containers: self.clone(), name, id, followed, look: false, address: None })
     }

@@ -282,7 +282,7 @@ impl Agent {
                 self.env.sleep(self.config.retry).await;
             }
             self.facts.clear();
-            self.env.seam("agent journalled");
+            self.env.seam("agent-journalled");
             if let Err(error) = self.journal.compact_if_large(&self.state).await {
                 tracing::warn!(error = %Chain(&error), "agent journal not compacted");
             }
