@@ -77,12 +77,12 @@ async fn crash_at(seam: &str) {
 
 #[tokio::test]
 async fn a_crash_between_create_and_start_starts_the_container_once() {
-    crash_at("container created").await;
+    crash_at("container-created").await;
 }
 
 #[tokio::test]
 async fn a_crash_after_the_start_finds_the_container() {
-    crash_at("container started").await;
+    crash_at("container-started").await;
 }
 
 #[tokio::test]
