@@ -42,9 +42,9 @@ pub struct ServerArgs {
     #[arg(long, env = "TENURE_ADDRESS", value_name = "HOST")]
     pub address: Option<String>,
     /// Where documents are stored [default: embedded]
-    #[arg(long, env = "TENURE_STORE", value_name = "embedded|etcd://HOST:PORT,…")]
+    #[arg(long, env = "TENURE_STORE", value_name = "embedded|etcd[s]://HOST:PORT,…")]
     pub store: Option<StoreTarget>,
-    /// A file with `user:password` for etcd
+    /// A TOML file with the keys user and password, or ca, cert and key (PEM files), for etcd
     #[arg(long, env = "TENURE_STORE_AUTH_FILE", value_name = "FILE")]
     pub store_auth_file: Option<PathBuf>,
     /// The cluster [default: embedded, with this machine as its agent]
@@ -178,18 +178,20 @@ impl FromStr for Listen {
 pub enum StoreTarget {
     /// In the data folder.
     Embedded,
-    /// In etcd, at these `host:port`s.
-    Etcd(Vec<String>),
+    /// In etcd: the whole URL, `etcds` for TLS.
+    Etcd(String),
 }
 
 impl FromStr for StoreTarget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || "must be embedded or etcd://HOST:PORT,HOST:PORT,…".to_owned();
+        let expected = || "must be embedded or etcd://HOST:PORT,HOST:PORT,… (etcds:// for TLS)".to_owned();
         match text.split_once("://") {
             None if text == "embedded" => Ok(Self::Embedded),
-            Some(("etcd", hosts)) => host_ports(hosts).map(Self::Etcd).ok_or_else(expected),
+            Some(("etcd" | "etcds", hosts)) => {
+                host_ports(hosts).map(|_| Self::Etcd(text.to_owned())).ok_or_else(expected)
+            }
             _ => Err(expected()),
         }
     }
@@ -344,7 +346,7 @@ mod tests {
         let config = config.resolve().unwrap();
         assert_eq!(config.name, "flag");
         assert_eq!(config.listen, "127.0.0.1:1".parse().unwrap());
-        assert_eq!(config.store, StoreTarget::Etcd(vec!["a:2379".into(), "b:2379".into()]));
+        assert_eq!(config.store, StoreTarget::Etcd("etcd://a:2379,b:2379".into()));
         assert_eq!((config.marathon_listen, config.dns_listen), (Listen::Off, Listen::Off));
         assert_eq!((config.mesos, config.mesos_role.as_str()), (MesosTarget::Embedded, "*"));
     }

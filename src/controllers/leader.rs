@@ -31,7 +31,7 @@ use crate::plan::gc::Retention;
 use crate::plan::health::Limits;
 use crate::plan::placement::LeasePolicy;
 use crate::registry::Registry;
-use crate::runtime::{Backoff, Election, Facts, Group, LoopEnded, Term, Writer, drive};
+use crate::runtime::{Backoff, Compaction, Election, Facts, Group, LoopEnded, Term, Writer, drive};
 
 /// Everything that leading takes.
 #[derive(Debug, Clone)]
@@ -239,5 +239,12 @@ impl Leader {
             strangers: reported,
         };
         group.spawn("orphans", orphans.run());
+        let compaction = Compaction {
+            env: self.env.clone(),
+            store: self.facts.store().clone(),
+            cache: cache.clone(),
+            term: term.clone(),
+        };
+        group.spawn("compaction", compaction.run());
     }
 }

@@ -42,6 +42,12 @@ impl Facts {
         Facts { store, prefix: Arc::from(prefix) }
     }
 
+    /// The store that they are kept in.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
     /// The fact `name`, if it is known: a linearised read.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! ```
 
 mod backoff;
+mod compaction;
 mod facts;
 mod group;
 mod leadership;
@@ -16,6 +17,7 @@ mod view;
 mod writer;
 
 pub use backoff::Backoff;
+pub use compaction::{Compaction, HISTORY};
 pub use facts::{FactError, Facts};
 pub use group::{Group, LoopEnded};
 pub use leadership::{Election, LEADER_TTL, Term};

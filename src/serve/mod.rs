@@ -37,6 +37,7 @@ use crate::runtime::{Election, Facts, LEADER_TTL};
 use crate::server::{Authority, Kubeconfig, ReadyCheck, RequestMetrics, Server, ServerCertificate, Token};
 use crate::store::Store;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
+use crate::store::etcd::{EtcdConfig, EtcdStore};
 use installation::Installation;
 use logs::LocalLogs;
 
@@ -170,7 +171,11 @@ async fn open_store(env: &Env, config: &ServerConfig) -> Result<Documents> {
             let embedded = EmbeddedStore::open(env, &folder, EmbeddedOptions::default()).await?;
             Ok(Documents { store: embedded.clone(), embedded: Some(embedded) })
         }
-        StoreTarget::Etcd(_) => bail!("--store etcd://: not wired yet"),
+        StoreTarget::Etcd(url) => {
+            let etcd = EtcdConfig::new(url, config.store_auth_file.as_deref())?;
+            let prefix = Prefix::new(&config.name);
+            Ok(Documents { store: EtcdStore::new(etcd, prefix.as_str()), embedded: None })
+        }
     }
 }
 

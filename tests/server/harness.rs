@@ -224,6 +224,21 @@ impl Server {
         self.gone::<App>(name).await;
     }
 
+    /// Asks until there is an answer.
+    pub(crate) async fn until_answered<T, F>(&self, ask: impl Fn() -> F) -> T
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        let began = tokio::time::Instant::now();
+        loop {
+            match ask().await {
+                Ok(answer) => return answer,
+                Err(error) => assert!(began.elapsed() < PATIENCE, "no answer: {error}\n{}", self.log_tail()),
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Waits until object `name` does not exist.
     pub(crate) async fn gone<K>(&self, name: &str)
     where

@@ -8,6 +8,8 @@
 
 #[path = "../support/dockerd.rs"]
 mod dockerd;
+#[path = "../support/etcd.rs"]
+mod etcd;
 
 mod harness;
 mod kill;

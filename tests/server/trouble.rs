@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tenure::api::App;
 
 use crate::dockerd::{BUSYBOX, Dockerd};
+use crate::etcd::Etcd;
 use crate::harness::{Server, is_converged, web};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,6 +108,27 @@ async fn stopped_dockerd_takes_its_containers_along_and_everything_heals_when_it
         })
         .await;
     server.assert_one_container_per_task("web", &uid).await;
+    server.remove("web").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_etcd_stops_decisions_but_no_task_and_everything_goes_on_when_it_is_back() {
+    let mut etcd = Etcd::start().await;
+    let server = Server::start("etcd", &["--store", &etcd.url()]).await;
+    let uid = server.uid().await;
+    server.apply("web", web(2, "x")).await;
+    server.converged("web").await;
+    let before: Vec<_> = server.containers(&uid).await.into_iter().map(|c| c.id).collect();
+    etcd.kill();
+    let refused = server.api::<App>().delete("web", &Default::default()).await.unwrap_err();
+    assert!(matches!(&refused, kube::Error::Api(status) if (500..600).contains(&status.code)), "{refused}");
+    etcd.resume().await;
+    let (apps, all) = (server.api::<App>(), ListParams::default());
+    server.until_answered(|| apps.list(&all)).await;
+    server.apply("web", web(3, "x")).await;
+    server.converged("web").await;
+    let after: Vec<_> = server.containers(&uid).await.into_iter().map(|c| c.id).collect();
+    assert!(before.iter().all(|id| after.contains(id)), "tasks did not run on: {before:?}, then {after:?}");
     server.remove("web").await;
 }
 
