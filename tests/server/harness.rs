@@ -79,8 +79,10 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
         command
             .args(["server", "--name", &self.name, "--listen", "127.0.0.1:0", "--marathon-listen", "off"])
-            .args(["--address", "127.0.0.1", "--agent-resources", &resources, "--data-dir"])
+            .args(["--address", "127.0.0.1", "--data-dir"])
             .arg(self.data())
+            // A flag wins over the environment.
+            .env("TENURE_AGENT_RESOURCES", &resources)
             .args(&self.extra)
             .env("DOCKER_HOST", self.dockerd.host())
             .envs(environment.iter().copied())
@@ -290,6 +292,41 @@ impl Server {
         let filters = [("label", vec![format!("tenure.dev/installation={uid}")])].into_iter().collect();
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         self.docker.list_containers(Some(options)).await.unwrap()
+    }
+
+    /// Waits until no container carries `uid`: what has ended is removed after its end was recorded.
+    pub(crate) async fn without_containers(&self, uid: &str) {
+        let began = tokio::time::Instant::now();
+        loop {
+            let left = self.containers(uid).await;
+            if left.is_empty() {
+                return;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "containers outlive their tasks: {left:#?}\n{}",
+                self.log_tail()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until `/readyz` says what is missing; its text. By kubectl, which does not ask again as kube-rs does.
+    pub(crate) async fn until_not_ready(&self) -> String {
+        let began = tokio::time::Instant::now();
+        loop {
+            let asked = tokio::process::Command::new("kubectl")
+                .args(["get", "--raw", "/readyz?verbose", "--kubeconfig"])
+                .arg(self.kubeconfig())
+                .output()
+                .await
+                .expect("kubectl is missing: apt-get install kubernetes-client");
+            if !asked.status.success() {
+                return String::from_utf8_lossy(&[asked.stdout, asked.stderr].concat()).into_owned();
+            }
+            assert!(began.elapsed() < PATIENCE, "the server stays ready\n{}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     pub(crate) fn docker(&self) -> &Docker {

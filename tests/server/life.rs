@@ -42,7 +42,7 @@ async fn app_is_launched_published_updated_scaled_healed_and_removed() {
     server.assert_one_container_per_task("web", &uid).await;
 
     server.remove("web").await;
-    assert!(server.containers(&uid).await.is_empty());
+    server.without_containers(&uid).await;
     assert!(server.api::<Task>().list(&ListParams::default()).await.unwrap().items.is_empty());
     assert!(server.api::<Endpoints>().list(&ListParams::default()).await.unwrap().items.is_empty());
 }
