@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::crd::{CrdError, age_column};
+use super::field::FieldError;
 use super::jsonpath::JsonPath;
 use super::key::Resource;
 use super::kind::{Column, ColumnType, KindDef, Origin};
@@ -65,6 +66,7 @@ fn core(kind: &str, plural: &str, short_names: &[&str], schema: Value) -> Result
         name_rule: NameRule::Subdomain,
         rules: None,
         prepare: None,
+        holds_by_spec: false,
         finalizers: &[],
         ttl: None,
     })
@@ -131,6 +133,7 @@ fn namespace() -> Result<KindDef, CrdError> {
     kind.status = true;
     kind.name_rule = NameRule::Label;
     kind.prepare = Some(prepare_namespace);
+    kind.holds_by_spec = true;
     kind.columns.insert(0, column("Status", ColumnType::String, &["status", "phase"], 0));
     Ok(kind)
 }
@@ -162,7 +165,9 @@ fn config_map() -> Result<KindDef, CrdError> {
             "immutable": {"type": "boolean", "description": "Refuses every later change of the data."},
         }),
     );
-    core("ConfigMap", "configmaps", &["cm"], schema)
+    let mut kind = core("ConfigMap", "configmaps", &["cm"], schema)?;
+    kind.rules = Some(immutable_data);
+    Ok(kind)
 }
 
 fn secret() -> Result<KindDef, CrdError> {
@@ -178,8 +183,22 @@ fn secret() -> Result<KindDef, CrdError> {
     );
     let mut kind = core("Secret", "secrets", &[], schema)?;
     kind.prepare = Some(fold_string_data);
+    kind.rules = Some(immutable_data);
     kind.columns.insert(0, column("Type", ColumnType::String, &["type"], 0));
     Ok(kind)
+}
+
+/// Refuses changes of data that was called immutable.
+fn immutable_data(_: &str, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let is_fixed = |object: &Value| object.get("immutable") == Some(&Value::Bool(true));
+    let Some(old) = old.filter(|old| is_fixed(old)) else { return Vec::new() };
+    let text = "field is immutable when `immutable` is set";
+    let changed = ["data", "binaryData"].into_iter().filter(|field| new.get(field) != old.get(field));
+    let mut faults: Vec<FieldError> = changed.map(|field| FieldError::forbidden(field, text)).collect();
+    if !is_fixed(new) {
+        faults.push(FieldError::forbidden("immutable", text));
+    }
+    faults
 }
 
 /// Moves a Secret's `stringData` into `data`.

@@ -68,6 +68,7 @@ pub fn kind(definition: &CustomResourceDefinition) -> Result<KindDef, CrdError> 
         name_rule: NameRule::Subdomain,
         rules: None,
         prepare: None,
+        holds_by_spec: false,
         finalizers: &[],
         ttl: None,
     })

@@ -412,8 +412,7 @@ impl Failure {
         Failure::internal(error.to_string())
     }
 
-    /// Adds a ground.
-    pub fn push_cause(&mut self, cause: Cause) {
+    fn push_cause(&mut self, cause: Cause) {
         self.details.get_or_insert_default().causes.push(cause);
     }
 

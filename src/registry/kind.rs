@@ -47,6 +47,8 @@ pub struct KindDef {
     pub name_rule: NameRule,
     pub rules: Option<Rules>,
     pub prepare: Option<Prepare>,
+    /// `spec` holds finalizers and nothing else, which people's writes leave alone: a Namespace's.
+    pub holds_by_spec: bool,
     /// Every new object holds these, so that a controller sees it out.
     pub finalizers: &'static [&'static str],
     /// Objects vanish this long after their last write.

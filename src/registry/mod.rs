@@ -39,7 +39,7 @@ pub mod write;
 mod tests;
 
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 pub use self::body::{Body, BodyError, Encoding};
 pub use self::cache::Cache;
@@ -65,8 +65,7 @@ pub struct Registry {
     store: Arc<dyn Store>,
     cache: Arc<Cache>,
     prefix: Prefix,
-    /// Replaced as a whole; the lock is held for the exchange only.
-    scheme: RwLock<Arc<Scheme>>,
+    scheme: Arc<Scheme>,
     namespaces: Resource,
     pages: Pages,
     ttl: Ttl,
@@ -87,22 +86,17 @@ impl Registry {
             store,
             cache,
             prefix: prefix.clone(),
-            scheme: RwLock::new(Arc::new(scheme)),
+            scheme: Arc::new(scheme),
             namespaces: Resource::new("", "namespaces"),
             pages: Pages::default(),
             ttl: Ttl::default(),
         })
     }
 
-    /// The kinds that are served now.
+    /// The kinds that are served.
     #[must_use]
     pub fn scheme(&self) -> Arc<Scheme> {
-        self.scheme.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Serves these kinds from now on.
-    pub fn serve(&self, scheme: Scheme) {
-        *self.scheme.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(scheme);
+        self.scheme.clone()
     }
 
     /// Where reads come from.
@@ -115,12 +109,6 @@ impl Registry {
     #[must_use]
     pub fn prefix(&self) -> &Prefix {
         &self.prefix
-    }
-
-    /// What one batch of [`Registry::commit`] may weigh.
-    #[must_use]
-    pub fn limits(&self) -> crate::store::Limits {
-        self.store.limits()
     }
 }
 

@@ -9,7 +9,7 @@ use super::key::Resource;
 use super::kind::KindDef;
 use crate::api;
 
-/// All kinds that are served, one version of each. Replaced as a whole when a CRD changes.
+/// All kinds that are served, one version of each.
 #[derive(Debug, Clone, Default)]
 pub struct Scheme {
     by_resource: BTreeMap<Resource, Arc<KindDef>>,
@@ -34,11 +34,6 @@ impl Scheme {
     /// Adds `kind`, or replaces the one of the same resource.
     pub fn insert(&mut self, kind: KindDef) {
         self.by_resource.insert(kind.resource.clone(), Arc::new(kind));
-    }
-
-    /// Stops serving `resource`.
-    pub fn remove(&mut self, resource: &Resource) {
-        self.by_resource.remove(resource);
     }
 
     /// The kind whose objects stand under `resource`.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::registry::failure::Failure;
 use crate::registry::key::{Key, Resource};
@@ -15,19 +17,21 @@ use crate::store::Revision;
 
 /// How many snapshots are kept for lists that are under way. They share what did not change.
 const SNAPSHOTS_MAX: usize = 64;
+/// How long a list may be under way: as long as a real apiserver's history.
+const KEPT_FOR: Duration = Duration::from_secs(300);
 
 /// Snapshots of lists that are under way; the oldest go first.
 #[derive(Debug, Default)]
 pub(in crate::registry) struct Pages {
     /// Held for map operations only, never across an await.
-    kept: Mutex<BTreeMap<Revision, Snapshot>>,
+    kept: Mutex<BTreeMap<Revision, (Instant, Snapshot)>>,
 }
 
 impl Pages {
     /// Remembers `snapshot`.
     pub(super) fn keep(&self, snapshot: Snapshot) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.insert(snapshot.revision, snapshot);
+        let mut kept = self.present();
+        kept.insert(snapshot.revision, (Instant::now(), snapshot));
         while kept.len() > SNAPSHOTS_MAX {
             kept.pop_first();
         }
@@ -35,7 +39,14 @@ impl Pages {
 
     /// The snapshot at `revision`, if it is still known.
     pub(super) fn at(&self, revision: Revision) -> Option<Snapshot> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(&revision).cloned()
+        self.present().get(&revision).map(|(_, snapshot)| snapshot.clone())
+    }
+
+    /// What is not too old.
+    fn present(&self) -> MutexGuard<'_, BTreeMap<Revision, (Instant, Snapshot)>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|_, (since, _)| since.elapsed() < KEPT_FOR);
+        kept
     }
 }
 

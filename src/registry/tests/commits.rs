@@ -321,3 +321,26 @@ async fn a_strict_patch_quotes_what_it_would_make() {
     );
     assert!(failure.message.ends_with("strict decoding error: unknown field \"spec.bogus\""), "{failure}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn immutable_data_and_the_hold_of_a_namespace_are_left_alone() {
+    let bench = Bench::ours().await;
+    let map = json!({"metadata": {"name": "fixed"}, "data": {"a": "1"}, "immutable": true});
+    bench.create("configmaps", &map).await.unwrap();
+    let options = crate::registry::WriteOptions::default();
+    let patch = async |plural: &str, name: &str, patch: Value| {
+        let patch = crate::registry::Patch::Strategic(crate::registry::Body::of(patch));
+        let main = crate::registry::Subresource::Main;
+        let (kind, key) = (bench.kind(plural), bench.key(plural, name));
+        bench.registry.patch(&kind, &key, main, patch, &options).await
+    };
+    let refused = patch("configmaps", "fixed", json!({"data": {"a": "2"}})).await.unwrap_err();
+    assert_eq!(
+        refused.message,
+        "ConfigMap \"fixed\" is invalid: data: Forbidden: field is immutable when `immutable` is set"
+    );
+    patch("configmaps", "fixed", json!({"metadata": {"labels": {"a": "b"}}})).await.unwrap();
+    patch("namespaces", "shop", json!({"spec": {"finalizers": null}})).await.unwrap();
+    let namespace = bench.object("namespaces", "shop").await.unwrap();
+    assert_eq!(namespace["spec"]["finalizers"], json!(["kubernetes"]));
+}

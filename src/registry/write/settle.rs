@@ -81,6 +81,9 @@ pub(super) fn isolate(kind: &KindDef, object: &mut Value, live: &Value, subresou
         }
         Subresource::Main | Subresource::Scale => {}
     }
+    if kind.holds_by_spec {
+        replace(object, "spec", live.get("spec").cloned());
+    }
     for name in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "namespace"] {
         if meta_value(object, name).is_none_or(Value::is_null) {
             restore(object, live, name);
@@ -210,7 +213,7 @@ pub(super) fn outcome(kind: &KindDef, object: &mut Value, live: &Value) -> Outco
 pub(super) fn is_held(kind: &KindDef, object: &Value) -> bool {
     let in_spec =
         || object.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-    !finalizers(object).is_empty() || (kind.is_core() && kind.kind == "Namespace" && in_spec())
+    !finalizers(object).is_empty() || (kind.holds_by_spec && in_spec())
 }
 
 /// Begins the end of `object`.

@@ -36,6 +36,7 @@ pub(super) fn services() -> Option<KindDef> {
         name_rule: NameRule::Label,
         rules: None,
         prepare: None,
+        holds_by_spec: false,
         finalizers: &[],
         ttl: None,
     })
