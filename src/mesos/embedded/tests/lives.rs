@@ -235,3 +235,57 @@ async fn what_is_offered_to_one_framework_is_not_offered_to_another() {
     first.decline(&offer.id, 3600.0).await;
     assert_eq!(cpus(&second.offers().await[0]), 4.0);
 }
+
+/// Runs a task, then kills it; acknowledges everything.
+async fn run_and_kill(server: Server, id: Arc<Mutex<Option<FrameworkId>>>) {
+    let mut framework = Framework::subscribe(&server, None).await;
+    *id.lock().unwrap() = Some(framework.id.clone());
+    framework.run("t").await;
+    framework.kill("t", None).await;
+    loop {
+        let status = framework.status().await;
+        framework.acknowledge(&status).await;
+    }
+}
+
+/// Asks for the end of the task until it is told that there is none.
+async fn kill_until_over(server: &Server, id: &FrameworkId) -> TaskStatus {
+    let mut framework = Framework::subscribe(server, Some(id)).await;
+    for _ in 0..20 {
+        framework.kill("t", None).await;
+        while let Ok(status) = tokio::time::timeout(Duration::from_secs(10), framework.status()).await {
+            if status.uuid.is_some() {
+                framework.acknowledge(&status).await;
+            }
+            if status.state().is_terminal() || status.state() == TaskState::Unknown {
+                return status;
+            }
+        }
+    }
+    panic!("the task never ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_survives_a_crash_of_the_server_at_any_poll() {
+    for polls in (1..500).step_by(4) {
+        let mut world = World::new(Machine::reliable());
+        let server = world.start().await;
+        server.env.crash_after(polls);
+        let id = Arc::new(Mutex::new(None));
+        let same = Server { env: server.env.clone(), master: server.master.clone() };
+        let client = server.env.spawn("client", run_and_kill(same, id.clone()));
+        let _crashed = tokio::time::timeout(Duration::from_secs(30), client.join()).await;
+        server.env.crash();
+        drop(server);
+
+        let server = world.start().await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let id = id.lock().unwrap().clone();
+        if let Some(id) = id {
+            kill_until_over(&server, &id).await;
+        }
+        let started = world.machine.started();
+        assert!(started.len() <= 1, "polls {polls}: {started:?}");
+        assert!(world.machine.alive().is_empty(), "polls {polls}");
+    }
+}

@@ -5,7 +5,7 @@ mod offers;
 mod overcommitment;
 mod tasks;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::StreamExt;
