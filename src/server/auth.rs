@@ -25,7 +25,7 @@ impl Token {
     /// # Errors
     /// When the file cannot be read or written.
     pub fn load_or_create(path: &Path, env: &Env) -> Result<Token, FileError> {
-        if let Some(text) = files::read_if_there(path)?.map(|text| text.trim().to_owned())
+        if let Some(text) = files::read_private(path)?.map(|text| text.trim().to_owned())
             && !text.is_empty()
         {
             return Ok(Token(text));

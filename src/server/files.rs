@@ -36,16 +36,19 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(FileError::at("sync", folder))
 }
 
-/// The text of `path`, or none when it does not exist.
+/// The text of `path`, or none when it does not exist. Whatever its mode was (a copy made by hand, say), from now on
+/// only its owner may read it.
 ///
 /// # Errors
-/// When it exists but cannot be read.
-pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>, FileError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(FileError::at("read", path)(error)),
-    }
+/// When it exists but cannot be read or protected.
+pub(crate) fn read_private(path: &Path) -> Result<Option<String>, FileError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(FileError::at("read", path)(error)),
+    };
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(FileError::at("protect", path))?;
+    Ok(Some(text))
 }
 
 fn create_private_folder(folder: &Path) -> Result<(), FileError> {
@@ -74,7 +77,9 @@ mod tests {
         let path = folder.path().join("deep/token");
         write_private(&path, b"one").unwrap();
         write_private(&path, b"two").unwrap();
-        assert_eq!(read_if_there(&path).unwrap().as_deref(), Some("two"));
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(read_private(&path).unwrap().as_deref(), Some("two"));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
@@ -82,6 +87,6 @@ mod tests {
     #[test]
     fn an_absent_file_is_not_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(read_if_there(&folder.path().join("none")).unwrap().is_none());
+        assert!(read_private(&folder.path().join("none")).unwrap().is_none());
     }
 }

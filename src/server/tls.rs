@@ -54,8 +54,8 @@ impl Authority {
     /// When the files cannot be read or written, or only the certificate is left of a pair.
     pub fn load_or_create(folder: &Path) -> Result<Authority, TlsError> {
         let (path, key_path) = (folder.join("ca.crt"), folder.join("ca.key"));
-        let pem = files::read_if_there(&path)?;
-        let key = match files::read_if_there(&key_path)? {
+        let pem = files::read_private(&path)?;
+        let key = match files::read_private(&key_path)? {
             Some(key) => KeyPair::from_pem(&key).map_err(TlsError::Certificate)?,
             None if pem.is_some() => {
                 let (path, key) = (path.display().to_string(), key_path.display().to_string());
