@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_proce
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal as Signalled, SignalKind, signal};
 
 use super::files::{Exit, Pids, TaskDir};
 use super::pid::ProcessId;
@@ -128,6 +128,8 @@ async fn run_process(dir: &TaskDir, spec: &ShimSpec) -> Result<Exit, ShimError> 
     let log = |stream: Stream| {
         RotatingFile::open(&dir.output(stream.name()), spec.logs).map_err(failed("open the output file"))
     };
+    // Heard from before anyone can know of the process: an unheard SIGUSR1 would end the shim itself.
+    let mut signals = Signals::listen()?;
     let (mut out, mut err) = (log(Stream::Stdout)?, log(Stream::Stderr)?);
     let started = Command::new(program)
         .args(arguments)
@@ -156,7 +158,7 @@ async fn run_process(dir: &TaskDir, spec: &ShimSpec) -> Result<Exit, ShimError> 
     tokio::pin!(output);
     let status = tokio::select! {
         biased;
-        status = oversee(&mut child, pid) => status?,
+        status = oversee(&mut child, pid, &mut signals) => status?,
         // Output can end long before the process does.
         never = async { (&mut output).await; std::future::pending::<Result<ExitStatus, ShimError>>().await } => never?,
     };
@@ -167,20 +169,34 @@ async fn run_process(dir: &TaskDir, spec: &ShimSpec) -> Result<Exit, ShimError> 
     Ok(exit_of(status))
 }
 
+/// What the shim is told.
+struct Signals {
+    stop: Signalled,
+    kill: Signalled,
+    child_ended: Signalled,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, ShimError> {
+        let listen = |kind| signal(kind).map_err(failed("listen for signals"));
+        Ok(Signals {
+            stop: listen(SignalKind::terminate())?,
+            kill: listen(SignalKind::user_defined1())?,
+            child_ended: listen(SignalKind::child())?,
+        })
+    }
+}
+
 /// Until the process itself has ended.
-async fn oversee(child: &mut Child, pid: Pid) -> Result<ExitStatus, ShimError> {
-    let listen = |kind| signal(kind).map_err(failed("listen for signals"));
-    let mut stop = listen(SignalKind::terminate())?;
-    let mut kill = listen(SignalKind::user_defined1())?;
-    let mut ended = listen(SignalKind::child())?;
+async fn oversee(child: &mut Child, pid: Pid, signals: &mut Signals) -> Result<ExitStatus, ShimError> {
     loop {
         tokio::select! {
             biased;
-            _ = kill.recv() => end_all(Some(pid)),
+            _ = signals.kill.recv() => end_all(Some(pid)),
             // A group that is gone has what it was asked for.
-            _ = stop.recv() => { let _gone = kill_process_group(pid, Signal::TERM); }
+            _ = signals.stop.recv() => { let _gone = kill_process_group(pid, Signal::TERM); }
             status = child.wait() => return status.map_err(failed("wait for the process")),
-            _ = ended.recv() => reap(pid),
+            _ = signals.child_ended.recv() => reap(pid),
         }
     }
 }
