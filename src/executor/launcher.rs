@@ -18,7 +18,7 @@ use crate::executor::docker::{Containers, Engine, container_name};
 use crate::executor::logs::LogLimits;
 use crate::executor::process::{ProcessRun, Processes, SandboxCommand, environment};
 use crate::executor::report::{Reporter, container_status, process_status};
-use crate::executor::run::{End, Findings, Group, Order, Running, stand_by};
+use crate::executor::run::{End, Findings, Group, Order, stand_by};
 use crate::executor::task::{Container, Task};
 use crate::executor::wire;
 use crate::mesos::embedded::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
@@ -276,7 +276,7 @@ impl Inner {
         }
     }
 
-    async fn adopt_process(self: &Arc<Self>, task: Task, mut run: ProcessRun) -> Adopted {
+    async fn adopt_process(self: &Arc<Self>, task: Task, run: ProcessRun) -> Adopted {
         let Some((reporter, order)) = self.enter(&task.id, false) else { return Adopted::Missing };
         if run.is_running() {
             reporter.set_running(Some(process_status(run.pid())));

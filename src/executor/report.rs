@@ -53,6 +53,11 @@ impl Reporter {
         self.update(TaskState::Running, None, None, |status| status.container_status = container);
     }
 
+    /// Nothing can be known of the task now, and why; with nothing, it is known again to run.
+    pub async fn doubted(&self, why: Option<String>) {
+        self.send(TaskState::Running, None, why).await;
+    }
+
     /// The verdict of the health check has changed.
     pub async fn health(&self, finding: &Finding) {
         let message = finding.outcome.detail();

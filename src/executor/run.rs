@@ -37,11 +37,19 @@ pub enum End {
     KilledBeforeStart,
 }
 
+/// What happens to something that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    Ended(End),
+    /// From now on nothing can be known of it, and why; or, with nothing, it is known again to run.
+    Doubt(Option<String>),
+}
+
 /// Something that runs.
 #[async_trait]
 pub trait Running: Send {
-    /// Returns when it has ended. May be dropped and called again at any time.
-    async fn ended(&mut self) -> End;
+    /// Returns when something has happened. May be dropped and called again at any time.
+    async fn next(&mut self) -> Turn;
 
     /// Asks it to end.
     ///
@@ -150,7 +158,10 @@ pub async fn stand_by<R: Running + ?Sized>(
     loop {
         tokio::select! {
             biased;
-            end = running.ended() => return end,
+            turn = running.next() => match turn {
+                Turn::Ended(end) => return end,
+                Turn::Doubt(why) => reporter.doubted(why).await,
+            },
             deadline = next_order(order, &stage) => {
                 if matches!(stage, Stage::Running) {
                     // A stopping task is not judged any more.
@@ -235,9 +246,9 @@ mod tests {
 
     #[async_trait]
     impl Running for Scripted {
-        async fn ended(&mut self) -> End {
+        async fn next(&mut self) -> Turn {
             if self.told.lock().unwrap().last() == Some(&self.ends_at) {
-                return End::Exited { code: 0, out_of_memory: false };
+                return Turn::Ended(End::Exited { code: 0, out_of_memory: false });
             }
             std::future::pending().await
         }

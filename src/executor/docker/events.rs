@@ -11,7 +11,7 @@ use std::time::Duration;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, EventMessage};
 use futures::StreamExt;
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::engine::{Engine, EngineError};
 use super::spec::INSTALLATION_LABEL;
@@ -22,9 +22,17 @@ const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_MAX: Duration = Duration::from_secs(3);
 
 /// Wakes followers of containers, by container name.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Events {
     followed: Arc<Mutex<BTreeMap<String, Arc<Notify>>>>,
+    /// Why dockerd cannot be asked, while it cannot.
+    away: Arc<watch::Sender<Option<String>>>,
+}
+
+impl Default for Events {
+    fn default() -> Events {
+        Events { followed: Arc::default(), away: Arc::new(watch::channel(None).0) }
+    }
 }
 
 /// While it lives, events of its container wake [`Followed::changed`].
@@ -57,6 +65,23 @@ impl Events {
         Followed { events: self.clone(), name: name.to_owned(), wake }
     }
 
+    /// Why dockerd cannot be asked, as it changes from now on.
+    #[must_use]
+    pub fn away(&self) -> watch::Receiver<Option<String>> {
+        self.away.subscribe()
+    }
+
+    /// The first reason stays until dockerd is back.
+    fn set_away(&self, why: Option<&str>) {
+        self.away.send_if_modified(|away| {
+            let changed = away.is_some() != why.is_some();
+            if changed {
+                *away = why.map(str::to_owned);
+            }
+            changed
+        });
+    }
+
     /// Keeps the stream open for ever, waking followers.
     pub async fn run(self, env: Env, engine: Engine, installation: String) {
         let mut backoff = Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
@@ -65,6 +90,7 @@ impl Events {
             let error = self.follow_stream(&engine, &installation, since, &mut backoff).await;
             let wait = env.jitter(backoff.next(), 0.2);
             let why = error.map_or_else(|| "dockerd ended them".to_owned(), |error| error.to_string());
+            self.set_away(Some(&why));
             tracing::warn!(why, ?wait, "no events from dockerd; tasks keep their state");
             env.sleep(wait).await;
         }
@@ -86,6 +112,7 @@ impl Events {
             Ok(events) => Box::pin(events),
             Err(error) => return Some(error),
         };
+        self.set_away(None);
         backoff.reset();
         while let Some(event) = events.next().await {
             match event {

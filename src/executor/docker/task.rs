@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerState};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::engine::{Engine, EngineError};
 use super::events::{Events, Followed};
@@ -26,7 +26,7 @@ use crate::executor::checks::ProbeCommand;
 use crate::executor::logs::LogLimits;
 use crate::executor::report::Reporter;
 use crate::executor::retry::Backoff;
-use crate::executor::run::{End, Order, Running, ordered};
+use crate::executor::run::{End, Order, Running, Turn, ordered};
 use crate::executor::task::{Container, Task};
 
 /// Creates, starts and removals under way at once. Measured: dockerd starts no more containers per second with more than 16
@@ -134,7 +134,16 @@ impl Containers {
         self.patiently(order, || self.engine.start(&name)).await?;
         self.env.seam("container-started");
         drop(slot);
-        Ok(RunningContainer { containers: self.clone(), name, id, followed, look: false, address: None })
+        let away = self.events.away();
+        Ok(RunningContainer {
+            containers: self.clone(),
+            name,
+            id,
+            followed,
+            look: false,
+            address: None,
+            away,
+        })
     }
 
     async fn image(&self, wanted: &Wanted, order: &mut Order, reporter: &Reporter) -> Result<(), Failure> {
@@ -233,6 +242,7 @@ impl Containers {
             followed,
             look: true,
             address,
+            away: self.events.away(),
         }
     }
 
@@ -292,6 +302,8 @@ pub struct RunningContainer {
     /// An event, or a doubt, that has not been looked into yet.
     look: bool,
     address: Option<IpAddr>,
+    /// Why dockerd cannot be asked about it.
+    away: watch::Receiver<Option<String>>,
 }
 
 impl RunningContainer {
@@ -327,23 +339,31 @@ impl RunningContainer {
 
 #[async_trait]
 impl Running for RunningContainer {
-    async fn ended(&mut self) -> End {
+    async fn next(&mut self) -> Turn {
         let mut backoff = Backoff::new(AWAY_FIRST, AWAY_MAX);
         loop {
             if !self.look {
-                self.followed.changed().await;
-                self.look = true;
+                tokio::select! {
+                    biased;
+                    () = self.followed.changed() => self.look = true,
+                    why = changed(&mut self.away) => return Turn::Doubt(why),
+                }
             }
             match self.containers.engine.inspect(&self.name).await {
                 Ok(found) => match end_of(found.state.as_ref()) {
-                    Some(end) => return end,
+                    Some(end) => return Turn::Ended(end),
                     None => self.look = false,
                 },
                 Err(error) if error.is_not_found() => {
-                    return End::Vanished { why: "its container was removed by someone else".to_owned() };
+                    let why = "its container was removed by someone else".to_owned();
+                    return Turn::Ended(End::Vanished { why });
                 }
                 // Away, or an answer that says nothing about the container: ask again.
-                Err(_) => self.containers.env.sleep(backoff.next()).await,
+                Err(_) => tokio::select! {
+                    biased;
+                    why = changed(&mut self.away) => return Turn::Doubt(why),
+                    () = self.containers.env.sleep(backoff.next()) => {}
+                },
             }
         }
     }
@@ -356,6 +376,15 @@ impl Running for RunningContainer {
     async fn kill(&mut self) -> Result<(), String> {
         self.containers.engine.kill(&self.name, "SIGKILL").await.map_err(|error| error.to_string())
     }
+}
+
+/// The next value.
+async fn changed(away: &mut watch::Receiver<Option<String>>) -> Option<String> {
+    if away.changed().await.is_err() {
+        // Whoever knew is gone, and with it the whole node.
+        std::future::pending::<()>().await;
+    }
+    away.borrow_and_update().clone()
 }
 
 /// How a container ended, if it has. One that was created and never started has not.

@@ -18,7 +18,7 @@ use super::pid::Watched;
 use super::shim::ShimSpec;
 use crate::env::Env;
 use crate::executor::logs::LogLimits;
-use crate::executor::run::{End, Running};
+use crate::executor::run::{End, Running, Turn};
 use crate::executor::task::{Command, Task};
 use crate::mesos::wire::TaskId;
 
@@ -196,6 +196,16 @@ impl ProcessRun {
         self.pids.as_ref().map(|pids| pids.process.pid)
     }
 
+    /// Returns when it has ended.
+    pub async fn ended(&self) -> End {
+        if let Some(shim) = &self.shim
+            && let Err(error) = shim.ended().await
+        {
+            return End::Vanished { why: format!("it cannot be watched: {error}") };
+        }
+        self.end()
+    }
+
     fn signal(&self, signal: Signal) -> Result<(), String> {
         let Some(shim) = &self.shim else { return Ok(()) };
         shim.signal(signal).map_err(|error| format!("failed to signal the shim: {error}"))
@@ -229,13 +239,8 @@ impl ProcessRun {
 
 #[async_trait]
 impl Running for ProcessRun {
-    async fn ended(&mut self) -> End {
-        if let Some(shim) = &self.shim
-            && let Err(error) = shim.ended().await
-        {
-            return End::Vanished { why: format!("it cannot be watched: {error}") };
-        }
-        self.end()
+    async fn next(&mut self) -> Turn {
+        Turn::Ended(self.ended().await)
     }
 
     async fn stop(&mut self) -> Result<(), String> {
