@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::key::Key;
 use super::kind::KindDef;
 use super::options::{At, ListQuery};
+use super::selector::FieldSelector;
 use super::snapshot::Snapshot;
 use super::write::Subresource;
 use crate::store::Revision;
@@ -89,7 +90,7 @@ impl Registry {
         let start = after.unwrap_or_else(|| Key::new(&kind.resource, namespace.unwrap_or(""), ""));
         let selected =
             |doc: &&Arc<Doc>| query.labels.matches(&doc.meta().labels) && query.fields.matches(doc);
-        if let Some(key) = the_one(kind, query) {
+        if let Some(key) = the_one(kind, namespace, &query.fields) {
             let docs = snapshot.get(&key).filter(selected).cloned().into_iter().collect();
             return ListPage { docs, revision: snapshot.revision, continue_: None, remaining: None };
         }
@@ -150,8 +151,8 @@ impl Registry {
     }
 }
 
-/// The key of the only object that a query can select: what `kubectl get -w NAME` asks for needs no scan.
-fn the_one(kind: &KindDef, query: &ListQuery) -> Option<Key> {
-    let namespace = if kind.namespaced { query.namespace.as_deref()? } else { "" };
-    Some(kind.key(namespace, query.fields.name()?))
+/// The key of the only object that can be selected: what `kubectl get -w NAME` asks for needs no scan.
+fn the_one(kind: &KindDef, namespace: Option<&str>, fields: &FieldSelector) -> Option<Key> {
+    let namespace = if kind.namespaced { namespace? } else { "" };
+    Some(kind.key(namespace, fields.name()?))
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::the_one;
 use crate::registry::Registry;
 use crate::registry::cache::Subscription;
 use crate::registry::doc::Doc;
@@ -75,9 +76,12 @@ impl Registry {
 }
 
 fn present(query: &WatchQuery, snapshot: &Snapshot, kind: &KindDef) -> VecDeque<WatchEvent> {
-    let docs = snapshot.list(&kind.resource, query.namespace.as_deref());
-    let mut events: VecDeque<WatchEvent> =
-        docs.filter(|doc| selects(query, doc)).cloned().map(WatchEvent::Added).collect();
+    let added = |doc: &Arc<Doc>| selects(query, doc).then(|| WatchEvent::Added(doc.clone()));
+    let namespace = query.namespace.as_deref();
+    let mut events: VecDeque<WatchEvent> = match the_one(kind, namespace, &query.fields) {
+        Some(key) => snapshot.get(&key).and_then(added).into_iter().collect(),
+        None => snapshot.list(&kind.resource, namespace).filter_map(added).collect(),
+    };
     if query.marks_initial_end {
         events.push_back(WatchEvent::InitialEnd(snapshot.revision));
     }

@@ -3,4 +3,5 @@
 mod answers;
 mod bench;
 mod commits;
+mod faults;
 mod replay;

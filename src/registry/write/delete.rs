@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Deleted;
 use super::settle::{Outcome, is_held, terminate};
+use super::update::CONFLICT_TRIES;
 use crate::registry::Registry;
 use crate::registry::doc::Doc;
 use crate::registry::failure::Failure;
@@ -15,8 +16,6 @@ use crate::registry::read::ListPage;
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
-/// How often a deletion is tried again when another write comes first.
-const CONFLICT_TRIES: usize = 10;
 
 impl Registry {
     /// Deletes an object, or begins to while finalizers hold it.

@@ -18,8 +18,9 @@ use crate::registry::options::WriteOptions;
 use crate::registry::patch::Patch;
 use crate::store::{Guard, Op, Revision, Txn, TxnOutcome};
 
-/// How often a write without a resourceVersion is tried again when another comes first.
-const CONFLICT_TRIES: usize = 10;
+/// How often a write without a resourceVersion is tried again when another comes first. Each try that loses is somebody
+/// else's success, so only more simultaneous writers of one object than this can see a conflict.
+pub(super) const CONFLICT_TRIES: usize = 100;
 
 /// What a request makes of the live object, before anything is checked.
 pub(super) struct Edited {
