@@ -101,7 +101,7 @@ async fn killed_server_finds_its_plain_processes_again() {
 
     server.kill9();
     server.up(&[("TENURE_CRASH_AT", "process-started:1")]).await;
-    server.apply("plain", spec("two")).await;
+    server.apply_to_the_end("plain", spec("two")).await;
     assert_eq!(server.ended().await.signal(), Some(6));
     server.up(&[]).await;
     server.converged("plain").await;

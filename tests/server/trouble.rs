@@ -66,6 +66,7 @@ async fn port_that_somebody_else_holds_is_told() {
     spec["container"] = json!({"image": BUSYBOX, "network": "bridge"});
     spec["ports"] = json!([{"name": "http", "containerPort": 8000, "hostPort": port}]);
     spec["cmd"] = json!("exec httpd -f -p 8000 -h /");
+    spec["healthChecks"] = json!([]);
     server.apply("web", spec).await;
     let told = event(&server, "web", |event| event.contains(&port.to_string())).await;
     assert!(told.contains("already") || told.contains("in use"), "{told}");
