@@ -203,13 +203,14 @@ impl Inner {
                 if order.borrow().is_some() {
                     return End::KilledBeforeStart;
                 }
-                match self.processes.start(task).await {
+                let run = match self.processes.start(task).await {
                     Ok(run) => run,
                     Err(error) => return End::NotStarted { why: error.to_string() },
-                }
+                };
+                self.env.seam("process-started");
+                run
             }
         };
-        self.env.seam("process-started");
         if !adopted && running.is_running() {
             reporter.running(Some(process_status(running.pid()))).await;
         }

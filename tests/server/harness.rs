@@ -271,6 +271,25 @@ impl Server {
         }
     }
 
+    /// Waits until `default` has no object of the kind.
+    pub(crate) async fn none_left<K>(&self)
+    where
+        K: kube::Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let began = tokio::time::Instant::now();
+        loop {
+            let left = self.api::<K>().list(&ListParams::default()).await.unwrap().items;
+            if left.is_empty() {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "left over: {left:#?}\n{}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
     /// The Tasks of App `app`.
     pub(crate) async fn tasks(&self, app: &str) -> Vec<Task> {
         let all = self.api::<Task>().list(&ListParams::default()).await.unwrap().items;

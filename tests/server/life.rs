@@ -43,8 +43,10 @@ async fn app_is_launched_published_updated_scaled_healed_and_removed() {
 
     server.remove("web").await;
     server.without_containers(&uid).await;
-    assert!(server.api::<Task>().list(&ListParams::default()).await.unwrap().items.is_empty());
-    assert!(server.api::<Endpoints>().list(&ListParams::default()).await.unwrap().items.is_empty());
+    // What it owned follows it.
+    server.none_left::<Task>().await;
+    server.none_left::<Endpoints>().await;
+    server.none_left::<Revision>().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
