@@ -184,14 +184,15 @@ fn signal_name(signal: i32) -> &'static str {
     }
 }
 
-/// An inner message without a result says that there was none, as Mesos has it.
+/// What Mesos leaves out when a probe had no answer reads as "no result yet"; here that is a failure, so it is said with a
+/// number that no answer has.
 fn check_status(finding: &Finding) -> CheckStatusInfo {
     let mut status = CheckStatusInfo::default();
     match finding.kind {
         Kind::Http => {
             let status_code = match finding.outcome {
                 Outcome::Http { status, .. } => Some(u32::from(status)),
-                _ => None,
+                _ => Some(0),
             };
             status.r#type = CheckType::Http.wire();
             status.http = Some(HttpCheckStatus { status_code });
@@ -203,7 +204,7 @@ fn check_status(finding: &Finding) -> CheckStatusInfo {
         Kind::Command => {
             let exit_code = match finding.outcome {
                 Outcome::Command { exit_code } => Some(exit_code),
-                _ => None,
+                _ => Some(-1),
             };
             status.r#type = CheckType::Command.wire();
             status.command = Some(CommandCheckStatus { exit_code });
