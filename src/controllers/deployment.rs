@@ -137,8 +137,8 @@ impl Observed {
 
     /// What the plan changes of the App itself: its status and the finalizer that holds it.
     fn app_patch(&self, plan: &Plan) -> Result<Option<Value>, Setback> {
-        let before = self.app.object.status.clone().unwrap_or_default();
-        let status = typed_difference(&before, &plan.status)?;
+        // The first status is written whole: that nothing runs yet is news, too.
+        let status = typed_difference(&self.app.object.status, &Some(&plan.status))?;
         let mut finalizers = self.app.doc.meta().finalizers.clone();
         for action in &plan.actions {
             match action {

@@ -111,9 +111,13 @@ pub(super) fn difference(from: &Value, to: &Value) -> Option<Value> {
 }
 
 /// [`difference`] of two typed values.
-pub(super) fn typed_difference<T: serde::Serialize>(from: &T, to: &T) -> Result<Option<Value>, Setback> {
-    let value = |of: &T| serde_json::to_value(of).map_err(|error| Setback::Unreadable(error.to_string()));
-    Ok(difference(&value(from)?, &value(to)?))
+pub(super) fn typed_difference(
+    from: &impl serde::Serialize,
+    to: &impl serde::Serialize,
+) -> Result<Option<Value>, Setback> {
+    let unreadable = |error: serde_json::Error| Setback::Unreadable(error.to_string());
+    let from = serde_json::to_value(from).map_err(unreadable)?;
+    Ok(difference(&from, &serde_json::to_value(to).map_err(unreadable)?))
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! Golden TaskInfos of whole templates, and what is refused.
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};

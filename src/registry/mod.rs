@@ -53,6 +53,8 @@ pub use self::read::{ListPage, WatchEvent, WatchStream};
 pub use self::scheme::Scheme;
 pub use self::snapshot::{Change, Snapshot};
 pub use self::write::{CommitError, Committed, Deleted, Fence, Subresource, Write, Written};
+/// What a resource version counts: the store's revision.
+pub use crate::store::Revision;
 
 use self::read::Pages;
 use self::ttl::Ttl;

@@ -123,6 +123,17 @@ async fn apply_creates_changes_and_leaves_alone() {
 }
 
 #[tokio::test]
+async fn the_samples_pass_a_dry_run() {
+    let server = TestServer::start().await;
+    for folder in ["samples", "quickstart"] {
+        let folder = format!("{}/manifests/{folder}", env!("CARGO_MANIFEST_DIR"));
+        let text = shown(&server, &["apply", "--dry-run", "-f", &folder]).await;
+        assert!(text.lines().all(|line| line.ends_with(" created (server dry run)")), "{text}");
+    }
+    assert_eq!(server.get(APPS).await.json()["items"], json!([]));
+}
+
+#[tokio::test]
 async fn a_field_dropped_from_the_manifest_disappears() {
     let server = TestServer::start().await;
     let with_label = WEB.replace("{name: web}", "{name: web, labels: {team: a}}");

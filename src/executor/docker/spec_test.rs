@@ -1,3 +1,5 @@
+//! Create requests by what they are asked for, and what is refused.
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::rollout::Start;
 use super::{Action, Snapshot};
-use crate::api::{App, ObjectMeta, Revision, RevisionSpec, Task, TaskSpec, labels, names};
+use crate::api::{App, ObjectMeta, Revision, RevisionSpec, Task, TaskSpec, TaskStatus, labels, names};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 /// Revisions kept beside the current one and those that still have Tasks.
@@ -66,7 +66,8 @@ impl Current {
             binding: None,
             stop: None,
         };
-        Task { metadata, spec, status: None }
+        // Said from the start, so that `get tasks` shows where a task is that nobody has reported on.
+        Task { metadata, spec, status: Some(TaskStatus::default()) }
     }
 
     /// Revisions beyond history that no Task needs, oldest first.

@@ -8,8 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::accept::{MetaVersion, Transform};
 use crate::registry::table::{cells, column_definitions};
-use crate::registry::{Doc, Failure, KindDef};
-use crate::store::Revision;
+use crate::registry::{Doc, Failure, KindDef, Revision};
 
 /// What a row of a Table carries beside its cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

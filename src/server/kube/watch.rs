@@ -21,9 +21,8 @@ use super::Api;
 use super::accept::{Offer, Transform};
 use super::objects::Ask;
 use super::view::{Include, View, tree};
-use crate::registry::{Doc, Failure, Key, KindDef, WatchEvent, WatchQuery, WatchStream};
+use crate::registry::{Doc, Failure, Key, KindDef, Revision, WatchEvent, WatchQuery, WatchStream};
 use crate::server::metrics::Watching;
-use crate::store::Revision;
 
 /// How long a watch lasts when the client does not say: between this and twice this, so that they do not all return
 /// together.
