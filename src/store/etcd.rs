@@ -40,7 +40,7 @@ pub struct EtcdStore {
 impl EtcdStore {
     /// A store on the cluster that `config` names, for keys that begin with `prefix`: the credentials need to allow no
     /// others. Nothing is connected to before the first request, so an etcd that is down, or refuses the credentials,
-    /// shows there.
+    /// shows there. Must be called inside the runtime that lives as long as the store is used.
     #[must_use]
     pub fn new(config: EtcdConfig, prefix: &str) -> Arc<EtcdStore> {
         let (members, told) = (Members::new(config), watch::Sender::new(0));

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use etcd_client::{Client, ConnectOptions, Error};
+use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
 use super::EtcdConfig;
@@ -23,12 +24,15 @@ pub(super) struct Members {
     /// One client per endpoint, made when first needed: making one may mean logging in.
     clients: Arc<[OnceCell<Client>]>,
     current: Arc<AtomicUsize>,
+    /// Where connections live: a client made on a passing runtime would die with it.
+    home: Handle,
 }
 
 impl Members {
+    /// Must be called inside the runtime that lives as long as the store is used.
     pub(super) fn new(config: EtcdConfig) -> Members {
         let clients = config.endpoints.iter().map(|_| OnceCell::new()).collect();
-        Members { config, clients, current: Arc::new(AtomicUsize::new(0)) }
+        Members { config, clients, current: Arc::new(AtomicUsize::new(0)), home: Handle::current() }
     }
 
     pub(super) fn endpoints(&self) -> &[String] {
@@ -93,6 +97,8 @@ impl Members {
         if let Some((user, password)) = self.config.user.clone() {
             options = options.with_user(user, password);
         }
-        Client::connect([&self.config.endpoints[at]], Some(options)).await
+        let endpoint = [self.config.endpoints[at].clone()];
+        let connecting = self.home.spawn(async move { Client::connect(endpoint, Some(options)).await });
+        connecting.await.map_err(|error| Error::Internal(error.to_string()))?
     }
 }
