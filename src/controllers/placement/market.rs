@@ -15,7 +15,7 @@ use crate::controllers::secrets::{SecretError, Secrets};
 use crate::mesos::leases::Lease;
 use crate::mesos::wire;
 use crate::plan::ObjectName;
-use crate::plan::placement::{AgentId, Change as Fact, Class, Index, OfferId, Resources, Waiting};
+use crate::plan::placement::{AgentId, Change as Fact, Class, Index, OfferId, Plan, Resources, Waiting};
 use crate::registry::{Change, Doc, Key, Resource, Snapshot};
 
 /// What placement looks at.
@@ -64,8 +64,12 @@ impl Market {
         !self.unsettled.is_empty()
     }
 
-    pub(super) fn note_waiting(&mut self, waiting: &[Waiting]) {
-        self.waiting = waiting.to_vec();
+    /// What a pass found: classes that it left waiting, and those that every agent has refused.
+    pub(super) fn note(&mut self, plan: &Plan) {
+        self.waiting.clone_from(&plan.waiting);
+        for class in &plan.refused {
+            self.index.apply(Fact::Refused { class: class.clone(), seen: plan.seen });
+        }
     }
 
     /// Classes that the last pass left waiting.

@@ -151,7 +151,7 @@ impl Placement {
             Again::OnChange => None,
             Again::At(at) => Some(until(now, at)),
         };
-        self.market.note_waiting(&plan.waiting);
+        self.market.note(&plan);
         self.carry_out(plan, now).await?;
         Ok([again, looked_again].into_iter().flatten().min())
     }

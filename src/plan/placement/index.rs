@@ -48,6 +48,13 @@ pub enum Change {
     },
     /// A Task has ended, was given up, was deleted, or was stopped before it had a place.
     TaskGone(ObjectName),
+    /// A pass found that no agent takes a Task of the class; the next one asks only agents that got better since.
+    Refused {
+        /// The Revision.
+        class: ObjectName,
+        /// The index that the pass looked at, by [`Plan::seen`](super::Plan::seen).
+        seen: u64,
+    },
 }
 
 /// Agents, offers, classes and Tasks, arranged for placement.
@@ -66,6 +73,10 @@ pub struct Index {
     /// Classes that are known and have waiting Tasks.
     pub(super) waiting: BTreeSet<ObjectName>,
     tasks: BTreeMap<ObjectName, TaskEntry>,
+    /// Counts changes after which an agent may take what it refused, or a class be taken where it was refused.
+    pub(super) version: u64,
+    /// Agents by the version at which they last got better.
+    better: BTreeMap<u64, AgentIx>,
 }
 
 /// Agents in order of use, by the value of a field.
@@ -107,6 +118,8 @@ pub(super) struct AgentEntry {
     tasks: BTreeMap<ObjectName, ObjectName>,
     pub(super) rank: Option<Rank>,
     tie: u64,
+    /// The version at which it last got better.
+    better: u64,
 }
 
 /// What is known of one class.
@@ -117,6 +130,10 @@ pub(super) struct ClassEntry {
     placed: BTreeMap<ObjectName, AgentIx>,
     /// Per rule: where the placed ones are.
     pub(super) counts: Vec<Counts>,
+    /// The version at which the class or what its rules compare last changed.
+    changed: u64,
+    /// The version of which every agent has refused it.
+    refused: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -155,7 +172,26 @@ impl Index {
                 self.set_task(&task, Some((class, Place::On(at))));
             }
             Change::TaskGone(task) => self.set_task(&task, None),
+            Change::Refused { class, seen } => {
+                let entry = self.classes.get_mut(&class).filter(|it| it.changed <= seen);
+                if let Some(entry) = entry {
+                    entry.refused = Some(seen);
+                }
+            }
         }
+    }
+
+    /// Agents that may take a Task of the class although it was refused before; `None`: any may.
+    pub(super) fn better_for(&self, entry: &ClassEntry) -> Option<Vec<AgentIx>> {
+        Some(self.better.range(entry.refused? + 1..).map(|(_, agent)| *agent).collect())
+    }
+
+    fn got_better(&mut self, agent: AgentIx) {
+        self.version += 1;
+        let version = self.version;
+        let before = std::mem::replace(&mut self.entry_mut(agent).better, version);
+        self.better.remove(&before);
+        self.better.insert(version, agent);
     }
 
     /// How many Tasks wait, of all classes.
@@ -203,6 +239,7 @@ impl Index {
         for (_, class) in &tasks {
             self.count(class, agent, Counts::add);
         }
+        self.got_better(agent);
         self.rank(agent);
     }
 
@@ -215,6 +252,7 @@ impl Index {
         let entry = self.entry_mut(agent);
         entry.offers.insert(offer.id.clone(), offer);
         entry.sum_up();
+        self.got_better(agent);
         self.rank(agent);
     }
 
@@ -237,6 +275,8 @@ impl Index {
         let entry = self.classes.entry(class.name.clone()).or_default();
         let places: Vec<_> = entry.placed.values().copied().collect();
         entry.counts = vec![Counts::default(); class.rules.len()];
+        self.version += 1;
+        (entry.changed, entry.refused) = (self.version, None);
         let name = class.name.clone();
         if !entry.waiting.is_empty() {
             self.waiting.insert(name.clone());
@@ -316,6 +356,8 @@ impl Index {
         let facts = self.agents[agent as usize].facts.as_ref();
         for (rule, counts) in class.rules.iter().zip(&mut entry.counts).filter(|(rule, _)| rule.compares()) {
             change(counts, facts.and_then(|it| rule.field.on(it)));
+            self.version += 1;
+            (entry.changed, entry.refused) = (self.version, None);
         }
     }
 
@@ -378,6 +420,7 @@ impl AgentEntry {
             ports: PortSet::default(),
             tasks: BTreeMap::new(),
             rank: None,
+            better: 0,
         }
     }
 

@@ -9,7 +9,7 @@
 //! [`Index`] keeps what a pass needs (agents in order of use, also by value of an attribute; waiting Tasks by class;
 //! where a class's Tasks are) up to date change by change. Within a pass free room only shrinks, so an agent that has
 //! refused a class is not asked again: a pass costs about one look per binding and one per refusal, never one per
-//! agent and Task.
+//! agent and Task. From pass to pass, a class that all have refused is offered only to agents that got better.
 
 mod amount;
 mod class;
@@ -170,6 +170,11 @@ pub struct Plan {
     pub demand: Demand,
     /// Classes with Tasks that got nothing, the longest waiting first.
     pub waiting: Vec<Waiting>,
+    /// Classes that every agent refused: apply [`Change::Refused`] for each, with `seen`, and the next pass asks only
+    /// agents that got better since. Told by a pass that bound nothing, so it holds whatever becomes of bindings.
+    pub refused: Vec<ObjectName>,
+    /// The state of the index that the pass looked at.
+    pub seen: u64,
     /// Whether the limit was reached and another pass would bind more.
     pub more: bool,
     /// When to look again.
@@ -180,11 +185,14 @@ pub struct Plan {
 pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
     let placed = pass::place(snapshot.index, snapshot.seed, snapshot.limit);
     let release = lease::release(snapshot, &placed);
+    let idle = placed.bindings.is_empty();
     Plan {
         bindings: placed.bindings,
         declines: release.declines,
         demand: release.demand,
         waiting: placed.waiting,
+        refused: if idle { placed.refused } else { Vec::new() },
+        seen: snapshot.index.version,
         more: placed.more,
         again: release.again,
     }

@@ -20,6 +20,8 @@ use crate::plan::ObjectName;
 
 /// Bindings that a class makes before it is the next one's turn.
 const TURN: usize = 64;
+/// Agents that are looked through for each Task rather than walked in order.
+const FEW: usize = 32;
 
 /// What a pass decided.
 #[derive(Debug, Default)]
@@ -27,13 +29,15 @@ pub(super) struct Placed {
     pub(super) bindings: Vec<Binding>,
     pub(super) waiting: Vec<Waiting>,
     pub(super) more: bool,
+    /// Classes of which no agent takes another Task.
+    pub(super) refused: Vec<ObjectName>,
 }
 
 /// Binds waiting Tasks to agents, at most `limit`.
 pub(super) fn place(index: &Index, seed: u64, limit: usize) -> Placed {
     let mut pass = Pass::new(index, seed);
-    let mut queue = queue(index);
     let mut placed = Placed::default();
+    let mut queue = queue(index, &mut placed.waiting);
     let mut left = Vec::new();
     while !queue.is_empty() {
         let mut next = Vec::with_capacity(queue.len());
@@ -41,7 +45,10 @@ pub(super) fn place(index: &Index, seed: u64, limit: usize) -> Placed {
             match pass.take_turn(&mut turn, limit, &mut placed.bindings) {
                 Outcome::Done => {}
                 Outcome::TurnOver => next.push(turn),
-                Outcome::Refused => left.push(turn),
+                Outcome::Refused => {
+                    placed.refused.push(turn.class.name.clone());
+                    left.push(turn);
+                }
                 Outcome::LimitReached => {
                     placed.more = true;
                     left.push(turn);
@@ -50,17 +57,30 @@ pub(super) fn place(index: &Index, seed: u64, limit: usize) -> Placed {
         }
         queue = next;
     }
-    left.sort_by(|a, b| (a.since, &a.class.name).cmp(&(b.since, &b.class.name)));
-    placed.waiting = left.into_iter().filter_map(|turn| turn.waiting()).collect();
+    placed.waiting.extend(left.iter().filter_map(|turn| waiting(turn.class, turn.entry, turn.taken)));
+    placed.waiting.sort_by(|a, b| (a.since, &a.class).cmp(&(b.since, &b.class)));
     placed
 }
 
-/// Classes with waiting Tasks, the one that has waited longest first.
-fn queue(index: &Index) -> Vec<Turn<'_>> {
-    let mut queue: Vec<_> =
-        index.waiting.iter().filter_map(|it| index.classes.get(it)).filter_map(Turn::new).collect();
+/// Classes with waiting Tasks, the one that has waited longest first. Those that every agent has refused, none of which
+/// got better since, are not asked again and go to `refused`.
+fn queue<'a>(index: &'a Index, refused: &mut Vec<Waiting>) -> Vec<Turn<'a>> {
+    let mut queue = Vec::new();
+    for entry in index.waiting.iter().filter_map(|it| index.classes.get(it)) {
+        let Some(class) = entry.class.as_deref() else { continue };
+        match index.better_for(entry) {
+            Some(better) if better.is_empty() => refused.extend(waiting(class, entry, 0)),
+            better => queue.extend(Turn::new(class, entry, better)),
+        }
+    }
     queue.sort_by(|a, b| (a.since, &a.class.name).cmp(&(b.since, &b.class.name)));
     queue
+}
+
+/// The Tasks of a class that wait when so many got a place.
+fn waiting(class: &Class, entry: &ClassEntry, taken: usize) -> Option<Waiting> {
+    let (since, _) = entry.waiting.iter().nth(taken)?;
+    Some(Waiting { class: class.name.clone(), tasks: entry.waiting.len() - taken, since: *since })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +115,10 @@ struct Turn<'a> {
 }
 
 /// Which agents a class walks.
-#[derive(Clone, Copy)]
 enum Walk<'a> {
     All,
+    /// These, which got better since all refused. Their order is looked up each time: they are few.
+    Few(Vec<AgentIx>),
     /// Those with this value.
     With(&'a Field, &'a Arc<str>),
     /// By groups of this rule.
@@ -109,27 +130,22 @@ enum Walk<'a> {
 }
 
 impl<'a> Turn<'a> {
-    fn new(entry: &'a ClassEntry) -> Option<Self> {
-        let class = entry.class.as_deref()?;
+    fn new(class: &'a Class, entry: &'a ClassEntry, better: Option<Vec<AgentIx>>) -> Option<Self> {
         let grouped = class.rules.iter().filter(|it| matches!(it.test, Test::Evenly(_))).count();
+        // GROUP_BY has an order of its own, and many are as well walked in order.
+        let few = better.filter(|it| grouped == 0 && it.len() <= FEW);
         Some(Self {
             class,
             entry,
             since: entry.waiting.first()?.0,
             taken: 0,
             counts: entry.counts.clone(),
-            walk: Walk::of(class),
+            walk: few.map_or_else(|| Walk::of(class), Walk::Few),
             cursor: None,
             groups: None,
             fronts: BTreeMap::new(),
             monotone: grouped < 2,
         })
-    }
-
-    fn waiting(&self) -> Option<Waiting> {
-        let (since, _) = self.entry.waiting.iter().nth(self.taken)?;
-        let tasks = self.entry.waiting.len() - self.taken;
-        Some(Waiting { class: self.class.name.clone(), tasks, since: *since })
     }
 }
 
@@ -200,17 +216,22 @@ impl<'a> Pass<'a> {
             turn.groups = None;
             turn.fronts.clear();
         }
-        match turn.walk {
+        match &turn.walk {
+            Walk::Few(agents) => {
+                let ranks = agents.iter().filter_map(|it| self.rank_of(*it));
+                ranks.filter(|it| self.takes(turn, it)).min()
+            }
             Walk::All => {
                 turn.cursor = self.walk(turn, &self.order, turn.cursor, |_| true);
                 turn.cursor
             }
             Walk::With(field, value) => {
-                let order = self.by_value.get(field)?.get(value)?;
+                let order = self.by_value.get(*field)?.get(*value)?;
                 turn.cursor = self.walk(turn, order, turn.cursor, |_| true);
                 turn.cursor
             }
             Walk::Grouped { rule, field, at_least } => {
+                let (rule, field, at_least) = (*rule, *field, *at_least);
                 let values = self.by_value.get(field)?;
                 if turn.groups.is_none() {
                     if let Some(found) = self.pick_new_group(turn, rule, field, values) {
@@ -286,6 +307,11 @@ impl<'a> Pass<'a> {
             && entry.facts.as_ref().is_some_and(|facts| {
                 class.rules.iter().zip(&turn.counts).all(|(rule, counts)| rule.accepts(facts, counts))
             })
+    }
+
+    /// Where the agent stands now; `None` if it has nothing to give.
+    fn rank_of(&self, agent: AgentIx) -> Option<Rank> {
+        self.working(agent).map_or_else(|| self.index.entry(agent).rank, |it| Some(it.rank))
     }
 
     fn working(&self, agent: AgentIx) -> Option<&Working> {

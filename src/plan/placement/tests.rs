@@ -67,6 +67,12 @@ fn place_at_most(index: &Index, limit: usize) -> Plan {
     plan(&Snapshot { now: time(1), seed: 7, index, limit, leases: &leases, demand, imminent: false })
 }
 
+/// What a pass binds and leaves.
+fn decisions(index: &Index) -> (Vec<Binding>, Vec<Waiting>) {
+    let plan = place(index);
+    (plan.bindings, plan.waiting)
+}
+
 /// The agents that Tasks went to, in the order in which they were bound.
 fn agents(plan: &Plan) -> Vec<&str> {
     plan.bindings.iter().map(|it| &*it.hostname).collect()
@@ -527,6 +533,38 @@ proptest! {
     }
 
     #[test]
+    fn what_was_refused_is_asked_again_exactly_when_it_may_have_become_right(
+        scene in scene(), later in scene(), steps in prop::collection::vec((any::<prop::sample::Index>(), 0_u8..4), 1..12),
+    ) {
+        let mut plain = index(scene.changes());
+        let mut told = plain.clone();
+        for (step, (choice, kind)) in steps.into_iter().enumerate() {
+            let change = match kind {
+                0 => scene.offers.get(choice.index(9)).map(|it| Change::OfferGone(it.id.clone())),
+                1 => Some(Change::TaskGone(ObjectName::new("shop", &format!("placed-{}", choice.index(5))))),
+                2 => Some(Change::Agent(choice.get(&later.agents).clone())),
+                _ => later.offers.get(step).cloned().map(Change::Offer),
+            };
+            let plan = place(&told);
+            for class in plan.refused {
+                told.apply(Change::Refused { class, seen: plan.seen });
+            }
+            for Binding { task, class, agent, offers, .. } in plan.bindings {
+                let spent = offers.into_iter().map(Change::OfferGone);
+                for change in spent.chain([Change::Placed { task, class, agent }]) {
+                    plain.apply(change.clone());
+                    told.apply(change);
+                }
+            }
+            if let Some(change) = change {
+                plain.apply(change.clone());
+                told.apply(change);
+            }
+            prop_assert_eq!(decisions(&told), decisions(&plain));
+        }
+    }
+
+    #[test]
     fn an_index_that_saw_everything_come_and_go_is_one_that_saw_the_end(
         before in scene(), after in scene(), order in any::<prop::sample::Index>(),
     ) {
@@ -539,7 +577,12 @@ proptest! {
                 Change::Waiting { task, .. } | Change::Placed { task, .. } => walked.apply(Change::TaskGone(task)),
                 Change::Class(class) => walked.apply(Change::ClassGone(class.name)),
                 Change::Agent(agent) => walked.apply(Change::AgentGone(agent.id)),
-                Change::AgentGone(_) | Change::Offer(_) | Change::OfferGone(_) | Change::ClassGone(_) | Change::TaskGone(_) => {}
+                Change::AgentGone(_)
+                | Change::Offer(_)
+                | Change::OfferGone(_)
+                | Change::ClassGone(_)
+                | Change::TaskGone(_)
+                | Change::Refused { .. } => {}
             }
         }
         let mut changes = after.changes();
@@ -548,7 +591,7 @@ proptest! {
         let turned = order.index(changes.len());
         changes.rotate_left(turned);
         let fresh = index(changes);
-        prop_assert_eq!(place(&walked), place(&fresh));
+        prop_assert_eq!(decisions(&walked), decisions(&fresh));
         prop_assert_eq!(walked.held_offers(), fresh.held_offers());
         prop_assert_eq!(walked.waiting_tasks(), fresh.waiting_tasks());
         for class in &after.classes {
