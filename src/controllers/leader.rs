@@ -132,7 +132,7 @@ impl Leader {
             return Ok(None);
         }
         let (session, events) = self.subscribe(term);
-        let (dispatch, news) = Dispatch::new(events);
+        let (dispatch, news) = Dispatch::new(self.env.clone(), events);
         let mut group = Group::new(self.env.clone());
         let ended: Arc<Mutex<Option<EndReason>>> = Arc::default();
         let (noted, of_term) = (ended.clone(), term.clone());

@@ -24,8 +24,9 @@ const ROUNDS: [Duration; 4] =
     [Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(600)];
 /// The least time between two rounds that hints cause.
 const HINTS: Duration = Duration::from_secs(5);
-/// A Task bound more recently than this may not have reached the master yet: asked about, it would be called unknown.
-const IN_FLIGHT: Duration = Duration::from_secs(30);
+/// A Task bound on this subscription and more recently than this may not have reached the master yet: asked about, it
+/// would be called unknown. Placement sends no ACCEPT for a binding that is nearly as old.
+pub(super) const IN_FLIGHT: Duration = Duration::from_secs(30);
 
 /// Asks about Tasks.
 #[derive(Debug)]
@@ -40,16 +41,14 @@ impl Reconcile {
     /// Runs for ever.
     pub(super) async fn run(mut self) {
         let (mut heard, mut round) = (Signals::default(), 0);
-        let mut subscribed_at = self.env.now();
         loop {
             let signals = *self.signals.borrow_and_update();
             if signals.generation != heard.generation {
-                subscribed_at = self.env.now();
                 round = 0;
             }
             heard = signals;
             if signals.subscribed {
-                self.ask(subscribed_at, round == 0).await;
+                self.ask(signals.since).await;
             }
             let wait = ROUNDS[round.min(ROUNDS.len() - 1)];
             round += 1;
@@ -79,14 +78,11 @@ impl Reconcile {
     }
 
     /// One round. What cannot be sent now is asked after the next subscription.
-    async fn ask(&self, subscribed_at: Timestamp, first: bool) {
+    async fn ask(&self, subscribed_at: Timestamp) {
         let Ok(snapshot) = self.cache.most_recent().await else { return };
-        let now = self.env.now();
-        let old =
-            now.checked_sub(jiff::SignedDuration::try_from(IN_FLIGHT).unwrap_or_default()).unwrap_or(now);
-        // Before the first offer of this subscription nothing of this subscription can be on its way.
-        let before = if first { subscribed_at.max(old) } else { old };
-        let tasks = launched_before(&snapshot, before);
+        let old = self.env.now().saturating_sub(IN_FLIGHT).unwrap_or(subscribed_at);
+        let tasks = launched_before(&snapshot, old.max(subscribed_at));
+        tracing::debug!(tasks = tasks.len(), "reconciling");
         let asked = async {
             if !tasks.is_empty() {
                 self.session.reconcile(&tasks).await?;
@@ -104,7 +100,7 @@ fn launched_before(snapshot: &Snapshot, before: Timestamp) -> Vec<(TaskId, Optio
     let tasks = snapshot.list(&resource::<Task>(), None).filter_map(|doc| Stored::<Task>::read(doc).ok());
     let live = tasks.filter(|task| !task.object.is_terminal());
     live.filter_map(|task| {
-        let binding = task.object.spec.binding.as_ref().filter(|it| it.bound_at.0 <= before)?;
+        let binding = task.object.spec.binding.as_ref().filter(|it| it.bound_at.0 < before)?;
         Some((TaskId::new(&binding.mesos_task_id), Some(AgentId::new(&binding.agent_id))))
     })
     .collect()

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use super::objects::{Stored, resource};
 use crate::api::Task;
+use crate::env::Env;
 use crate::mesos::session::{EndReason, Identity, IdentityError, SessionEvent, SessionEvents};
 use crate::mesos::wire::{FrameworkId, FrameworkInfo, TaskStatus};
 use crate::registry::Cache;
@@ -70,6 +72,8 @@ impl StoredIdentity {
 pub(super) struct Signals {
     /// Counts subscriptions; 0 before the first.
     pub(super) generation: u64,
+    /// When the present subscription began: whatever was bound on it was bound no earlier.
+    pub(super) since: Timestamp,
     /// Whether the session is subscribed now.
     pub(super) subscribed: bool,
     /// Counts arrivals and departures of offers.
@@ -84,6 +88,7 @@ const UPDATES: usize = 256;
 /// Where news of a session goes.
 #[derive(Debug)]
 pub(super) struct Dispatch {
+    env: Env,
     events: SessionEvents,
     signals: watch::Sender<Signals>,
     updates: mpsc::Sender<TaskStatus>,
@@ -97,10 +102,10 @@ pub(super) struct News {
 }
 
 impl Dispatch {
-    pub(super) fn new(events: SessionEvents) -> (Dispatch, News) {
+    pub(super) fn new(env: Env, events: SessionEvents) -> (Dispatch, News) {
         let (signals, seen) = watch::channel(Signals::default());
         let (updates, taken) = mpsc::channel(UPDATES);
-        (Dispatch { events, signals, updates }, News { signals: seen, updates: taken })
+        (Dispatch { env, events, signals, updates }, News { signals: seen, updates: taken })
     }
 
     /// Passes news on until the session ends, and tells why it did.
@@ -109,6 +114,7 @@ impl Dispatch {
             match event {
                 SessionEvent::Subscribed { generation, .. } => self.signals.send_modify(|signals| {
                     signals.generation = generation;
+                    signals.since = self.env.now();
                     signals.subscribed = true;
                 }),
                 SessionEvent::Disconnected { .. } => self.signals.send_modify(|signals| {

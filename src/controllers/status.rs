@@ -1,8 +1,8 @@
 //! Keeps each Task's status level with what the cluster reports.
 //!
 //! observe (updates, in batches; the Tasks they speak of) → `plan::status` → act (one transaction per batch, then
-//! ACKNOWLEDGE) → report (an Event per failure). An update about a Task that the store does not know is acknowledged, too, and
-//! goes to whoever judges orphans.
+//! ACKNOWLEDGE) → report (an Event per failure). An update about a Task that the store does not know, or that says that one runs
+//! whose end is stored, is acknowledged, too, and goes to whoever judges orphans.
 //!
 //! # Guarantees
 //! - Nothing is acknowledged before what it says is committed, or was found to be stored already.
@@ -92,6 +92,7 @@ impl StatusWriter {
         let mut strangers = Vec::new();
         for update in updates {
             match find(&update.task_id, snapshot) {
+                Some(task) if task.object.is_terminal() && is_alive(update) => strangers.push(update),
                 Some(task) => self.merge(&mut told, task, update, snapshot),
                 None => strangers.push(update),
             }
@@ -139,6 +140,12 @@ impl StatusWriter {
         self.env.seam("status-committed");
         Ok(())
     }
+}
+
+/// Whether it says that the task runs, or soon will. One whose end is stored has no business to.
+fn is_alive(update: &wire::TaskStatus) -> bool {
+    use wire::TaskState::{Running, Staging, Starting};
+    matches!(update.state(), Staging | Starting | Running)
 }
 
 /// The Task that Mesos knows by `id`, if it is stored and bound under that id.

@@ -44,6 +44,9 @@ impl Checks {
         for change in step.iter().filter(|it| it.key.resource.plural() == "tasks") {
             let old = change.old.as_ref().and_then(typed::<Task>);
             let Some(new) = change.new.as_ref().and_then(typed::<Task>) else { continue };
+            let (phase, state) = (new.phase(), new.status.as_ref().and_then(|it| it.state.clone()));
+            let agent = new.spec.binding.as_ref().map(|it| it.agent_id.clone());
+            tracing::debug!(key = %change.key, revision = change.revision, ?phase, ?state, ?agent, "task");
             let namespace = &change.key.namespace;
             let app = after.get(&app_key(namespace, &new.spec.app)).and_then(typed::<App>);
             let (was, is) =

@@ -6,5 +6,8 @@
 
 mod apps;
 mod checks;
+mod crash;
+mod failover;
+mod faults;
 mod rollout;
 mod world;

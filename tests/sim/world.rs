@@ -1,7 +1,5 @@
 //! The world of a scenario: what outlives servers (the store, the machines and their disks), the servers, and people.
 
-#![allow(dead_code, reason = "a world offers more than each set of scenarios uses")]
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +20,7 @@ use tenure::mesos::wire::AgentInfo;
 use tenure::registry::{Cache, Fence, Key, Prefix, Registry, Resource, Scheme, Snapshot, Write};
 use tenure::runtime::{Election, Facts, LEADER_TTL};
 use tenure::store::memory::MemoryStore;
+use tenure::store::{Op, Store, Txn};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -64,6 +63,10 @@ fn prefix() -> Prefix {
 impl World {
     /// A world of `machines` machines, in which nothing runs yet.
     pub(crate) async fn new(machines: usize, seed: u64) -> World {
+        if std::env::var_os("TENURE_SIM_LOG").is_some() {
+            let _set_by_another_test =
+                tracing_subscriber::fmt().with_env_filter("debug").without_time().try_init();
+        }
         let origin = Instant::now();
         let elsewhere = Env::simulated("elsewhere", seed, Timestamp::UNIX_EPOCH);
         let store = MemoryStore::new(&elsewhere);
@@ -194,6 +197,7 @@ impl World {
             if self.people.commit(&Fence::none(), vec![write]).await.is_ok() {
                 break;
             }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
         self.people.cache().most_recent().await.unwrap();
     }
@@ -201,6 +205,26 @@ impl World {
     /// A person deletes an App.
     pub(crate) async fn delete(&self, app: &str) {
         self.edit(app, json!({"metadata": {"deletionTimestamp": "now"}})).await;
+    }
+
+    /// Somebody removes a Task's document by hand.
+    pub(crate) async fn forget(&self, task: &Task) {
+        let name = task.metadata.name.as_deref().unwrap();
+        let key = Key::new(&Resource::new("tenure.dev", "tasks"), "shop", name);
+        let txn = Txn { guards: vec![], ops: vec![Op::Delete { key: key.store_key(&prefix()) }] };
+        self.store.txn(txn).await.unwrap();
+        self.people.cache().most_recent().await.unwrap();
+    }
+
+    /// The revision of the present leader's term.
+    pub(crate) async fn leader(&self) -> Option<u64> {
+        self.store.get(&prefix().leader()).await.unwrap().map(|record| record.created)
+    }
+
+    /// Somebody removes the leader's key by hand: the term is over, though its leader does not know it yet.
+    pub(crate) async fn take_leadership_away(&self) {
+        let txn = Txn { guards: vec![], ops: vec![Op::Delete { key: prefix().leader() }] };
+        self.store.txn(txn).await.unwrap();
     }
 
     /// The App, as it is now.

@@ -16,6 +16,7 @@ use super::convert;
 use super::market;
 use crate::api::{self, MicroTime, Revision, Task, names};
 use crate::controllers::objects::Stored;
+use crate::controllers::reconcile::IN_FLIGHT;
 use crate::controllers::task_info::{self, task_info};
 use crate::env::Env;
 use crate::mesos::session::Session;
@@ -169,6 +170,10 @@ impl Launcher {
         if !self.writer.term().is_held() {
             return Err(Setback::Deposed);
         }
+        if group.launches.iter().any(|launch| self.is_late(launch)) {
+            tracing::warn!("bindings took too long to commit: their tasks wait again");
+            return self.unbind(group.launches).await;
+        }
         let mut by_app: BTreeMap<ObjectName, Vec<wire::TaskInfo>> = BTreeMap::new();
         for launch in &group.launches {
             let app = ObjectName::new(&launch.task.doc.key().namespace, &launch.task.object.spec.app);
@@ -186,6 +191,12 @@ impl Launcher {
                 Ok(0)
             }
         }
+    }
+
+    /// Whether so much time has passed since the binding was made that reconciliation may have asked about it.
+    fn is_late(&self, launch: &Launch) -> bool {
+        let age = self.env.now().duration_since(launch.binding.bound_at.0);
+        Duration::try_from(age).is_ok_and(|age| age > IN_FLIGHT / 2)
     }
 
     /// These Tasks were certainly not launched. One that changed meanwhile stays bound until it is reconciled.
