@@ -4,7 +4,7 @@
 //!
 //! - [`api`]: the nouns. Data only; all that a plugin needs.
 //! - [`plan`]: the decisions. Plain data in, a list of actions out.
-//! - [`env`]: clock, chance and tasks: what the simulation replaces.
+//! - [`mod@env`]: clock, chance and tasks: what the simulation replaces.
 //! - [`store`]: versioned documents: etcd, embedded, memory.
 //! - [`registry`]: what a write means, and the watch cache that everybody reads.
 //! - [`runtime`]: what every loop needs: queues, backoff, leadership, shutdown.

@@ -1,7 +1,7 @@
 //! kubectl-like verbs and printers, over HTTP through the `kube` client.
 //!
 //! One file per verb. What they share: [`connection`] (kubeconfig, requests), [`kinds`] (names on the command line to
-//! resources, by discovery), [`manifest`] (files to documents) and [`print`] (documents to tables). The CLI has no
+//! resources, by discovery), [`manifest`] (files to documents) and [`mod@print`] (documents to tables). The CLI has no
 //! private door: everything here could be done with curl.
 
 pub mod age;

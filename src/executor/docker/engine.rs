@@ -276,7 +276,7 @@ impl Engine {
     ///
     /// # Errors
     /// When the container does not run, or the command cannot be started. Dropping the future leaves the command running:
-    /// [`Engine::exec_pid`] finds it.
+    /// `exec_pid` finds it.
     pub async fn exec(&self, name: &str, command: &[String]) -> Result<Exec<'_>, EngineError> {
         let config = ExecConfig {
             cmd: Some(command.to_vec()),

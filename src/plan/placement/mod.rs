@@ -150,7 +150,7 @@ pub struct Binding {
 /// Tasks of a class that got no offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Their Revision. [`explain`] tells why they wait.
+    /// Their Revision. [`explain()`] tells why they wait.
     pub class: ObjectName,
     /// How many.
     pub tasks: usize,

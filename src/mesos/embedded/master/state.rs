@@ -1,6 +1,6 @@
 //! What the master knows: frameworks, agents, tasks and offers, and the small changes that keep them in step.
 //!
-//! For every agent, free + offered + used = total at each moment; [`Master::check`] says so in tests.
+//! For every agent, free + offered + used = total at each moment; `Master::check` says so in tests.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
