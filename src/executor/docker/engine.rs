@@ -272,11 +272,10 @@ impl Engine {
         Ok(events.map_err(move |error| failed(Operation::Events, &subject)(error)))
     }
 
-    /// Runs a command in a container to its end; its exit code. The output is discarded.
+    /// Makes a command in a container, to be run by [`Exec::run`]. Its output is discarded.
     ///
     /// # Errors
-    /// When the container does not run, or the command cannot be started. Dropping the future leaves the command running:
-    /// `exec_pid` finds it.
+    /// When the container does not run.
     pub async fn exec(&self, name: &str, command: &[String]) -> Result<Exec<'_>, EngineError> {
         let config = ExecConfig {
             cmd: Some(command.to_vec()),
@@ -316,7 +315,7 @@ pub struct Exec<'a> {
 }
 
 impl Exec<'_> {
-    /// Starts it and waits; its exit code.
+    /// Starts it and waits; its exit code. Dropping the future leaves the command running: [`Exec::pid`] finds it.
     ///
     /// # Errors
     /// When it cannot be started.
