@@ -54,7 +54,8 @@ async fn crash_at(seam: &str) {
     let dockerd = Dockerd::start();
     dockerd.busybox().await;
     let installation = Installation::new(dockerd.host());
-    let launch = container("t.once", "sleep 600").launch();
+    let id = format!("t.{seam}");
+    let launch = container(&id, "sleep 600").launch();
     let first = installation.agent();
     first.env.crash_at_seam(seam, 1);
     first.launcher.launch(launch.clone()).await;
@@ -65,11 +66,11 @@ async fn crash_at(seam: &str) {
     let mut second = installation.agent();
     if second.adopt(std::slice::from_ref(&launch)).await == [Adopted::Missing] {
         second.launcher.launch(launch).await;
-        second.running("t.once").await;
+        second.running(&id).await;
     }
     let list = bollard::query_parameters::ListContainersOptionsBuilder::new().all(true).build();
     let containers = dockerd.client().list_containers(Some(list)).await.unwrap();
-    let name = format!("/{}", container_name(&TaskId::new("t.once")));
+    let name = format!("/{}", container_name(&TaskId::new(&id)));
     let ours = containers.iter().filter(|container| container.names.as_ref().unwrap().contains(&name));
     assert_eq!(ours.count(), 1);
     second.sweep(&[]).await;
