@@ -360,22 +360,37 @@ impl Server {
         &mut self.dockerd
     }
 
-    /// What must hold once things are quiet: exactly one running container for each live Task of `app`, and nothing else.
+    /// What must hold once things are quiet, for which this waits: exactly one running container for each live Task of
+    /// `app`, and nothing else.
     pub(crate) async fn assert_one_container_per_task(&self, app: &str, uid: &str) {
-        let tasks = self.tasks(app).await;
-        let mut wanted: Vec<&str> = tasks
-            .iter()
-            .filter(|task| !task.is_terminal())
-            .map(|task| task.metadata.name.as_deref().unwrap())
-            .collect();
-        wanted.sort_unstable();
-        let containers = self.containers(uid).await;
-        let running = containers.iter().filter(|container| is_running(container));
-        let mut found: Vec<&str> =
-            running.map(|c| c.labels.as_ref().unwrap()["tenure.dev/task"].as_str()).collect();
-        found.sort_unstable();
-        assert_eq!(found, wanted, "running containers and live tasks differ\n{}", self.log_tail());
+        let began = tokio::time::Instant::now();
+        loop {
+            let mut wanted: Vec<String> =
+                self.tasks(app).await.into_iter().filter(is_live).map(name_of).collect();
+            wanted.sort_unstable();
+            let mut found: Vec<String> =
+                self.containers(uid).await.iter().filter(|c| is_running(c)).map(task_of).collect();
+            found.sort_unstable();
+            if found == wanted {
+                return;
+            }
+            let late = began.elapsed() > PATIENCE;
+            assert!(!late, "containers {found:?} run, tasks {wanted:?} live\n{}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
+}
+
+fn is_live(task: &Task) -> bool {
+    !task.is_terminal()
+}
+
+fn name_of(task: Task) -> String {
+    task.metadata.name.expect("stored objects have names")
+}
+
+fn task_of(container: &ContainerSummary) -> String {
+    container.labels.as_ref().unwrap()["tenure.dev/task"].clone()
 }
 
 fn is_running(container: &ContainerSummary) -> bool {

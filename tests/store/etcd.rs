@@ -48,7 +48,8 @@ async fn a_full_quota_is_told_as_no_space() {
     let write =
         async || store.txn(Txn { guards: Vec::new(), ops: vec![put("/t/a", &"x".repeat(100_000))] }).await;
     let mut last = write().await;
-    for _ in 0..50 {
+    // etcd looks at its size when it writes back, ten times a second.
+    for _ in 0..2000 {
         if last.is_err() {
             break;
         }

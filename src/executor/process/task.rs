@@ -219,7 +219,10 @@ impl ProcessRun {
             Ok(Some(Exit::NotStarted(why))) => End::NotStarted { why },
             Ok(None) => {
                 self.kill_orphans();
-                End::Vanished { why: "its shim was killed, so its exit status is not known".to_owned() }
+                let words = last_words(&self.dir);
+                End::Vanished {
+                    why: format!("its shim was killed, so its exit status is not known: {words}"),
+                }
             }
             Err(error) => End::Vanished { why: format!("its exit status cannot be read: {error}") },
         }
