@@ -55,6 +55,16 @@ impl ProcessId {
     }
 }
 
+impl ProcessId {
+    /// Whether it exists and has not ended; one that only waits to be collected has.
+    #[must_use]
+    pub fn lives(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        let ended = stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']));
+        !ended && ProcessId::of(self.pid).is_ok_and(|found| found == *self)
+    }
+}
+
 fn start_ticks(pid: i32) -> io::Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The command's name, in parentheses, may itself hold spaces and parentheses.

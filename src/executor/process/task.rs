@@ -26,6 +26,8 @@ use crate::mesos::wire::TaskId;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// A shim whose server was killed while it started has told who runs, or has ended, long before this.
 const SHIM_START_MAX: Duration = Duration::from_secs(5);
+/// Between two looks at a shim that was said to have ended and has not.
+const HINT_RETRY: Duration = Duration::from_millis(20);
 
 /// What failed around a process.
 #[derive(Debug, thiserror::Error)]
@@ -198,10 +200,14 @@ impl ProcessRun {
 
     /// Returns when it has ended.
     pub async fn ended(&self) -> End {
-        if let Some(shim) = &self.shim
-            && let Err(error) = shim.ended().await
-        {
-            return End::Vanished { why: format!("it cannot be watched: {error}") };
+        if let Some(shim) = &self.shim {
+            if let Err(error) = shim.ended().await {
+                return End::Vanished { why: format!("it cannot be watched: {error}") };
+            }
+            // Readiness is a hint: nothing is said of a shim that is still there.
+            while self.pids.as_ref().is_some_and(|pids| pids.shim.lives()) {
+                tokio::time::sleep(HINT_RETRY).await;
+            }
         }
         self.end()
     }
