@@ -12,6 +12,13 @@ need() {
   shift
   command -v "$program" >/dev/null 2>&1 && return 0
   [ -x "/usr/sbin/$program" ] || [ -x "/sbin/$program" ] && return 0
+  install_packages "$program" "$@"
+}
+
+# install_packages WHAT PACKAGE...: installs the packages that bring WHAT, or says how.
+install_packages() {
+  local program=$1
+  shift
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     die "$program is missing. Install it first: sudo apt-get install -y $*"
   fi
@@ -33,6 +40,18 @@ need_cargo() {
   [ "$have" -ge 90 ] || die "cargo 1.$have is too old: Tenure needs Rust 1.90 or newer (rustup update stable)"
   need cc build-essential
   need protoc protobuf-compiler   # etcd-client generates its client at build time
+  # Debian has the well-known types apart from the compiler, and only recommends them.
+  well_known_types || install_packages "google/protobuf/descriptor.proto" libprotobuf-dev
+}
+
+# well_known_types: protoc finds google/protobuf/*.proto.
+well_known_types() {
+  local folder result=0
+  folder=$(mktemp -d)
+  printf 'syntax = "proto3"; import public "google/protobuf/descriptor.proto";' >"$folder/probe.proto"
+  protoc -I "$folder" -o /dev/null "$folder/probe.proto" 2>/dev/null || result=1
+  rm -rf "$folder"
+  return "$result"
 }
 
 # running FILE WORD: the process whose pid FILE holds is alive, and WORD stands on its command line (pids are used again).
