@@ -28,6 +28,10 @@ use crate::runtime::{Revision as StoreRevision, Setback, Writer};
 
 /// The most bindings in one transaction.
 const BATCH: usize = 100;
+/// What an ACCEPT leaves of its offers comes back at once: a Task that is on its way up may soon want its neighbour placed (the
+/// next step of an update, a retry), and a filter could only be lifted by a REVIVE, which is rationed. Whether it is kept
+/// is decided by its lease.
+const KEEP_REST: Duration = Duration::ZERO;
 
 /// Carries bindings out.
 #[derive(Debug)]
@@ -61,7 +65,6 @@ impl Launcher {
         bindings: Vec<Binding>,
         snapshot: &Snapshot,
         now: Timestamp,
-        refuse: Duration,
     ) -> Result<StoreRevision, Setback> {
         let mut groups = self.prepare(bindings, snapshot, now);
         let mut written = 0;
@@ -70,7 +73,7 @@ impl Launcher {
             written = written.max(self.bind(&mut batch).await?);
             self.env.seam("bound");
             for group in batch {
-                written = written.max(self.accept(group, refuse).await?);
+                written = written.max(self.accept(group).await?);
             }
         }
         Ok(written)
@@ -163,7 +166,7 @@ impl Launcher {
 
     /// Sends the ACCEPT of one agent. Tasks of different Apps go into operations of their own: one malformed resource
     /// fails all Tasks of its operation.
-    async fn accept(&self, group: Group, refuse: Duration) -> Result<StoreRevision, Setback> {
+    async fn accept(&self, group: Group) -> Result<StoreRevision, Setback> {
         if group.launches.is_empty() {
             return Ok(0);
         }
@@ -180,7 +183,7 @@ impl Launcher {
             by_app.entry(app).or_default().push(launch.info.clone());
         }
         let operations = by_app.into_values().map(wire::Operation::launch).collect();
-        match self.session.accept(group.offers, operations, refuse).await {
+        match self.session.accept(group.offers, operations, KEEP_REST).await {
             Ok(()) => Ok(0),
             Err(error) if error.never_done() => {
                 tracing::debug!(%error, "offers were not accepted: their tasks wait again");

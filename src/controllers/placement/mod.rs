@@ -170,11 +170,11 @@ impl Placement {
     }
 
     async fn carry_out(&mut self, plan: Plan, now: Timestamp) -> Result<(), Setback> {
-        let refuse = if plan.waiting.is_empty() { self.policy.refuse_unfit } else { Duration::ZERO };
         let Plan { bindings, declines, demand, .. } = plan;
         if !bindings.is_empty() {
             let snapshot = self.view.scene().snapshot.clone();
-            let revision = self.launcher.launch(bindings, &snapshot, now, refuse).await?;
+            self.demand.spent = Some(now);
+            let revision = self.launcher.launch(bindings, &snapshot, now).await?;
             if let Ok(news) = tokio::time::timeout(PATIENCE, self.view.reach(revision)).await {
                 self.take_in(news);
             }

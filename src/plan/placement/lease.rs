@@ -2,9 +2,9 @@
 //!
 //! An offer is held for a lease, so that several decisions can use it without the cluster being asked each time. When
 //! the lease is over it is declined with a filter: a long one if nothing waits, a shorter one if what waits needs other
-//! offers. While a Task is about to want one, it is kept a while longer. Once nothing waits and nothing is held, the
-//! cluster is told to send no more (SUPPRESS); REVIVE, which also clears the filters, asks again, never more often than
-//! `revive_gap`.
+//! offers. While a Task is about to want one, it is kept a while longer. Once nothing waits, nothing is held and nothing is
+//! on its way back from an ACCEPT, the cluster is told to send no more (SUPPRESS); REVIVE, which also clears the filters,
+//! asks again, never more often than `revive_gap`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct LeasePolicy {
     pub refuse_unfit: Duration,
     /// The least time between two REVIVE.
     pub revive_gap: Duration,
+    /// How long the rest of an accepted offer may take to come back: several allocation intervals of the master.
+    pub returning: Duration,
     /// REVIVE is repeated when for so long nothing was offered although something waits.
     pub silence: Duration,
 }
@@ -42,6 +44,7 @@ impl LeasePolicy {
             refuse_idle: Duration::from_secs(3600),
             refuse_unfit: Duration::from_secs(120),
             revive_gap: Duration::from_secs(5),
+            returning: Duration::from_secs(5),
             silence: Duration::from_secs(60),
         }
     }
@@ -69,6 +72,8 @@ pub struct DemandState {
     pub filtered: Option<Timestamp>,
     /// When offers last came.
     pub heard: Option<Timestamp>,
+    /// When offers were last accepted: what was left of them comes back.
+    pub spent: Option<Timestamp>,
 }
 
 /// What to tell the cluster about our demand.
@@ -122,8 +127,14 @@ fn demand(snapshot: &Snapshot<'_>, placed: &Placed, held: usize) -> (Demand, Aga
     let told = snapshot.demand;
     let newest = placed.waiting.iter().map(|it| it.since).max();
     if newest.is_none() && !snapshot.imminent {
-        let quiet = held == 0 && placed.bindings.is_empty() && !told.suppressed;
-        return (if quiet { Demand::Suppress } else { Demand::Unchanged }, Again::OnChange);
+        if held > 0 || !placed.bindings.is_empty() || told.suppressed {
+            return (Demand::Unchanged, Again::OnChange);
+        }
+        let back = told.spent.map(|it| after(it, snapshot.leases.returning));
+        return match back.filter(|back| *back > snapshot.now) {
+            Some(back) => (Demand::Unchanged, Again::At(back)),
+            None => (Demand::Suppress, Again::OnChange),
+        };
     }
     let unheard = |since: Option<Timestamp>| told.revived.is_none_or(|at| since.is_some_and(|it| it > at));
     let refused = told.filtered.is_some() && unheard(told.filtered) && newest.is_some() && unheard(newest);

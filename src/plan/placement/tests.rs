@@ -251,15 +251,19 @@ fn told(suppressed: bool, revived: Option<i64>, filtered: Option<i64>) -> Demand
         revived: revived.map(time),
         filtered: filtered.map(time),
         heard: Some(time(100)),
+        spent: None,
     }
 }
 
 #[test]
 fn leases_end() {
     let asked = told(false, Some(90), None);
+    let spent = DemandState { spent: Some(time(103)), ..asked };
     let at = |second| Again::At(time(second));
     let (none, suppress) = (Demand::Unchanged, Demand::Suppress);
     let rows = [
+        ("what was left comes back", lease_plan(false, false, false, 107, spent), (None, none, at(108))),
+        ("or not", lease_plan(false, false, false, 108, spent), (None, suppress, Again::OnChange)),
         ("held for a lease", lease_plan(false, true, false, 104, asked), (None, none, at(105))),
         (
             "then given back",
