@@ -61,15 +61,23 @@ fn constraint(attribute: &str, operator: Operator, value: Option<&str>) -> Const
 }
 
 fn placement(criterion: &mut Criterion) {
+    let unique = || constraint("hostname", Operator::Unique, None);
+    let group_by = || constraint("rack", Operator::GroupBy, None);
+    let like = |pattern| constraint("rack", Operator::Like, Some(pattern));
     let kinds = [
         ("plain", vec![]),
-        ("hostname-unique", vec![constraint("hostname", Operator::Unique, None)]),
-        ("rack-group-by", vec![constraint("rack", Operator::GroupBy, None)]),
-        ("rack-like", vec![constraint("rack", Operator::Like, Some("rack-.*5"))]),
-        (
-            "unique-and-group-by",
-            vec![constraint("hostname", Operator::Unique, None), constraint("rack", Operator::GroupBy, None)],
-        ),
+        ("hostname-unique", vec![unique()]),
+        ("hostname-group-by", vec![constraint("hostname", Operator::GroupBy, None)]),
+        ("hostname-like", vec![constraint("hostname", Operator::Like, Some("node-.*[37]"))]),
+        ("rack-max-per", vec![constraint("rack", Operator::MaxPer, Some("2"))]),
+        ("rack-cluster", vec![constraint("rack", Operator::Cluster, None)]),
+        ("rack-group-by", vec![group_by()]),
+        ("rack-like", vec![like("rack-.*5")]),
+        ("rack-unlike", vec![constraint("rack", Operator::Unlike, Some("rack-.*[^5]"))]),
+        ("unique-and-group-by", vec![unique(), group_by()]),
+        ("unique-and-like", vec![unique(), like("rack-[1-4].*")]),
+        ("like-and-group-by", vec![like("rack-[1-4].*"), group_by()]),
+        ("group-by-twice", vec![group_by(), constraint("hostname", Operator::GroupBy, None)]),
     ];
     let leases = LeasePolicy::sole();
     for apps in [100, 1_000] {

@@ -47,9 +47,10 @@ impl Class {
         })
     }
 
-    /// Fields by whose values agents must be found quickly.
+    /// Fields by whose values agents are looked up. Where each value is one agent's, a rule that refuses values one by
+    /// one is as well asked about each agent.
     pub(super) fn tracked(&self) -> impl Iterator<Item = &Field> {
-        let tracked = |rule: &&Rule| matches!(rule.test, Test::Equals(_) | Test::Evenly(_));
-        self.rules.iter().filter(tracked).map(|rule| &rule.field)
+        let one_by_one = |rule: &Rule| matches!(rule.test, Test::AtMost(_) | Test::Differs(_));
+        self.rules.iter().filter(move |it| it.field != Field::Hostname || !one_by_one(it)).map(|it| &it.field)
     }
 }

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use regex::Regex;
 
 use super::Agent;
@@ -92,10 +94,10 @@ pub(super) struct Rule {
     text: String,
 }
 
-/// How many placed instances of a class have each value of a field.
+/// How many placed instances of a class have each value of a field. A copy costs next to nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    by_value: BTreeMap<Arc<str>, u32>,
+    by_value: OrdMap<Arc<str>, u32>,
     /// Those on agents without a value, or that nothing is known of: together they are one group.
     without: u32,
     /// How many groups have each size.
@@ -158,9 +160,16 @@ impl Counts {
         self.sizes.first_key_value().map_or(0, |(size, _)| *size)
     }
 
-    /// The values and their counts, in order.
-    pub(super) fn values(&self) -> impl Iterator<Item = (&Arc<str>, u32)> {
-        self.by_value.iter().map(|(value, count)| (value, *count))
+    /// The values that instances have, in order.
+    pub(super) fn values(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.by_value.keys()
+    }
+
+    /// The first value behind `last` that so many instances have.
+    pub(super) fn next_of_size(&self, size: u32, last: Option<&Arc<str>>) -> Option<&Arc<str>> {
+        let from = last.map_or(Bound::Unbounded, |it| Bound::Excluded(&**it));
+        let values = self.by_value.range::<_, str>((from, Bound::Unbounded));
+        values.filter(|(_, count)| **count == size).map(|(value, _)| value).next()
     }
 }
 
@@ -181,9 +190,9 @@ impl Rule {
         Ok(Self { field: Field::named(&constraint.attribute), test, text })
     }
 
-    /// Whether an agent is accepted, given where the other instances are.
-    pub(super) fn accepts(&self, agent: &Agent, placed: &Counts) -> bool {
-        let Some(value) = self.field.on(agent) else { return matches!(self.test, Test::Differs(_)) };
+    /// Whether an agent with this value is accepted, given where the other instances are.
+    pub(super) fn accepts(&self, value: Option<&Arc<str>>, placed: &Counts) -> bool {
+        let Some(value) = value else { return matches!(self.test, Test::Differs(_)) };
         match &self.test {
             Test::Equals(wanted) => value == wanted,
             Test::Matches(regex) => regex.is_match(value),
@@ -192,6 +201,24 @@ impl Rule {
             Test::AtMost(most) => placed.of(value) < *most,
             Test::Evenly(groups) => is_even(placed, value, *groups),
         }
+    }
+
+    /// Whether it is a GROUP_BY.
+    pub(super) fn groups(&self) -> bool {
+        matches!(self.test, Test::Evenly(_))
+    }
+
+    /// Of a GROUP_BY: whether the instances are in as many groups as there must be before any gets a second one.
+    pub(super) fn has_enough_groups(&self, placed: &Counts) -> Option<bool> {
+        match self.test {
+            Test::Evenly(groups) => Some(placed.groups() >= groups as usize),
+            _ => None,
+        }
+    }
+
+    /// As people write it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     /// Whether it looks at where other instances are.
@@ -309,7 +336,8 @@ mod tests {
             ("@hostname LIKE node-.*", None, none, true),
         ];
         for (constraint, rack, others, accepted) in rows {
-            let verdict = rule(constraint).accepts(&agent(rack), &placed(others));
+            let rule = rule(constraint);
+            let verdict = rule.accepts(rule.field.on(&agent(rack)), &placed(others));
             assert_eq!(verdict, accepted, "{constraint} on {rack:?} beside {others:?}");
         }
     }

@@ -96,7 +96,7 @@ fn refusal(agent: &AgentEntry, facts: &Agent, class: &Class, entry: &ClassEntry)
         return Some(Refusal::NoOffer);
     }
     let mut rules = class.rules.iter().zip(&entry.counts);
-    if let Some((rule, _)) = rules.find(|(rule, counts)| !rule.accepts(facts, counts)) {
+    if let Some((rule, _)) = rules.find(|(rule, counts)| !rule.accepts(rule.field.on(facts), counts)) {
         return Some(Refusal::Constraint(rule.to_string().into()));
     }
     if let Some(scalar) = class.wants.lacks_in(&agent.free) {

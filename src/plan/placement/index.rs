@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use imbl::{OrdMap, OrdSet};
 use jiff::Timestamp;
 
 use super::constraint::{Counts, Field};
+use super::order::{ByValue, Order, Rank};
 use super::{Agent, AgentId, Class, Offer, OfferId, PortSet, Resources};
 use crate::plan::ObjectName;
 
@@ -66,8 +66,8 @@ pub struct Index {
     /// Offers by age.
     pub(super) leases: BTreeSet<(Timestamp, OfferId)>,
     /// Agents with offers that accept Tasks, least used first.
-    pub(super) order: OrdSet<Rank>,
-    /// The same, by the values of fields that some class groups or looks agents up by.
+    pub(super) order: Order,
+    /// The same, by the values of fields that some class looks agents up by.
     pub(super) by_value: BTreeMap<Field, ByValue>,
     pub(super) classes: BTreeMap<ObjectName, ClassEntry>,
     /// Classes that are known and have waiting Tasks.
@@ -79,30 +79,8 @@ pub struct Index {
     better: BTreeMap<u64, AgentIx>,
 }
 
-/// Agents in order of use, by the value of a field.
-pub(super) type ByValue = OrdMap<Arc<str>, OrdSet<Rank>>;
-
 /// A dense number for an agent, valid within one index.
 pub(super) type AgentIx = u32;
-
-/// Where an agent stands in the order of use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rank {
-    /// Used part of cpus or memory, whichever is more, in parts of [`WHOLE`]; more than that for agents with gpus.
-    used: u32,
-    /// Tasks of ours on it.
-    tasks: u32,
-    /// A hash of the agent's id: ties fall the same way whatever order the agents came in.
-    tie: u64,
-    pub(super) agent: AgentIx,
-}
-
-const WHOLE: u32 = 1 << 20;
-
-impl Rank {
-    /// Before every agent.
-    pub(super) const FIRST: Self = Self { used: 0, tasks: 0, tie: 0, agent: 0 };
-}
 
 /// What is known of one agent.
 #[derive(Clone, Debug)]
@@ -181,9 +159,11 @@ impl Index {
         }
     }
 
-    /// Agents that may take a Task of the class although it was refused before; `None`: any may.
-    pub(super) fn better_for(&self, entry: &ClassEntry) -> Option<Vec<AgentIx>> {
-        Some(self.better.range(entry.refused? + 1..).map(|(_, agent)| *agent).collect())
+    /// Agents that may take a Task of the class although it was refused before; `None` if any may, or more than `most`.
+    pub(super) fn better_for(&self, entry: &ClassEntry, most: usize) -> Option<Vec<AgentIx>> {
+        let better = self.better.range(entry.refused? + 1..).map(|(_, agent)| *agent);
+        let better: Vec<_> = better.take(most + 1).collect();
+        (better.len() <= most).then_some(better)
     }
 
     fn got_better(&mut self, agent: AgentIx) {
@@ -353,9 +333,9 @@ impl Index {
     fn count(&mut self, class: &ObjectName, agent: AgentIx, change: fn(&mut Counts, Option<&Arc<str>>)) {
         let Some(entry) = self.classes.get_mut(class) else { return };
         let Some(class) = &entry.class else { return };
-        let facts = self.agents[agent as usize].facts.as_ref();
+        let agent = &self.agents[agent as usize];
         for (rule, counts) in class.rules.iter().zip(&mut entry.counts).filter(|(rule, _)| rule.compares()) {
-            change(counts, facts.and_then(|it| rule.field.on(it)));
+            change(counts, agent.value(&rule.field));
             self.version += 1;
             (entry.changed, entry.refused) = (self.version, None);
         }
@@ -366,11 +346,10 @@ impl Index {
         if self.by_value.contains_key(field) {
             return;
         }
-        let mut values = ByValue::new();
+        let mut values = ByValue::default();
         for entry in &self.agents {
-            let value = entry.facts.as_ref().and_then(|it| field.on(it));
-            if let (Some(rank), Some(value)) = (entry.rank, value) {
-                values.entry(value.clone()).or_default().insert(rank);
+            if let Some(rank) = entry.rank {
+                values.insert(entry.value(field), rank);
             }
         }
         self.by_value.insert(field.clone(), values);
@@ -382,12 +361,7 @@ impl Index {
         let Some(rank) = entry.rank.take() else { return };
         self.order.remove(&rank);
         for (field, values) in &mut self.by_value {
-            let Some(value) = entry.facts.as_ref().and_then(|it| field.on(it)) else { continue };
-            let Some(order) = values.get_mut(value) else { continue };
-            order.remove(&rank);
-            if order.is_empty() {
-                values.remove(value);
-            }
+            values.remove(entry.value(field), &rank);
         }
     }
 
@@ -402,9 +376,7 @@ impl Index {
         entry.rank = Some(rank);
         self.order.insert(rank);
         for (field, values) in &mut self.by_value {
-            if let Some(value) = entry.facts.as_ref().and_then(|it| field.on(it)) {
-                values.entry(value.clone()).or_default().insert(rank);
-            }
+            values.insert(entry.value(field), rank);
         }
     }
 }
@@ -431,23 +403,18 @@ impl AgentEntry {
     /// The rank with so much free and so many Tasks.
     pub(super) fn rank_with(&self, agent: AgentIx, free: &Resources, tasks: u32) -> Rank {
         let totals = self.facts.as_ref().map_or(Resources::default(), |it| it.totals);
-        let used = used_part(free.cpus, totals.cpus).max(used_part(free.memory, totals.memory));
-        let last = if self.free.gpus > 0 { WHOLE + 1 } else { 0 };
-        Rank { used: used + last, tasks, tie: self.tie, agent }
+        Rank::new(agent, self.tie, &totals, free, tasks, self.free.gpus > 0)
+    }
+
+    /// Its value of a field, if it is known and has one.
+    pub(super) fn value(&self, field: &Field) -> Option<&Arc<str>> {
+        self.facts.as_ref().and_then(|it| field.on(it))
     }
 
     fn sum_up(&mut self) {
         self.free = self.offers.values().fold(Resources::default(), |sum, it| sum.plus(&it.free));
         self.ports = self.offers.values().flat_map(|it| it.ports.ranges().iter().copied()).collect();
     }
-}
-
-fn used_part(free: u64, total: u64) -> u32 {
-    if total == 0 {
-        return 0;
-    }
-    let used = u128::from(total.saturating_sub(free)) * u128::from(WHOLE) / u128::from(total);
-    u32::try_from(used).unwrap_or(WHOLE)
 }
 
 /// FNV-1a: short, stable, and good enough to break ties.

@@ -8,8 +8,9 @@
 //!
 //! [`Index`] keeps what a pass needs (agents in order of use, also by value of an attribute; waiting Tasks by class;
 //! where a class's Tasks are) up to date change by change. Within a pass free room only shrinks, so an agent that has
-//! refused a class is not asked again: a pass costs about one look per binding and one per refusal, never one per
-//! agent and Task. From pass to pass, a class that all have refused is offered only to agents that got better.
+//! refused a class is not asked again, and values of an attribute that a constraint refuses are passed over as a whole
+//! (`walk`): a pass costs about one look per binding, never one per agent and Task. From pass to pass, a class that all
+//! have refused is offered only to agents that got better.
 
 mod amount;
 mod class;
@@ -17,10 +18,13 @@ mod constraint;
 mod explain;
 mod index;
 mod lease;
+mod order;
 mod pass;
 mod ports;
+mod room;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -315,7 +315,7 @@ struct Scene {
     placed: Vec<(usize, usize)>,
 }
 
-const CONSTRAINTS: [&[&str]; 14] = [
+const CONSTRAINTS: [&[&str]; 26] = [
     &[],
     &[],
     &["hostname UNIQUE"],
@@ -325,26 +325,38 @@ const CONSTRAINTS: [&[&str]; 14] = [
     &["rack CLUSTER a"],
     &["rack LIKE [ab]"],
     &["rack UNLIKE a"],
+    &["rack UNLIKE [b-e]"],
     &["hostname IS node-1"],
+    &["hostname LIKE node-1.?"],
+    &["hostname CLUSTER"],
     &["rack GROUP_BY"],
     &["rack GROUP_BY 3"],
+    &["hostname GROUP_BY"],
+    &["hostname UNIQUE", "rack LIKE [d-e]"],
+    &["rack MAX_PER 2", "rack UNLIKE b"],
+    &["rack UNIQUE", "hostname LIKE node-[2-9]"],
+    &["rack CLUSTER", "hostname UNIQUE"],
     &["hostname GROUP_BY", "rack UNLIKE b"],
+    &["rack GROUP_BY", "hostname UNIQUE"],
+    &["rack GROUP_BY", "rack LIKE [c-e]"],
+    &["rack GROUP_BY", "hostname LIKE node-.?[02468]"],
     &["rack GROUP_BY", "hostname GROUP_BY"],
+    &["hostname GROUP_BY", "rack GROUP_BY 2"],
 ];
 
 fn scene() -> impl Strategy<Value = Scene> {
-    let agents = prop::collection::vec((0_usize..4, 1_u64..5, any::<bool>()), 1..7);
-    let offers = prop::collection::vec((0_usize..7, 0_u64..4, 0_u64..4), 0..9);
+    let agents = prop::collection::vec((0_usize..6, 1_u64..5, prop::bool::weighted(0.8)), 1..16);
+    let offers = prop::collection::vec((0_usize..16, 0_u64..4, 0_u64..4), 0..24);
     let port =
         prop::sample::select(vec![HostPort::None, HostPort::Any, HostPort::Any, HostPort::Fixed(31_003)]);
     let classes = prop::collection::vec(
         (0..CONSTRAINTS.len(), 0_u64..3, 0_u64..3, prop::collection::vec(port, 0..3)),
         1..4,
     );
-    let waiting = prop::collection::vec((0_usize..4, 0_usize..7), 1..4);
-    let placed = prop::collection::vec((0_usize..4, 0_usize..8), 0..5);
+    let waiting = prop::collection::vec((0_usize..4, 0_usize..12), 1..4);
+    let placed = prop::collection::vec((0_usize..4, 0_usize..17), 0..5);
     (agents, offers, classes, waiting, placed).prop_map(|(agents, offers, classes, waiting, placed)| {
-        let racks = [None, Some("a"), Some("b"), Some("c")];
+        let racks = [None, Some("a"), Some("b"), Some("c"), Some("d"), Some("e")];
         let count = agents.len();
         let agents = agents.into_iter().enumerate();
         let agents = agents.map(|(number, (rack, size, accepts))| Agent {
@@ -478,6 +490,15 @@ impl Replay {
         (used, self.ours.get(&agent.id).copied().unwrap_or(0))
     }
 
+    /// The order in which a class takes agents: with GROUP_BY new values first, then values in order; used least first.
+    fn place_of(&self, class: &Class, agent: &Agent) -> (Option<Arc<str>>, u64, u64) {
+        let (used, tasks) = self.use_of(agent);
+        let by = class.rules.iter().find(|it| it.groups()).map(|it| &it.field);
+        let group = by.and_then(|it| it.on(agent)).cloned();
+        let known = by.is_some_and(|it| self.counts(class, it).contains_key(&group));
+        (group.filter(|_| known), used, tasks)
+    }
+
     fn spend(&mut self, class: &Class, binding: &Binding) -> Result<(), TestCaseError> {
         let free = self.free.get_mut(&binding.agent).unwrap();
         prop_assert_eq!(binding.resources, class.wants);
@@ -518,12 +539,9 @@ proptest! {
             prop_assert!(bound.insert(binding.task.clone()), "{} is bound twice", binding.task);
             let agent = replay.agents[&binding.agent].clone();
             prop_assert!(replay.takes(class, &agent), "{} does not take {}", agent.id, binding.task);
-            let grouped = class.rules.iter().any(|it| matches!(it.test, constraint::Test::Evenly(_)));
-            if !grouped {
-                let others = replay.agents.values().filter(|it| replay.takes(class, it));
-                let least = others.map(|it| replay.use_of(it)).min();
-                prop_assert_eq!(Some(replay.use_of(&agent)), least, "{} is not used least", agent.id);
-            }
+            let others = replay.agents.values().filter(|it| replay.takes(class, it));
+            let least = others.map(|it| replay.place_of(class, it)).min();
+            prop_assert_eq!(Some(replay.place_of(class, &agent)), least, "{} is not the first", agent.id);
             replay.spend(class, binding)?;
         }
         for left in &plan.waiting {
@@ -544,7 +562,7 @@ proptest! {
         let mut told = plain.clone();
         for (step, (choice, kind)) in steps.into_iter().enumerate() {
             let change = match kind {
-                0 => scene.offers.get(choice.index(9)).map(|it| Change::OfferGone(it.id.clone())),
+                0 => scene.offers.get(choice.index(24)).map(|it| Change::OfferGone(it.id.clone())),
                 1 => Some(Change::TaskGone(ObjectName::new("shop", &format!("placed-{}", choice.index(5))))),
                 2 => Some(Change::Agent(choice.get(&later.agents).clone())),
                 _ => later.offers.get(step).cloned().map(Change::Offer),

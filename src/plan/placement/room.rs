@@ -1,0 +1,137 @@
+//! What is left of each agent during a pass, and the agents in order of use while it shrinks.
+
+use std::collections::BTreeMap;
+
+use super::constraint::Field;
+use super::index::{AgentEntry, AgentIx, Index};
+use super::order::{ByValue, Order, Rank};
+use super::ports::Chance;
+use super::{Class, PortSet, Resources};
+use crate::api::HostPort;
+
+/// The agents of a pass. Room only shrinks, and ranks only move back.
+pub(super) struct Room<'a> {
+    index: &'a Index,
+    order: Order,
+    by_value: BTreeMap<Field, ByValue>,
+    /// Per agent: its place in `working` plus one, 0 while it is untouched.
+    touched: Vec<u32>,
+    working: Vec<Working>,
+}
+
+/// What is left of one agent.
+struct Working {
+    free: Resources,
+    /// Copied from the index once a Task takes one.
+    ports: Option<PortSet>,
+    tasks: u32,
+    rank: Rank,
+}
+
+impl<'a> Room<'a> {
+    pub(super) fn new(index: &'a Index) -> Self {
+        Self {
+            index,
+            order: index.order.clone(),
+            by_value: index.by_value.clone(),
+            touched: vec![0; index.agents.len()],
+            working: Vec::new(),
+        }
+    }
+
+    /// All agents with offers that accept Tasks.
+    pub(super) fn order(&self) -> &Order {
+        &self.order
+    }
+
+    /// The same by the values of a field, if some class has reason to look agents up by it.
+    pub(super) fn by_value(&self, field: &Field) -> Option<&ByValue> {
+        self.by_value.get(field)
+    }
+
+    pub(super) fn agent(&self, agent: AgentIx) -> &'a AgentEntry {
+        self.index.entry(agent)
+    }
+
+    /// Where the agent stands now; `None` if it has nothing to give.
+    pub(super) fn rank_of(&self, agent: AgentIx) -> Option<Rank> {
+        self.working(agent).map_or_else(|| self.index.entry(agent).rank, |it| Some(it.rank))
+    }
+
+    /// Whether the agent has room for one more Task of the class.
+    pub(super) fn fits(&self, class: &Class, agent: AgentIx) -> bool {
+        let entry = self.index.entry(agent);
+        let working = self.working(agent);
+        let free = working.map_or(&entry.free, |it| &it.free);
+        let ports = working.and_then(|it| it.ports.as_ref()).unwrap_or(&entry.ports);
+        class.wants.lacks_in(free).is_none()
+            && ports.len() >= class.host_ports()
+            && class.fixed_ports().all(|port| ports.contains(port))
+    }
+
+    /// Takes what one Task of the class needs from the agent at `rank`, which fits; its ports, one per port of the
+    /// template.
+    pub(super) fn take(&mut self, class: &Class, rank: Rank, chance: &mut Chance) -> Vec<u16> {
+        let entry = self.index.entry(rank.agent);
+        let at = self.touch(rank);
+        let working = &mut self.working[at];
+        working.free = working.free.minus(&class.wants);
+        working.tasks += 1;
+        let ports = if class.host_ports() == 0 {
+            vec![0; class.ports.len()]
+        } else {
+            let left = working.ports.get_or_insert_with(|| entry.ports.clone());
+            choose_ports(&class.ports, left, chance)
+        };
+        let moved = entry.rank_with(rank.agent, &working.free, working.tasks);
+        working.rank = moved;
+        self.shift(rank, moved);
+        ports
+    }
+
+    fn working(&self, agent: AgentIx) -> Option<&Working> {
+        let at = self.touched[agent as usize].checked_sub(1)?;
+        self.working.get(at as usize)
+    }
+
+    fn touch(&mut self, rank: Rank) -> usize {
+        let agent = rank.agent as usize;
+        if self.touched[agent] == 0 {
+            let entry = self.index.entry(rank.agent);
+            self.working.push(Working { free: entry.free, ports: None, tasks: entry.our_tasks(), rank });
+            self.touched[agent] = u32::try_from(self.working.len()).unwrap_or(u32::MAX);
+        }
+        self.touched[agent] as usize - 1
+    }
+
+    fn shift(&mut self, from: Rank, to: Rank) {
+        self.order.remove(&from);
+        self.order.insert(to);
+        let agent = self.index.entry(from.agent);
+        for (field, values) in &mut self.by_value {
+            values.shift(agent.value(field), &from, to);
+        }
+    }
+}
+
+/// One host port per port asked for, taken out of `free`, which has enough; 0 where none is asked for.
+fn choose_ports(wanted: &[HostPort], free: &mut PortSet, chance: &mut Chance) -> Vec<u16> {
+    // Fixed ones first: a free choice must not take them.
+    for port in wanted {
+        if let HostPort::Fixed(port) = port {
+            free.take(*port);
+        }
+    }
+    wanted
+        .iter()
+        .map(|port| match port {
+            HostPort::None => 0,
+            HostPort::Fixed(port) => *port,
+            HostPort::Any => {
+                let port = free.nth(chance.below(free.len())).unwrap_or(0);
+                free.take(port);
+                port
+            }
+        })
+        .collect()
+}

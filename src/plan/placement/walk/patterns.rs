@@ -1,0 +1,64 @@
+//! What LIKE and UNLIKE were found to accept during a pass, for all classes that have the same constraint.
+
+use std::collections::BTreeMap;
+
+use super::asks::Value;
+use crate::plan::placement::constraint::{Counts, Rule, Test};
+use crate::plan::placement::order::{ByValue, Rank};
+
+/// All LIKE and UNLIKE of a pass, by their text.
+#[derive(Default)]
+pub(in crate::plan::placement) struct Patterns<'a> {
+    patterns: BTreeMap<&'a str, Pattern<'a>>,
+}
+
+struct Pattern<'a> {
+    /// The first of those with this text. A regular expression is slow until it has been used for a while.
+    rule: &'a Rule,
+    /// The values that it accepts, once they were asked for.
+    matching: Option<Vec<Value>>,
+    /// It refuses every agent before this rank.
+    floor: Rank,
+}
+
+fn is_pattern(rule: &Rule) -> bool {
+    matches!(rule.test, Test::Matches(_) | Test::Differs(_))
+}
+
+impl<'a> Patterns<'a> {
+    /// The rule by which all that say the same are judged.
+    pub(super) fn shared(&mut self, rule: &'a Rule) -> &'a Rule {
+        if !is_pattern(rule) {
+            return rule;
+        }
+        let new = Pattern { rule, matching: None, floor: Rank::FIRST };
+        self.patterns.entry(rule.text()).or_insert(new).rule
+    }
+
+    /// The values that the rule accepts, in order.
+    pub(super) fn matching(&mut self, rule: &Rule, values: &ByValue) -> &[Value] {
+        let Some(pattern) = self.patterns.get_mut(rule.text()) else { return &[] };
+        pattern.matching.get_or_insert_with(|| {
+            let all = values.values().map(Some).chain([None]);
+            let nowhere = Counts::default();
+            all.filter(|it| rule.accepts(*it, &nowhere)).map(|it| it.cloned()).collect()
+        })
+    }
+
+    /// How many values the rule accepts, if that is known.
+    pub(super) fn known(&self, rule: &Rule) -> Option<usize> {
+        self.patterns.get(rule.text())?.matching.as_ref().map(Vec::len)
+    }
+
+    /// The rank before which the rule refuses every agent.
+    pub(super) fn floor(&self, rule: &Rule) -> Rank {
+        self.patterns.get(rule.text()).map_or(Rank::FIRST, |it| it.floor)
+    }
+
+    /// The rule refuses every agent from its floor up to `rank`, that one included.
+    pub(super) fn raise(&mut self, rule: &Rule, rank: Rank) {
+        if let Some(pattern) = self.patterns.get_mut(rule.text()) {
+            pattern.floor = pattern.floor.max(rank.next());
+        }
+    }
+}
