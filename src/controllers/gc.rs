@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Namespace, NamespaceCondition};
 use serde_json::{Value, json};
 
 use super::by_app::ByApp;
@@ -17,7 +18,7 @@ use crate::api::{Task, Time, labels};
 use crate::env::Env;
 use crate::plan::gc::{self, Action, Ended, NamespaceStep, Object, Owner, OwnerState, Retention};
 use crate::plan::{Again, ObjectName};
-use crate::registry::{Change, Doc, Key, Resource, Snapshot, Write};
+use crate::registry::{Change, Doc, Key, KindDef, Resource, Scheme, Snapshot, Write};
 use crate::runtime::{Done, Index, Reconciler, Requeue, Scene, Setback, Writer};
 
 /// The most objects that are changed in one transaction.
@@ -68,23 +69,25 @@ impl Index for Owners {
 }
 
 impl Owners {
-    fn state(&self, uid: &str, snapshot: &Snapshot) -> OwnerState {
-        match self.by_uid.get(uid).and_then(|key| snapshot.get(key)) {
-            None => OwnerState::Gone,
-            Some(owner) if owner.meta().deletion.is_some() && has(owner, gc::FOREGROUND) => {
-                OwnerState::WaitsForDependants
-            }
-            Some(_) => OwnerState::Lives,
-        }
+    /// How the owner of `dependant` is doing. What is in a namespace has owners there or outside of all namespaces.
+    fn state(&self, uid: &str, dependant: &Key, snapshot: &Snapshot, scheme: &Scheme) -> OwnerState {
+        let owner = self.by_uid.get(uid).filter(|owner| may_own(owner, dependant));
+        owner
+            .and_then(|key| snapshot.get(key))
+            .map_or(OwnerState::Gone, |owner| object(owner, scheme).state())
     }
 
+    /// What belongs to the object with this uid.
     fn dependants(&self, uid: &str) -> impl Iterator<Item = &Key> {
-        self.dependants.get(uid).into_iter().flatten()
+        let owner = self.by_uid.get(uid);
+        let all = self.dependants.get(uid).into_iter().flatten();
+        all.filter(move |key| owner.is_none_or(|owner| may_own(owner, key)))
     }
 }
 
-fn has(doc: &Doc, finalizer: &str) -> bool {
-    doc.meta().finalizers.iter().any(|it| it == finalizer)
+/// Never across namespaces.
+fn may_own(owner: &Key, dependant: &Key) -> bool {
+    owner.namespace.is_empty() || owner.namespace == dependant.namespace
 }
 
 /// The garbage collector.
@@ -147,15 +150,20 @@ impl Reconciler for Gc {
     }
 
     async fn reconcile(&self, subject: &Subject, scene: &Scene<Owners>) -> Result<Done, Setback> {
-        let now = self.env.now();
+        let (now, scheme) = (self.env.now(), self.writer.registry().scheme());
         let (actions, again) = match subject {
-            Subject::Object(key) => (of_object(key, scene), Again::OnChange),
+            Subject::Object(key) => (of_object(key, scene, &scheme), Again::OnChange),
             Subject::History(app) => self.of_history(app, scene, now)?,
-            Subject::Namespace(name) => match of_namespace(name, &scene.snapshot) {
-                Some(NamespaceStep::Empty(actions)) => (actions, Again::OnChange),
-                Some(NamespaceStep::Finish) => return self.finish(name, &scene.snapshot).await,
-                None => return Ok(Done::IDLE),
-            },
+            Subject::Namespace(name) => {
+                let Some((namespace, step)) = of_namespace(name, &scene.snapshot, &scheme) else {
+                    return Ok(Done::IDLE);
+                };
+                match step {
+                    NamespaceStep::Empty(actions) => (actions, Again::OnChange),
+                    NamespaceStep::Wait(holds) => return self.tell(namespace, &holds, now).await,
+                    NamespaceStep::Finish => return self.finish(namespace).await,
+                }
+            }
         };
         let more = actions.len() > BATCH;
         let writes: Vec<Write> =
@@ -189,12 +197,51 @@ impl Gc {
         Ok(gc::history(&ended, &self.retention, now))
     }
 
-    /// Nothing is left in a namespace that ends: it goes.
-    async fn finish(&self, name: &Arc<str>, snapshot: &Snapshot) -> Result<Done, Setback> {
-        let Some(base) = snapshot.get(&namespace_key(name)).cloned() else { return Ok(Done::IDLE) };
-        let write = Write::Merge { base, patch: json!({"spec": {"finalizers": []}}) };
+    /// Everything in a namespace is on its way out: its condition says what holds it.
+    async fn tell(
+        &self,
+        namespace: &Arc<Doc>,
+        holds: &BTreeSet<String>,
+        now: Timestamp,
+    ) -> Result<Done, Setback> {
+        let told = namespace.typed::<Namespace>().map_err(|error| Setback::Unreadable(error.to_string()))?;
+        let Some(conditions) = remaining(&told, holds, now) else { return Ok(Done::IDLE) };
+        let write =
+            Write::Merge { base: namespace.clone(), patch: json!({"status": {"conditions": conditions}}) };
         Ok(Done::wrote(self.writer.commit(vec![write]).await?.revision))
     }
+
+    /// Nothing is left in a namespace that ends: it goes.
+    async fn finish(&self, namespace: &Arc<Doc>) -> Result<Done, Setback> {
+        let write = Write::Merge { base: namespace.clone(), patch: json!({"spec": {"finalizers": []}}) };
+        Ok(Done::wrote(self.writer.commit(vec![write]).await?.revision))
+    }
+}
+
+/// The conditions of a namespace that finalizers hold; none if they say so already.
+fn remaining(
+    namespace: &Namespace,
+    holds: &BTreeSet<String>,
+    now: Timestamp,
+) -> Option<Vec<NamespaceCondition>> {
+    const REMAINING: &str = "NamespaceFinalizersRemaining";
+    let all: Vec<&str> = holds.iter().map(String::as_str).collect();
+    let message = format!("Some content in the namespace has finalizers remaining: {}", all.join(", "));
+    let mut conditions = namespace.status.as_ref().and_then(|it| it.conditions.clone()).unwrap_or_default();
+    let before = conditions.iter().find(|it| it.type_ == REMAINING);
+    if before.is_some_and(|it| it.message.as_ref() == Some(&message)) {
+        return None;
+    }
+    let since = before.and_then(|it| it.last_transition_time.clone()).unwrap_or(Time(now));
+    conditions.retain(|it| it.type_ != REMAINING);
+    conditions.push(NamespaceCondition {
+        type_: REMAINING.to_owned(),
+        status: "True".to_owned(),
+        reason: Some("SomeFinalizersRemain".to_owned()),
+        message: Some(message),
+        last_transition_time: Some(since),
+    });
+    Some(conditions)
 }
 
 fn is_ending(doc: &Arc<Doc>) -> bool {
@@ -203,6 +250,11 @@ fn is_ending(doc: &Arc<Doc>) -> bool {
 
 fn has_ended(doc: &Arc<Doc>) -> bool {
     is::<Task>(doc.key()) && doc.typed::<Task>().is_ok_and(|task| task.is_terminal())
+}
+
+/// Whether it is a Task that nothing has ended yet.
+fn runs(doc: &Arc<Doc>) -> bool {
+    is::<Task>(doc.key()) && doc.typed::<Task>().is_ok_and(|it| !it.is_terminal() && it.spec.stop.is_none())
 }
 
 fn app_of(doc: &Doc) -> Option<ObjectName> {
@@ -217,11 +269,12 @@ fn namespace_key(name: &str) -> Key {
     Key::new(&namespaces(), "", name)
 }
 
-fn object(doc: &Doc) -> Object<Key> {
+fn object(doc: &Doc, scheme: &Scheme) -> Object<Key> {
     let meta = doc.meta();
     let owner = |it: &k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference| Owner {
         uid: it.uid.clone(),
         blocks: it.block_owner_deletion == Some(true),
+        visible: is_visible(scheme.by_kind(&it.api_version, &it.kind), doc.key()),
     };
     Object {
         key: doc.key().clone(),
@@ -232,15 +285,20 @@ fn object(doc: &Doc) -> Object<Key> {
     }
 }
 
+/// Whether owners of this kind can be found. What is in no namespace has no owners in one.
+fn is_visible(owner: Option<&Arc<KindDef>>, dependant: &Key) -> bool {
+    owner.is_some_and(|kind| !kind.namespaced || !dependant.namespace.is_empty())
+}
+
 /// What an object's owners, and as an owner its finalizers, ask for.
-fn of_object(key: &Key, scene: &Scene<Owners>) -> Vec<Action<Key>> {
+fn of_object(key: &Key, scene: &Scene<Owners>, scheme: &Scheme) -> Vec<Action<Key>> {
     let Scene { snapshot, index } = scene;
     let Some(doc) = snapshot.get(key) else { return Vec::new() };
-    let this = object(doc);
-    let mut actions = gc::dependant(&this, |uid| index.state(uid, snapshot));
+    let this = object(doc, scheme);
+    let mut actions = gc::dependant(&this, |uid| index.state(uid, key, snapshot, scheme));
     if this.deleting {
         let dependants = index.dependants(&this.uid).filter_map(|key| snapshot.get(key));
-        let dependants: Vec<Object<Key>> = dependants.map(|doc| object(doc)).collect();
+        let dependants: Vec<Object<Key>> = dependants.map(|doc| object(doc, scheme)).collect();
         actions.extend(gc::owner(&this, &dependants));
     }
     // One write per object and transaction: what is left follows at the next look.
@@ -249,11 +307,15 @@ fn of_object(key: &Key, scene: &Scene<Owners>) -> Vec<Action<Key>> {
     actions
 }
 
-fn of_namespace(name: &Arc<str>, snapshot: &Snapshot) -> Option<NamespaceStep<Key>> {
-    snapshot.get(&namespace_key(name)).filter(|doc| is_ending(doc))?;
+fn of_namespace<'a>(
+    name: &str,
+    snapshot: &'a Snapshot,
+    scheme: &Scheme,
+) -> Option<(&'a Arc<Doc>, NamespaceStep<Key>)> {
+    let namespace = snapshot.get(&namespace_key(name)).filter(|doc| is_ending(doc))?;
     let contents = snapshot.resources().flat_map(|it| snapshot.list(it, Some(name)));
-    let contents: Vec<Object<Key>> = contents.map(|doc| object(doc)).collect();
-    Some(gc::namespace(&contents))
+    let contents: Vec<Object<Key>> = contents.map(|doc| object(doc, scheme)).collect();
+    Some((namespace, gc::namespace(&contents)))
 }
 
 fn target(action: &Action<Key>) -> &Key {
@@ -266,6 +328,9 @@ fn write(action: &Action<Key>, snapshot: &Snapshot, now: Timestamp) -> Option<Wr
     let base = snapshot.get(target(action))?.clone();
     let patch = match action {
         Action::Delete { .. } if base.meta().finalizers.is_empty() => return Some(Write::Remove { base }),
+        Action::Delete { .. } if runs(&base) => {
+            json!({"metadata": {"deletionTimestamp": Time(now)}, "spec": {"stop": gc::ownerless(now)}})
+        }
         Action::Delete { .. } => json!({"metadata": {"deletionTimestamp": Time(now)}}),
         Action::RemoveFinalizer { finalizer, .. } => {
             let kept: Vec<&String> = base.meta().finalizers.iter().filter(|it| *it != finalizer).collect();
@@ -300,12 +365,16 @@ mod tests {
     #[test]
     fn dependant_goes_when_its_owner_is_gone_and_stays_while_it_lives() {
         let owner = doc("apps", "web", &json!({"uid": "u1"}));
-        let owned = |uid: &str| json!({"uid": "d", "ownerReferences": [{"uid": uid, "name": "web", "kind": "App", "apiVersion": "v1"}]});
+        let owned = |uid: &str| json!({"uid": "d", "ownerReferences": [{"uid": uid, "name": "web", "kind": "App", "apiVersion": "tenure.dev/v1"}]});
         let living = doc("revisions", "a", &owned("u1"));
         let orphaned = doc("revisions", "b", &owned("u2"));
         let scene = scene(vec![owner, living.clone(), orphaned.clone()]);
-        assert_eq!(of_object(living.key(), &scene), []);
-        assert_eq!(of_object(orphaned.key(), &scene), [Action::Delete { key: orphaned.key().clone() }]);
+        let scheme = Scheme::ours().unwrap();
+        assert_eq!(of_object(living.key(), &scene, &scheme), []);
+        assert_eq!(
+            of_object(orphaned.key(), &scene, &scheme),
+            [Action::Delete { key: orphaned.key().clone() }]
+        );
     }
 
     #[test]

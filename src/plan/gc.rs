@@ -4,11 +4,13 @@
 //! Old Revisions are not here: which ones history keeps is a matter of the App (`deployment`). Every function looks at
 //! one object and what refers to it, never at all objects. `K` is how the caller names an object.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Again, after};
+use super::{Again, after, micro_time};
+use crate::api::{Stop, labels};
 
 /// Finalizer: dependants that block go first.
 pub const FOREGROUND: &str = "foregroundDeletion";
@@ -30,6 +32,28 @@ pub struct Object<K> {
     pub finalizers: Vec<String>,
 }
 
+impl<K> Object<K> {
+    fn has(&self, finalizer: &str) -> bool {
+        self.finalizers.iter().any(|it| it == finalizer)
+    }
+
+    /// Whether what it owns is left to it: an App ends its Tasks itself, each with its reason and the time that its
+    /// Revision grants, and lets go when the last one has ended.
+    fn ends_its_own(&self) -> bool {
+        self.has(labels::TASKS_FINALIZER)
+    }
+
+    /// How it is doing as an owner.
+    #[must_use]
+    pub fn state(&self) -> OwnerState {
+        if self.deleting && self.has(FOREGROUND) && !self.ends_its_own() {
+            OwnerState::WaitsForDependants
+        } else {
+            OwnerState::Lives
+        }
+    }
+}
+
 /// An owner reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
@@ -37,6 +61,8 @@ pub struct Owner {
     pub uid: String,
     /// `blockOwnerDeletion`.
     pub blocks: bool,
+    /// Whether it would be seen here: its kind is served. Nobody can tell of another whether it is gone.
+    pub visible: bool,
 }
 
 /// How an owner is doing.
@@ -80,7 +106,11 @@ pub fn dependant<K: Clone>(object: &Object<K>, state: impl Fn(&str) -> OwnerStat
     if object.owners.is_empty() || object.deleting {
         return Vec::new();
     }
-    let states: Vec<_> = object.owners.iter().map(|it| (it, state(&it.uid))).collect();
+    let states: Vec<_> = object
+        .owners
+        .iter()
+        .map(|it| (it, if it.visible { state(&it.uid) } else { OwnerState::Lives }))
+        .collect();
     if !states.iter().any(|(_, state)| *state == OwnerState::Lives) {
         return vec![Action::Delete { key: object.key.clone() }];
     }
@@ -97,17 +127,16 @@ pub fn owner<K: Clone>(owner: &Object<K>, dependants: &[Object<K>]) -> Vec<Actio
     if !owner.deleting {
         return Vec::new();
     }
-    let has = |finalizer: &str| owner.finalizers.iter().any(|it| it == finalizer);
     let mine = || dependants.iter().filter(|it| it.owners.iter().any(|o| o.uid == owner.uid));
     let fulfilled = |finalizer: &str| {
         vec![Action::RemoveFinalizer { key: owner.key.clone(), finalizer: finalizer.to_owned() }]
     };
-    if has(ORPHAN) {
+    if owner.has(ORPHAN) {
         let forget = |it: &Object<K>| Action::RemoveOwner { key: it.key.clone(), owner: owner.uid.clone() };
         let actions: Vec<_> = mine().map(forget).collect();
         return if actions.is_empty() { fulfilled(ORPHAN) } else { actions };
     }
-    if has(FOREGROUND) {
+    if owner.has(FOREGROUND) && !owner.ends_its_own() {
         let blocks = |it: &&Object<K>| it.owners.iter().any(|o| o.uid == owner.uid && o.blocks);
         if mine().filter(blocks).count() == 0 {
             return fulfilled(FOREGROUND);
@@ -121,8 +150,10 @@ pub fn owner<K: Clone>(owner: &Object<K>, dependants: &[Object<K>]) -> Vec<Actio
 /// What is to be done about a namespace that is being deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamespaceStep<K> {
-    /// Delete these; the others in it are being deleted already.
+    /// Delete these; the others in it are being deleted already, or are left to an owner that is.
     Empty(Vec<Action<K>>),
+    /// Everything in it is on its way out; these finalizers hold it.
+    Wait(BTreeSet<String>),
     /// Nothing is left: finish it (`spec.finalizers: []`).
     Finish,
 }
@@ -133,8 +164,23 @@ pub fn namespace<K: Clone>(contents: &[Object<K>]) -> NamespaceStep<K> {
     if contents.is_empty() {
         return NamespaceStep::Finish;
     }
-    let left = contents.iter().filter(|it| !it.deleting);
-    NamespaceStep::Empty(left.map(|it| Action::Delete { key: it.key.clone() }).collect())
+    let enders: BTreeSet<&str> =
+        contents.iter().filter(|it| it.ends_its_own()).map(|it| it.uid.as_str()).collect();
+    let is_left_to_its_owner = |it: &Object<K>| {
+        !it.ends_its_own() && it.owners.iter().any(|owner| enders.contains(owner.uid.as_str()))
+    };
+    let due = contents.iter().filter(|it| !it.deleting && !is_left_to_its_owner(it));
+    let actions: Vec<_> = due.map(|it| Action::Delete { key: it.key.clone() }).collect();
+    if !actions.is_empty() {
+        return NamespaceStep::Empty(actions);
+    }
+    NamespaceStep::Wait(contents.iter().flat_map(|it| it.finalizers.iter().cloned()).collect())
+}
+
+/// Why a Task ends that nobody owns any more.
+#[must_use]
+pub fn ownerless(now: Timestamp) -> Stop {
+    Stop { reason: "OwnerGone".into(), message: "nothing owns the task any more".into(), at: micro_time(now) }
 }
 
 /// How much of the past is kept.
@@ -214,7 +260,10 @@ mod tests {
         Object {
             key,
             uid: key.into(),
-            owners: owners.iter().map(|&(uid, blocks)| Owner { uid: uid.into(), blocks }).collect(),
+            owners: owners
+                .iter()
+                .map(|&(uid, blocks)| Owner { uid: uid.into(), blocks, visible: uid != "unseen" })
+                .collect(),
             deleting,
             finalizers: finalizers.iter().map(|&it| it.to_owned()).collect(),
         }
@@ -236,13 +285,15 @@ mod tests {
             "waits" => OwnerState::WaitsForDependants,
             _ => OwnerState::Gone,
         };
-        let rows: [(&[&str], &[&str]); 6] = [
+        let rows: [(&[&str], &[&str]); 8] = [
             (&[], &[]),
             (&["lives"], &[]),
             (&["gone"], &["delete it"]),
             (&["waits"], &["delete it"]),
             (&["gone", "waits"], &["delete it"]),
             (&["gone", "lives"], &["it forgets gone"]),
+            (&["unseen"], &[]),
+            (&["gone", "unseen"], &["it forgets gone"]),
         ];
         for (owners, expected) in rows {
             let owners: Vec<_> = owners.iter().map(|&it| (it, true)).collect();
@@ -258,10 +309,12 @@ mod tests {
         let going = object("going", &[("app", true)], true, &[]);
         let other = object("other", &[("else", true)], false, &[]);
         let app = |finalizers| object("app", &[], true, finalizers);
-        let rows: [(&[&str], Vec<Object<_>>, &[&str]); 7] = [
+        let ends_its_own: &[&str] = &[labels::TASKS_FINALIZER, FOREGROUND];
+        let rows: [(&[&str], Vec<Object<_>>, &[&str]); 8] = [
             (&[], vec![blocking.clone()], &[]), // background: they go after it
             (&[FOREGROUND], vec![blocking.clone(), free.clone()], &["delete blocking", "delete free"]),
             (&[FOREGROUND], vec![going.clone(), other.clone()], &[]),
+            (ends_its_own, vec![blocking.clone()], &[]), // they are left to it
             (&[FOREGROUND], vec![free.clone()], &["app without foregroundDeletion"]),
             (&[FOREGROUND], vec![other.clone()], &["app without foregroundDeletion"]),
             (&[ORPHAN], vec![blocking, going], &["blocking forgets app", "going forgets app"]),
@@ -278,7 +331,31 @@ mod tests {
         let contents = [object("a", &[], false, &[]), object("b", &[], true, &["held"])];
         let NamespaceStep::Empty(actions) = namespace(&contents) else { panic!("it is not empty") };
         assert_eq!(show(actions), ["delete a"]);
+        assert_eq!(namespace(&contents[1..]), NamespaceStep::Wait(BTreeSet::from(["held".to_owned()])));
         assert_eq!(namespace::<&str>(&[]), NamespaceStep::Finish);
+    }
+
+    #[test]
+    fn what_an_app_ends_itself_is_left_to_it_in_a_namespace_too() {
+        let own = labels::TASKS_FINALIZER;
+        let contents = |app_goes| {
+            [
+                object("app", &[], app_goes, &[own]),
+                object("task", &[("app", true)], false, &["cluster"]),
+                object("nested", &[("app", true)], app_goes, &[own]),
+            ]
+        };
+        let NamespaceStep::Empty(actions) = namespace(&contents(false)) else { panic!("it is not empty") };
+        assert_eq!(show(actions), ["delete app", "delete nested"]);
+        let holds = BTreeSet::from([own.to_owned(), "cluster".to_owned()]);
+        assert_eq!(namespace(&contents(true)), NamespaceStep::Wait(holds));
+        let [app, ..] = contents(true);
+        assert_eq!(
+            Object { finalizers: vec![own.into(), FOREGROUND.into()], ..app.clone() }.state(),
+            OwnerState::Lives
+        );
+        let waits = Object { finalizers: vec![FOREGROUND.into()], ..app };
+        assert_eq!(waits.state(), OwnerState::WaitsForDependants);
     }
 
     fn time(second: i64) -> Timestamp {

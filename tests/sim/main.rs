@@ -9,5 +9,6 @@ mod checks;
 mod crash;
 mod failover;
 mod faults;
+mod garbage;
 mod rollout;
 mod world;

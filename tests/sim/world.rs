@@ -35,7 +35,7 @@ pub(crate) struct World {
     pub(crate) store: Arc<MemoryStore>,
     pub(crate) machines: Vec<(Machine, Medium)>,
     /// A person's view of the store.
-    people: Arc<Registry>,
+    pub(crate) people: Arc<Registry>,
     checks: Arc<Mutex<Checks>>,
     seed: u64,
     lives: u64,

@@ -180,6 +180,7 @@ fn plan_removal(snapshot: &Snapshot<'_>) -> Plan {
             message: "the app was deleted".into(),
             at: micro_time(snapshot.now),
         };
+        actions.extend(stops_without_reason(snapshot, &instances));
         let kept = instances.iter().filter(|it| it.standing.is_kept() || it.standing.is_given_up());
         actions.extend(kept.map(|it| Action::StopTask { name: it.name().into(), stop: stop.clone() }));
         actions.truncate(MAX_ACTIONS);
