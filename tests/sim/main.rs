@@ -10,5 +10,6 @@ mod crash;
 mod failover;
 mod faults;
 mod garbage;
+mod reality;
 mod rollout;
 mod world;
