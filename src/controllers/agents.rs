@@ -4,14 +4,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::watch;
 
 use super::objects::{Stored, create, is, key, typed_difference};
 use super::placement;
+use super::rest::news_or_time;
 use super::session::Signals;
-use crate::api::{Agent, AgentStatus, Condition, Resources, Task, Time, Totals};
+use super::until;
+use crate::api::{Agent, AgentStatus, Condition, Phase, Resources, Task, Time, Totals};
 use crate::env::Env;
 use crate::mesos::session::Session;
 use crate::mesos::wire;
@@ -21,8 +25,11 @@ use crate::runtime::{Backoff, Index, Setback, View, Writer};
 
 /// The most Agents in one transaction.
 const BATCH: usize = 100;
+/// How long a machine must look larger than it ever did before that is believed. What the cluster offers again may
+/// still be in use by a Task whose end is not stored yet.
+const DOUBT: Duration = Duration::from_secs(60);
 
-/// What bound, living Tasks use, per agent and Task.
+/// What Tasks use that their agents have reported, per agent and Task.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Use {
     by_agent: BTreeMap<String, BTreeMap<ObjectName, Resources>>,
@@ -49,7 +56,10 @@ impl Index for Use {
 }
 
 fn used(doc: &crate::registry::Doc) -> Option<(String, Resources)> {
-    let task = doc.typed::<Task>().ok().filter(|task| !task.is_terminal())?;
+    // Of a Task that is merely bound nobody knows whether its offer was accepted.
+    let reported =
+        |task: &Arc<Task>| matches!(task.phase(), Phase::Launching | Phase::Running | Phase::Stopping);
+    let task = doc.typed::<Task>().ok().filter(reported)?;
     let binding = task.spec.binding.as_ref()?;
     Some((binding.agent_id.clone(), binding.resources.clone()))
 }
@@ -62,6 +72,8 @@ pub(super) struct Agents {
     writer: Writer,
     session: Session,
     signals: watch::Receiver<Signals>,
+    /// Since when machines look larger than their Agents say, by agent.
+    larger: BTreeMap<String, Timestamp>,
 }
 
 impl Agents {
@@ -72,7 +84,7 @@ impl Agents {
         session: Session,
         signals: watch::Receiver<Signals>,
     ) -> Agents {
-        Agents { env, view: View::open(cache), writer, session, signals }
+        Agents { env, view: View::open(cache), writer, session, signals, larger: BTreeMap::new() }
     }
 
     /// Runs for ever: looks whenever offers come or go.
@@ -80,46 +92,53 @@ impl Agents {
         let mut failures = 0;
         loop {
             self.signals.mark_unchanged();
-            match self.pass().await {
-                Ok(()) => failures = 0,
+            let wait = match self.pass().await {
+                Ok(wait) => wait,
                 Err(setback) => {
                     setback.log("agents", &"a pass");
                     failures += 1;
                     self.env.sleep(Backoff::RETRY.after(failures, &self.env)).await;
                     continue;
                 }
-            }
-            // The sender goes only when the whole term does.
-            let _over = self.signals.changed().await;
+            };
+            failures = 0;
+            news_or_time(&self.env, &mut self.signals, wait).await;
         }
     }
 
-    async fn pass(&mut self) -> Result<(), Setback> {
+    /// Says when to look again even if nothing changes.
+    async fn pass(&mut self) -> Result<Option<Duration>, Setback> {
         self.view.catch_up();
+        let now = self.env.now();
         let leases = self.session.leases().snapshot();
         let mut by_agent: BTreeMap<&str, Vec<&wire::Offer>> = BTreeMap::new();
         for lease in leases.values() {
             by_agent.entry(&lease.offer.agent_id.value).or_default().push(&lease.offer);
         }
+        self.larger.retain(|agent, _| by_agent.contains_key(agent.as_str()));
         let mut writes = Vec::new();
         for offers in by_agent.values() {
-            writes.extend(self.write(offers)?);
+            writes.extend(self.write(offers, now)?);
         }
         while !writes.is_empty() {
             let batch: Vec<Write> = writes.drain(..writes.len().min(BATCH)).collect();
             self.writer.commit(batch).await?;
         }
-        Ok(())
+        let first = self.larger.values().min();
+        Ok(first.map(|since| DOUBT.saturating_sub(until(*since, now))))
     }
 
     /// What an agent's offers change of its object.
-    fn write(&self, offers: &[&wire::Offer]) -> Result<Option<Write>, Setback> {
+    fn write(&mut self, offers: &[&wire::Offer], now: Timestamp) -> Result<Option<Write>, Setback> {
         let Some(offer) = offers.first() else { return Ok(None) };
         let name = ObjectName::new("", &object_name(&offer.agent_id.value));
         let present =
             self.view.scene().snapshot.get(&key::<Agent>(&name)).map(Stored::<Agent>::read).transpose()?;
         let before = present.as_ref().and_then(|it| it.object.status.clone()).unwrap_or_default();
-        let status = self.status(offers, offer, &before);
+        let mut status = self.status(offers, offer, &before, now);
+        if present.is_some() && self.is_doubtful(&status, &before, now) {
+            status.totals = before.totals.clone();
+        }
         match present {
             Some(present) => {
                 let patch = typed_difference(&before, &status)?;
@@ -129,7 +148,24 @@ impl Agents {
         }
     }
 
-    fn status(&self, offers: &[&wire::Offer], offer: &wire::Offer, before: &AgentStatus) -> AgentStatus {
+    /// Whether the machine looks larger than before, and has not done so for long.
+    fn is_doubtful(&mut self, status: &AgentStatus, before: &AgentStatus, now: Timestamp) -> bool {
+        let since = *self.larger.entry(status.agent_id.clone()).or_insert(now);
+        let grows = status.totals != before.totals;
+        let doubtful = grows && until(since, now) < DOUBT;
+        if !doubtful {
+            self.larger.remove(&status.agent_id);
+        }
+        doubtful
+    }
+
+    fn status(
+        &self,
+        offers: &[&wire::Offer],
+        offer: &wire::Offer,
+        before: &AgentStatus,
+        now: Timestamp,
+    ) -> AgentStatus {
         AgentStatus {
             agent_id: offer.agent_id.value.clone(),
             hostname: offer.hostname.clone(),
@@ -138,7 +174,7 @@ impl Agents {
                 .map(|(name, value)| (name, value.to_string()))
                 .collect(),
             totals: self.totals(offers, &before.totals),
-            conditions: ready(&before.conditions, Time(self.env.now())),
+            conditions: ready(&before.conditions, Time(now)),
         }
     }
 

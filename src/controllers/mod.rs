@@ -27,6 +27,7 @@ mod objects;
 mod orphans;
 mod placement;
 mod reconcile;
+mod rest;
 mod secrets;
 mod session;
 mod status;

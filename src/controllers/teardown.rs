@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::objects::{Stored, is};
+use super::rest::rest;
 use super::session::Signals;
 use super::until;
 use crate::api::{Endpoints, Revision, Task, labels};
@@ -104,23 +105,8 @@ impl Teardown {
                 setback.log("teardown", &"a pass");
                 Some(AGAIN)
             });
-            self.rest(wait).await;
-        }
-    }
-
-    async fn rest(&mut self, wait: Option<Duration>) {
-        let over = async {
-            match wait {
-                Some(wait) => self.env.sleep(wait).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            _ = self.view.changed() => {}
-            // The sender goes only when the whole term does.
-            _ = self.signals.changed() => {}
-            () = over => {}
+            // A pass looks at all that is dying: what changed does not matter.
+            let _news = rest(&self.env, &mut self.view, &mut self.signals, wait).await;
         }
     }
 

@@ -4,6 +4,7 @@
 //! `world` builds it, `checks` asserts at every change what must always hold; the other modules are scenarios.
 #![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
 
+mod agents;
 mod apps;
 mod checks;
 mod crash;

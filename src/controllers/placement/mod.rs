@@ -19,6 +19,7 @@ use self::launch::Launcher;
 use self::market::Market;
 use self::waiting::WaitingReport;
 use super::events::Recorder;
+use super::rest::rest;
 use super::session::Signals;
 use super::until;
 use crate::env::Env;
@@ -98,24 +99,9 @@ impl Placement {
                     Some(AGAIN)
                 }
             };
-            self.rest(wait).await;
-        }
-    }
-
-    /// Waits until something changes that a pass looks at, or `wait` is over.
-    async fn rest(&mut self, wait: Option<Duration>) {
-        let over = async {
-            match wait {
-                Some(wait) => self.env.sleep(wait).await,
-                None => std::future::pending().await,
+            if let Some(news) = rest(&self.env, &mut self.view, &mut self.signals, wait).await {
+                self.take_in(news);
             }
-        };
-        tokio::select! {
-            biased;
-            news = self.view.changed() => self.take_in(news),
-            // The sender goes only when the whole term does.
-            _ = self.signals.changed() => {}
-            () = over => {}
         }
     }
 
