@@ -1,16 +1,18 @@
 //! What can be done with each kind, and with which parameters: the same for both versions of OpenAPI.
 
+use serde_json::{Map, Value};
+
 use super::definitions::{SCALE, STATUS, name_of};
 use super::relative_root;
 use crate::registry::KindDef;
 use crate::server::kube::facade;
 
 /// One path and its operations.
-pub(super) struct Path {
-    pub(super) path: String,
+struct Path {
+    path: String,
     /// Those in the path itself.
-    pub(super) parameters: Vec<Parameter>,
-    pub(super) operations: Vec<Operation>,
+    parameters: Vec<Parameter>,
+    operations: Vec<Operation>,
 }
 
 pub(super) struct Operation {
@@ -93,8 +95,31 @@ pub(super) const PATCHES_CORE: [&str; 4] = [
     "application/apply-patch+yaml",
 ];
 
+/// How a version of OpenAPI says an operation, and a parameter in `path` or `query`.
+pub(super) struct Dialect {
+    pub(super) operation: fn(&Operation) -> Value,
+    pub(super) parameter: fn(Parameter, &str) -> Value,
+}
+
+impl Dialect {
+    /// All paths of all kinds.
+    pub(super) fn paths(&self, kinds: &[&KindDef]) -> Map<String, Value> {
+        kinds.iter().flat_map(|kind| paths(kind)).map(|path| (path.path.clone(), self.path(&path))).collect()
+    }
+
+    fn path(&self, path: &Path) -> Value {
+        let operations = path.operations.iter().map(|it| (it.method.to_owned(), (self.operation)(it)));
+        let mut item: Map<String, Value> = operations.collect();
+        if !path.parameters.is_empty() {
+            let inside = path.parameters.iter().map(|parameter| (self.parameter)(*parameter, "path"));
+            item.insert("parameters".to_owned(), inside.collect());
+        }
+        Value::Object(item)
+    }
+}
+
 /// All paths of `kind`.
-pub(super) fn paths(kind: &KindDef) -> Vec<Path> {
+fn paths(kind: &KindDef) -> Vec<Path> {
     let root = format!("/{}", relative_root(&kind.group, &kind.version));
     let (collection, outer) = if kind.namespaced {
         (format!("{root}/namespaces/{{namespace}}/{}", kind.plural), vec![NAMESPACE])

@@ -4,28 +4,15 @@ use serde_json::{Map, Value, json};
 
 use super::definitions::{self, DELETE_OPTIONS, Definitions, ROOT};
 use super::gvk;
-use super::operations::{self, Body, Operation, Parameter};
+use super::operations::{Body, Dialect, Operation, Parameter};
 use crate::registry::KindDef;
 
 const DEFINITIONS: &str = "#/definitions/";
 
 pub(super) fn document(kinds: &[&KindDef], meta: &Definitions) -> Value {
     let mut all = meta.clone();
-    let mut paths = Map::new();
-    for kind in kinds {
-        definitions::insert(&mut all, kind);
-        for path in operations::paths(kind) {
-            let mut item = Map::new();
-            for operation in &path.operations {
-                item.insert(operation.method.to_owned(), render(operation));
-            }
-            if !path.parameters.is_empty() {
-                let inside = path.parameters.iter().map(|parameter| placed(*parameter, "path"));
-                item.insert("parameters".to_owned(), inside.collect());
-            }
-            paths.insert(path.path, Value::Object(item));
-        }
-    }
+    kinds.iter().for_each(|kind| definitions::insert(&mut all, kind));
+    let paths = Dialect { operation: render, parameter: placed }.paths(kinds);
     let schemas: Map<String, Value> =
         all.into_iter().map(|(name, schema)| (name, downgraded(schema))).collect();
     json!({

@@ -1,29 +1,16 @@
 //! OpenAPI 3.0 of one group and version.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::definitions::{self, DELETE_OPTIONS, Definitions, reference};
 use super::gvk;
-use super::operations::{self, Body, Operation, Parameter};
+use super::operations::{Body, Dialect, Operation, Parameter};
 use crate::registry::KindDef;
 
 pub(super) fn document(kinds: &[&KindDef], meta: &Definitions) -> Value {
     let mut definitions = meta.clone();
-    let mut paths = Map::new();
-    for kind in kinds {
-        definitions::insert(&mut definitions, kind);
-        for path in operations::paths(kind) {
-            let mut item = Map::new();
-            for operation in &path.operations {
-                item.insert(operation.method.to_owned(), render(operation));
-            }
-            if !path.parameters.is_empty() {
-                let inside = path.parameters.iter().map(|parameter| placed(*parameter, "path"));
-                item.insert("parameters".to_owned(), inside.collect());
-            }
-            paths.insert(path.path, Value::Object(item));
-        }
-    }
+    kinds.iter().for_each(|kind| definitions::insert(&mut definitions, kind));
+    let paths = Dialect { operation: render, parameter: placed }.paths(kinds);
     json!({
         "openapi": "3.0.0",
         "info": {"title": "Tenure", "version": env!("CARGO_PKG_VERSION")},
