@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::server::{APPS, TestServer, app};
 
@@ -61,6 +61,40 @@ async fn refused(server: &TestServer, arguments: &[&str]) -> String {
     let outcome = tenure(server, arguments).await;
     assert_eq!(outcome.code, 1, "tenure {arguments:?}: {}", outcome.stdout);
     outcome.stderr
+}
+
+/// A command that goes on, read line by line.
+struct Following {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Following {
+    fn start(server: &TestServer, arguments: &[&str]) -> Following {
+        let mut child = command(server, arguments).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Following { child, lines }
+    }
+
+    /// The next line; none when there will be no other.
+    async fn line(&mut self) -> Option<String> {
+        let line = tokio::time::timeout(COMMAND_MAX, self.lines.next_line()).await;
+        line.unwrap_or_else(|_| panic!("{:?} says nothing", self.child)).unwrap()
+    }
+
+    /// Waits until it says exactly this next.
+    async fn says(&mut self, expected: &str) {
+        assert_eq!(self.line().await.as_deref(), Some(expected));
+    }
+
+    /// It has nothing more to say, and succeeds.
+    async fn succeeds(mut self) {
+        assert_eq!(self.line().await, None);
+        let status = self.child.wait().await.unwrap();
+        let mut told = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut told).await.unwrap();
+        assert!(status.success(), "{status}: {told}");
+    }
 }
 
 async fn create(server: &TestServer, path: &str, object: Value) {
@@ -275,24 +309,17 @@ async fn what_is_not_there_is_told() {
 async fn get_follows_changes() {
     let server = TestServer::start().await;
     create(&server, APPS, app("web")).await;
-    let mut child = command(&server, &["get", "apps", "-w", "-o", "name"]).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut next =
-        async || tokio::time::timeout(COMMAND_MAX, lines.next_line()).await.unwrap().unwrap().unwrap();
-    assert_eq!(next().await, "app.tenure.dev/web");
+    let mut names = Following::start(&server, &["get", "apps", "-w", "-o", "name"]);
+    names.says("app.tenure.dev/web").await;
     create(&server, APPS, app("db")).await;
-    assert_eq!(next().await, "app.tenure.dev/db");
-    child.kill().await.unwrap();
+    names.says("app.tenure.dev/db").await;
 
-    let mut child = command(&server, &["get", "app", "web", "-w"]).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut next =
-        async || tokio::time::timeout(COMMAND_MAX, lines.next_line()).await.unwrap().unwrap().unwrap();
-    assert!(next().await.starts_with("NAME"));
-    assert!(next().await.starts_with("web "));
+    let mut table = Following::start(&server, &["get", "app", "web", "-w"]);
+    let mut row = async || table.line().await.unwrap();
+    assert!(row().await.starts_with("NAME"));
+    assert!(row().await.starts_with("web "));
     report(&server, "web", json!({"running": 77})).await;
-    assert!(next().await.contains(" 77 "));
-    child.kill().await.unwrap();
+    assert!(row().await.contains(" 77 "));
 }
 
 #[tokio::test]
@@ -334,16 +361,14 @@ async fn delete_waits_until_the_finalizers_are_gone() {
     let error = refused(&server, &["wait", "--for=delete", "app/web", "--timeout=100ms"]).await;
     assert!(error.contains("timed out waiting for app.tenure.dev/web to be gone"), "{error}");
 
-    let waiting = tenure(&server, &["delete", "app", "web"]);
-    let release = async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        let request = http::Request::patch(format!("{APPS}/web"))
-            .header("content-type", "application/merge-patch+json");
-        server.ask(request.body(br#"{"metadata":{"finalizers":null}}"#.to_vec()).unwrap()).await
-    };
-    let (outcome, _) = tokio::join!(waiting, release);
-    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    assert!(outcome.stdout.starts_with("app.tenure.dev/web deleted\n"), "{}", outcome.stdout);
+    let mut waiting = Following::start(&server, &["delete", "app", "web"]);
+    waiting.says("app.tenure.dev/web deleted").await;
+    waiting.says("app.tenure.dev/web: stopping").await;
+    let request =
+        http::Request::patch(format!("{APPS}/web")).header("content-type", "application/merge-patch+json");
+    server.ask(request.body(br#"{"metadata":{"finalizers":null}}"#.to_vec()).unwrap()).await;
+    waiting.says("app.tenure.dev/web: gone").await;
+    waiting.succeeds().await;
 
     assert!(refused(&server, &["delete", "app", "web"]).await.contains("\"web\" not found"));
     assert_eq!(shown(&server, &["delete", "app", "web", "--ignore-not-found"]).await, "");
@@ -357,18 +382,18 @@ async fn delete_waits_until_the_finalizers_are_gone() {
 async fn rollout_status_follows_until_done() {
     let server = TestServer::start().await;
     create(&server, APPS, app("web")).await;
-    let following = tenure(&server, &["rollout", "status", "app/web", "--timeout=30s"]);
-    let controller = async {
-        let status = |updated: u32, ready: u32| json!({"observedGeneration": 1, "instances": 2, "updated": updated, "ready": ready, "revision": "web-x"});
-        for (updated, ready) in [(1, 0), (2, 1), (2, 2)] {
-            tokio::time::sleep(Duration::from_millis(150)).await;
-            report(&server, "web", status(updated, ready)).await;
-        }
-    };
-    let (outcome, ()) = tokio::join!(following, controller);
-    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    let last = outcome.stdout.lines().last().unwrap();
-    assert_eq!(last, "web: 2 of 2 instances ready, revision web-x");
+    let mut following = Following::start(&server, &["rollout", "status", "app/web", "--timeout=60s"]);
+    following.says("web: waiting for the controller to see the change").await;
+    for (updated, ready, told) in [
+        (1, 0, "web: 1 of 2 instances updated"),
+        (2, 1, "web: 1 of 2 instances ready"),
+        (2, 2, "web: 2 of 2 instances ready, revision web-x"),
+    ] {
+        let status = json!({"observedGeneration": 1, "instances": 2, "updated": updated, "ready": ready, "revision": "web-x"});
+        report(&server, "web", status).await;
+        following.says(told).await;
+    }
+    following.succeeds().await;
     let now = shown(&server, &["rollout", "status", "web", "--no-wait"]).await;
     assert_eq!(now, "web: 2 of 2 instances ready, revision web-x\n");
 
@@ -427,14 +452,14 @@ async fn logs_are_those_of_a_task_or_of_all_tasks_of_an_app() {
 async fn wait_ends_when_a_condition_or_a_value_is_reached() {
     let server = TestServer::start().await;
     create(&server, APPS, app("web")).await;
-    let waiting = tenure(&server, &["wait", "--for=jsonpath={.status.running}=2", "app/web"]);
-    let reporting = async {
-        tokio::time::sleep(Duration::from_millis(150)).await;
-        report(&server, "web", json!({"running": 2})).await;
-    };
-    let (outcome, ()) = tokio::join!(waiting, reporting);
-    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    assert!(outcome.stdout.ends_with("app.tenure.dev/web: condition met\n"), "{}", outcome.stdout);
+    let mut waiting = Following::start(
+        &server,
+        &["wait", "--for=jsonpath={.status.running}=2", "app/web", "--timeout=60s"],
+    );
+    waiting.says("app.tenure.dev/web: waiting").await;
+    report(&server, "web", json!({"running": 2})).await;
+    waiting.says("app.tenure.dev/web: condition met").await;
+    waiting.succeeds().await;
     let error = refused(&server, &["wait", "--for=condition=Ready", "app/web", "--timeout=100ms"]).await;
     assert_eq!(error, "error: timed out waiting for the condition on app.tenure.dev/web\n");
     shown(&server, &["wait", "--for=delete", "app/gone"]).await;
