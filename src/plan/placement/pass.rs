@@ -24,6 +24,9 @@ pub(super) struct Placed {
     pub(super) more: bool,
     /// Classes of which no agent takes another Task.
     pub(super) refused: Vec<ObjectName>,
+    /// How often an agent was looked at.
+    #[cfg(test)]
+    pub(super) looks: usize,
 }
 
 /// Binds waiting Tasks to agents, at most `limit`.
@@ -51,6 +54,10 @@ pub(super) fn place(index: &Index, seed: u64, limit: usize) -> Placed {
         queue = next;
     }
     placed.waiting.extend(left.into_iter().filter_map(|turn| waiting(turn.class, turn.tasks)));
+    #[cfg(test)]
+    {
+        placed.looks = pass.room.looks();
+    }
     placed.waiting.sort_by(|a, b| (a.since, &a.class).cmp(&(b.since, &b.class)));
     placed
 }

@@ -17,6 +17,9 @@ pub(super) struct Room<'a> {
     /// Per agent: its place in `working` plus one, 0 while it is untouched.
     touched: Vec<u32>,
     working: Vec<Working>,
+    /// How often an agent was asked for room.
+    #[cfg(test)]
+    looks: std::cell::Cell<usize>,
 }
 
 /// What is left of one agent.
@@ -36,7 +39,14 @@ impl<'a> Room<'a> {
             by_value: index.by_value.clone(),
             touched: vec![0; index.agents.len()],
             working: Vec::new(),
+            #[cfg(test)]
+            looks: std::cell::Cell::default(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn looks(&self) -> usize {
+        self.looks.get()
     }
 
     /// All agents with offers that accept Tasks.
@@ -60,6 +70,8 @@ impl<'a> Room<'a> {
 
     /// Whether the agent has room for one more Task of the class.
     pub(super) fn fits(&self, class: &Class, agent: AgentIx) -> bool {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
         let entry = self.index.entry(agent);
         let working = self.working(agent);
         let free = working.map_or(&entry.free, |it| &it.free);

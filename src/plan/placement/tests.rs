@@ -637,3 +637,46 @@ fn an_agent_with_gpus_is_taken_last_by_those_who_want_none() {
     ];
     assert_eq!(agents(&place(&index(changes))), ["node-2", "node-2", "node-1"]);
 }
+
+/// Two thousand agents on 75 racks, a tenth to a half of each in use: all of a rack alike. Forty classes of ten Tasks.
+fn many(constraints: &[&str]) -> Index {
+    let agents = (0..2000).flat_map(|number| {
+        let rack = format!("rack-{}", number % 75);
+        let free = 16_000 - 1_600 * (1 + number as u64 % 5);
+        let agent = agent(number, Some(&rack), 16_000, 64_000);
+        [Change::Agent(agent), Change::Offer(offer(number, number, free, 60_000))]
+    });
+    let classes = (0..40).flat_map(|number| {
+        let name = format!("class-{number}");
+        let class = Change::Class(class(&name, 100, 64, constraints, Vec::new()));
+        [class].into_iter().chain((0..10).map(move |task| waiting(&name, task)))
+    });
+    index(agents.chain(classes))
+}
+
+#[test]
+fn few_agents_are_looked_at_whatever_is_asked_of_them() {
+    let kinds: [&[&str]; 13] = [
+        &[],
+        &["hostname UNIQUE"],
+        &["hostname GROUP_BY"],
+        &["hostname LIKE node-.*[37]"],
+        &["rack MAX_PER 2"],
+        &["rack CLUSTER"],
+        &["rack CLUSTER rack-74"],
+        &["rack GROUP_BY"],
+        &["rack LIKE rack-.*4"],
+        &["rack UNLIKE rack-.*[^4]"],
+        &["hostname UNIQUE", "rack LIKE rack-[1-4].*"],
+        &["rack LIKE rack-[1-4].*", "rack GROUP_BY"],
+        &["rack GROUP_BY", "hostname GROUP_BY"],
+    ];
+    for constraints in kinds {
+        let placed = pass::place(&many(constraints), 1, usize::MAX);
+        assert_eq!(placed.bindings.len(), 400, "{constraints:?}");
+        // A class that has to look at most agents for its ten Tasks comes to more than a hundred for each.
+        let looks = placed.looks / placed.bindings.len();
+        println!("{looks:4} looks per binding: {constraints:?}");
+        assert!(looks <= 20, "{looks} looks per binding: {constraints:?}");
+    }
+}
