@@ -63,6 +63,15 @@ pub enum ToAgent {
         framework_id: FrameworkId,
         /// The task itself.
         task: Box<TaskInfo>,
+        /// Whether the task outlives the agent's process.
+        checkpoint: bool,
+    },
+    /// The master counts on a task that the agent did not report: the agent says what became of it.
+    Missing {
+        /// Whose task.
+        framework_id: FrameworkId,
+        /// Which task.
+        task_id: TaskId,
     },
     /// End a task.
     Kill {
@@ -94,6 +103,17 @@ pub enum ToAgent {
         /// Which framework.
         framework_id: FrameworkId,
     },
+    /// The agent is being drained: kills follow.
+    Drain {
+        /// The longest grace of those kills.
+        max_grace: Option<Duration>,
+        /// What ends is gone by the operator's word.
+        mark_gone: bool,
+    },
+    /// The agent is not drained any more.
+    Reactivated,
+    /// The agent does not belong to the cluster (any more): end all tasks and leave.
+    Shutdown,
 }
 
 /// How many messages may wait on a link in each direction.

@@ -10,6 +10,7 @@
 //! done. After a start nothing is said to any master before the launcher has told what became of every task in the journal.
 
 pub mod journal;
+mod orders;
 mod reactions;
 mod resend;
 pub mod state;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::launcher::{Adopted, Launch, Launcher, Reports};
 use super::master::MasterHandle;
@@ -27,6 +29,7 @@ use super::protocol::{LINK, ToAgent, ToMaster};
 use crate::env::Env;
 use crate::mesos::wire::{AgentId, AgentInfo, Reason, Source, TaskId, TaskState, TaskStatus};
 use journal::{Journal, JournalError};
+use orders::Drain;
 use resend::Resends;
 use state::{AgentState, Entry};
 
@@ -45,6 +48,8 @@ pub struct AgentConfig {
     pub resend_max: Duration,
     /// The wait before something that is not available is asked again.
     pub retry: Duration,
+    /// When it is cancelled the agent leaves for good: it ends its tasks, unregisters, and runs no longer.
+    pub leave: CancellationToken,
 }
 
 impl AgentConfig {
@@ -58,6 +63,7 @@ impl AgentConfig {
             resend_min: Duration::from_secs(10),
             resend_max: Duration::from_secs(600),
             retry: Duration::from_secs(1),
+            leave: CancellationToken::new(),
         }
     }
 }
@@ -74,6 +80,9 @@ pub struct Agent {
     master: MasterHandle,
     resends: Resends,
     uplink: Option<mpsc::Sender<ToMaster>>,
+    draining: Option<Drain>,
+    /// Everything is being ended, and then the agent is.
+    leaving: bool,
     /// Reports that came while acts were done.
     held: Vec<TaskStatus>,
     /// Facts and acts of what has come in but is not on the disk yet.
@@ -116,22 +125,29 @@ impl Agent {
             reports,
             master,
             uplink: None,
+            draining: None,
+            leaving: false,
             held: Vec::new(),
             facts: Vec::new(),
             acts: Vec::new(),
         }
     }
 
-    /// Runs for as long as its node. While the disk refuses the journal nothing is done and nothing is lost: what
+    /// Runs for as long as its node, or until it leaves. While the disk refuses the journal nothing is done and nothing is lost: what
     /// comes in waits in bounded queues.
     pub async fn run(mut self) {
         self.adopt().await;
         self.commit_all().await;
         self.sweep().await;
         loop {
-            let mut link = self.register().await;
-            while self.step(&mut link).await {
+            if let Some(mut link) = self.register().await {
+                while self.step(&mut link).await {
+                    self.commit_all().await;
+                }
+            }
+            if self.leaving {
                 self.commit_all().await;
+                return tracing::info!("agent left");
             }
             tracing::warn!("link to the master lost");
             self.uplink = None;
@@ -202,13 +218,19 @@ impl Agent {
         }
     }
 
-    /// Registers with the master and sends what waits.
-    async fn register(&mut self) -> mpsc::Receiver<ToAgent> {
+    /// Registers with the master and sends what waits. Nothing when the agent is to leave.
+    async fn register(&mut self) -> Option<mpsc::Receiver<ToAgent>> {
         loop {
-            if let Some(link) = self.try_register().await {
+            let link = self.try_register().await;
+            if self.leaving || link.is_some() {
                 return link;
             }
-            self.env.sleep(self.config.retry).await;
+            let leave = self.config.leave.clone();
+            tokio::select! {
+                biased;
+                () = leave.cancelled() => self.leave().await,
+                () = self.env.sleep(self.config.retry) => {}
+            }
         }
     }
 
@@ -223,7 +245,14 @@ impl Agent {
             link: sender,
         };
         uplink.send(register).await.ok()?;
-        let Some(ToAgent::Registered { agent_id }) = link.recv().await else { return None };
+        let agent_id = match link.recv().await {
+            Some(ToAgent::Registered { agent_id }) => agent_id,
+            Some(ToAgent::Shutdown) => {
+                self.shut_down();
+                return None;
+            }
+            _ => return None,
+        };
         if self.state.agent_id.as_ref() != Some(&agent_id) {
             self.record(Entry::Registered(agent_id));
         }
@@ -238,8 +267,10 @@ impl Agent {
     /// Takes in what has come, waiting for the first of it. False when the link to the master is broken.
     async fn step(&mut self, link: &mut mpsc::Receiver<ToAgent>) -> bool {
         let next_resend = self.resends.next();
+        let leave = self.config.leave.clone();
         tokio::select! {
             biased;
+            () = leave.cancelled() => self.leave().await,
             message = link.recv() => match message {
                 Some(message) => self.told(message),
                 None => return false,
@@ -256,7 +287,7 @@ impl Agent {
                 break;
             }
         }
-        self.uplink.is_some()
+        self.uplink.is_some() && !self.leaving
     }
 
     fn record(&mut self, entry: Entry) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::orders::{Drain, killed_during_launch};
 use super::state::{Acknowledged, Entry, Task, Updated};
 use super::{Act, Agent};
 use crate::mesos::embedded::launcher::Launch;
@@ -17,7 +18,10 @@ impl Agent {
     pub(super) fn told(&mut self, message: ToAgent) {
         match message {
             ToAgent::Registered { agent_id } => tracing::warn!(%agent_id, "registered twice on one link"),
-            ToAgent::Launch { framework_id, task } => self.launch(framework_id, *task),
+            ToAgent::Launch { framework_id, task, checkpoint } => {
+                self.launch(framework_id, *task, checkpoint);
+            }
+            ToAgent::Missing { framework_id, task_id } => self.missing(framework_id, task_id),
             ToAgent::Kill { framework_id, task_id, grace, tell_killing } => {
                 self.kill(&framework_id, &task_id, grace, tell_killing);
             }
@@ -35,10 +39,13 @@ impl Agent {
                 }
             }
             ToAgent::FrameworkRemoved { framework_id } => self.framework_removed(framework_id),
+            ToAgent::Drain { max_grace, mark_gone } => self.draining = Some(Drain { max_grace, mark_gone }),
+            ToAgent::Reactivated => self.draining = None,
+            ToAgent::Shutdown => self.shut_down(),
         }
     }
 
-    fn launch(&mut self, framework_id: FrameworkId, task: TaskInfo) {
+    fn launch(&mut self, framework_id: FrameworkId, task: TaskInfo, checkpoint: bool) {
         if self.state.tasks.contains_key(&task.task_id) {
             tracing::warn!(task = %task.task_id, "launched twice: the first one stays");
             return;
@@ -46,7 +53,13 @@ impl Agent {
         let agent_id = self.agent_id();
         let environment = environment(&framework_id, &agent_id, &task);
         let launch = Launch { framework_id, agent_id, task, environment };
-        self.record(Entry::Launched(Box::new(launch.clone())));
+        let entry = Entry::Launched(Box::new(launch.clone()));
+        if checkpoint {
+            self.record(entry);
+        } else {
+            // Not in the journal: the next process does not know it, and sweeps it away.
+            self.state.apply(entry);
+        }
         self.acts.push(Act::Launch(Box::new(launch)));
     }
 
@@ -65,7 +78,7 @@ impl Agent {
         if tell_killing && task.latest.state() == TaskState::Running {
             self.reported(TaskStatus::of(task_id.clone(), TaskState::Killing));
         }
-        self.acts.push(Act::Kill(task_id.clone(), grace));
+        self.kill_now(task_id.clone(), grace);
     }
 
     fn acknowledged(&mut self, acknowledged: Acknowledged) {
@@ -81,7 +94,7 @@ impl Agent {
         self.acts.push(Act::Send(task_id));
     }
 
-    fn framework_removed(&mut self, framework_id: FrameworkId) {
+    pub(super) fn framework_removed(&mut self, framework_id: FrameworkId) {
         let tasks = self.state.tasks.iter().filter(|(_, task)| task.launch.framework_id == framework_id);
         let (alive, all): (Vec<_>, Vec<_>) = tasks.map(|(id, task)| (!task.has_ended(), id.clone())).unzip();
         for (alive, id) in alive.into_iter().zip(all) {
@@ -105,8 +118,16 @@ impl Agent {
         }
         let (first, task_id) = (task.in_flight().is_none(), status.task_id.clone());
         let framework_id = task.launch.framework_id.clone();
-        let status = self.complete(keep_known(status, &task.latest), &framework_id);
+        let unheard_of = task.latest.state() == TaskState::Staging && status.state() == TaskState::Killed;
         let ended = status.state().is_terminal();
+        let mut status = keep_known(status, &task.latest);
+        if unheard_of {
+            status = killed_during_launch(status);
+        }
+        if let Some(drain) = self.draining {
+            status = drain.explain(status);
+        }
+        let status = self.complete(status, &framework_id);
         self.record(Entry::Updated(Box::new(Updated { framework_id, status })));
         if first {
             self.acts.push(Act::Send(task_id.clone()));

@@ -36,11 +36,23 @@ impl Master {
             }
         };
         let id = info.id.clone().unwrap_or_else(|| self.next_agent_id());
+        if self.network.is_cut_off(&id) {
+            return None;
+        }
+        if self.registry.gone.contains(&id) {
+            // The link is new: there is room for one message.
+            let _ended = link.try_send(ToAgent::Shutdown);
+            return None;
+        }
+        // Registrations pass a disturbed network.
+        if link.try_send(ToAgent::Registered { agent_id: id.clone() }).is_err() {
+            return None;
+        }
         info.id = Some(id.clone());
-        let was_away = !self.recovered.remove(&id) && !self.agents.contains_key(&id);
-        self.unreachable.remove(&id);
-        self.replace_agent(&id, Agent::new(info, ip, total, Link { connection, sender: link.clone() }));
-        self.tell_agent(&id, ToAgent::Registered { agent_id: id.clone() });
+        let was_away = !self.registry.recovered.remove(&id) && !self.agents.contains_key(&id);
+        self.registry.unreachable.remove(&id);
+        self.unreachable_tasks.remove_agent(&id);
+        self.replace_agent(&id, Agent::new(info, ip, total, Link { connection, sender: link }));
         let reported: BTreeSet<(FrameworkId, TaskId)> =
             tasks.iter().map(|task| (task.framework_id.clone(), task.task.task_id.clone())).collect();
         for task in tasks {
@@ -48,6 +60,8 @@ impl Master {
         }
         self.drop_unreported(&id, &reported);
         self.repeat_kills(&id);
+        self.drain(&id);
+        self.finish_drain(&id);
         self.allocate();
         Some(id)
     }
@@ -141,16 +155,18 @@ impl Master {
         }
     }
 
-    /// Tasks that were on their way when the link broke never reached the agent. (A real agent says so itself, with a
-    /// uuid; here the master does.)
+    /// Tasks that were on their way when the link broke never reached the agent; it is asked to say so. The ends of
+    /// others were acknowledged, but not here.
     fn drop_unreported(&mut self, id: &AgentId, reported: &BTreeSet<(FrameworkId, TaskId)>) {
         let Some(agent) = self.agents.get(id) else { return };
         let missing: Vec<_> = agent.tasks.iter().filter(|key| !reported.contains(key)).cloned().collect();
         for key in missing {
-            let dropped = (TaskState::Dropped, Reason::Reconciliation, "Task is unknown to the agent");
-            let status = self.own_status(&key.0, &key.1, Some(id), dropped);
-            self.remove_task(&key);
-            self.tell_status(&key.0, status);
+            if self.tasks.get(&key).is_some_and(|task| task.latest.is_terminal()) {
+                self.remove_task(&key);
+                continue;
+            }
+            let (framework_id, task_id) = key;
+            self.tell_agent(id, ToAgent::Missing { framework_id, task_id });
         }
     }
 
@@ -178,13 +194,22 @@ impl Master {
     pub(super) fn update(
         &mut self,
         agent_id: &AgentId,
+        connection: u64,
         framework_id: FrameworkId,
-        status: TaskStatus,
+        mut status: TaskStatus,
         latest: TaskState,
     ) {
+        let link = self.agents.get(agent_id).and_then(|agent| agent.link.as_ref());
+        if link.is_none_or(|link| link.connection != connection) {
+            tracing::debug!(task = %status.task_id, "update of an agent that is not connected");
+            return;
+        }
         if self.removed.contains(&framework_id) {
             self.tell_agent(agent_id, ToAgent::FrameworkRemoved { framework_id });
             return;
+        }
+        if let Some(framework) = self.frameworks.get(&framework_id) {
+            status.state = framework.state_for(status.state()).wire();
         }
         let key = (framework_id, status.task_id.clone());
         self.task_advanced(&key, latest);
@@ -232,7 +257,12 @@ impl Master {
         if timed_out {
             let at =
                 TimeInfo { nanoseconds: i64::try_from(self.env.now().as_nanosecond()).unwrap_or(i64::MAX) };
-            self.unreachable.insert(id.clone(), at);
+            self.registry.unreachable.insert(id.clone(), at);
+            let tasks = self.agents.get(id).map(|agent| agent.tasks.clone()).unwrap_or_default();
+            let alive = |key: &(FrameworkId, TaskId)| {
+                self.tasks.get(key).is_some_and(|task| !task.latest.is_terminal())
+            };
+            self.unreachable_tasks.insert(id, tasks.into_iter().filter(alive).collect());
             let unreachable = (TaskState::Unreachable, Reason::AgentRemoved, "health check timed out");
             self.remove_agent(id, unreachable, Some(at));
         }
@@ -251,14 +281,19 @@ impl Master {
     /// Agents of the last life that did not come back in time. Of their tasks nothing is known here.
     pub(super) fn recovery_timeout(&mut self) {
         let at = TimeInfo { nanoseconds: i64::try_from(self.env.now().as_nanosecond()).unwrap_or(i64::MAX) };
-        for id in std::mem::take(&mut self.recovered) {
-            self.unreachable.insert(id.clone(), at);
+        for id in std::mem::take(&mut self.registry.recovered) {
+            self.registry.unreachable.insert(id.clone(), at);
             self.tell_failure(&id);
         }
     }
 
     /// Removes an agent: its tasks are told first, then its offers, then that it is gone.
-    fn remove_agent(&mut self, id: &AgentId, why: (TaskState, Reason, &str), at: Option<TimeInfo>) {
+    pub(super) fn remove_agent(
+        &mut self,
+        id: &AgentId,
+        why: (TaskState, Reason, &str),
+        at: Option<TimeInfo>,
+    ) {
         let Some(agent) = self.agents.get(id) else { return };
         let keys: Vec<_> = agent.tasks.iter().cloned().collect();
         let offers: Vec<OfferId> = agent.offers.iter().cloned().collect();

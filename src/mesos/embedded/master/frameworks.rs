@@ -183,6 +183,7 @@ impl Master {
             self.remove_task(&key);
         }
         self.frameworks.remove(id);
+        self.unreachable_tasks.remove_framework(id);
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
             self.tell_agent(&agent, ToAgent::FrameworkRemoved { framework_id: id.clone() });

@@ -151,7 +151,7 @@ impl Master {
     ) -> Result<(), String> {
         validation::task(task, &pool.agent)?;
         let key = (framework_id.clone(), task.task_id.clone());
-        if self.tasks.contains_key(&key) {
+        if self.tasks.contains_key(&key) || self.unreachable_tasks.contains(&key) {
             return Err(format!("Task has duplicate ID: {}", task.task_id));
         }
         let wanted = Bundle::of(&task.resources).map_err(|error| error.to_string())?;
@@ -169,7 +169,8 @@ impl Master {
             ..TaskStatus::of(task.task_id.clone(), TaskState::Staging)
         };
         self.enter_task(&key, &pool.agent, wanted.unallocated(), staging);
-        let launch = ToAgent::Launch { framework_id: key.0, task: Box::new(task.clone()) };
+        let checkpoint = self.frameworks.get(&key.0).is_some_and(|framework| framework.info.checkpoint());
+        let launch = ToAgent::Launch { framework_id: key.0, task: Box::new(task.clone()), checkpoint };
         self.tell_agent(&pool.agent, launch);
         Ok(())
     }

@@ -4,11 +4,16 @@
 //! never waits for anybody. What it tells goes into bounded queues, and who does not drain his is cut off.
 
 mod agents;
+mod control;
+mod faults;
 mod frameworks;
 mod launch;
 mod offering;
+mod operator;
 mod reconcile;
+mod registry;
 mod state;
+mod unreachable;
 mod validation;
 
 use std::collections::BTreeSet;
@@ -27,7 +32,12 @@ use crate::mesos::connection::{CallPipe, Connection, ConnectionError, Subscripti
 use crate::mesos::wire::scheduler::Call;
 use crate::mesos::wire::{AgentId, CallType, FrameworkId};
 use agents::Registration;
+use control::Control;
+pub use control::{AgentView, OperatorError};
+pub use faults::Disturbance;
+use faults::Network;
 use frameworks::EventSender;
+use registry::Registry;
 use state::{Master, Timer};
 
 /// The times of a master.
@@ -41,6 +51,8 @@ pub struct MasterConfig {
     pub agent_ping_timeout: Duration,
     /// How long the agents of the last life are awaited.
     pub agent_reregister_timeout: Duration,
+    /// How long an offer may be held before it is rescinded; for ever when absent, as in Mesos.
+    pub offer_timeout: Option<Duration>,
 }
 
 impl Default for MasterConfig {
@@ -51,6 +63,7 @@ impl Default for MasterConfig {
             heartbeat_interval: Duration::from_secs(15),
             agent_ping_timeout: Duration::from_secs(75),
             agent_reregister_timeout: Duration::from_secs(600),
+            offer_timeout: None,
         }
     }
 }
@@ -81,6 +94,7 @@ enum Input {
     ConnectAgent { uplink: oneshot::Sender<mpsc::Sender<ToMaster>> },
     FromAgent { connection: u64, message: ToMaster },
     AgentClosed { connection: u64 },
+    Control(Control),
 }
 
 /// The way to an embedded master. Clones lead to the same one.
@@ -96,10 +110,12 @@ pub fn start(env: &Env, config: MasterConfig, recovered: BTreeSet<AgentId>) -> M
     let (inbox, inputs) = mpsc::channel(INBOX);
     let actor = Actor {
         env: env.clone(),
-        master: Master::new(env, config, recovered),
+        master: Master::new(env, config, Registry::of(recovered), Network::default()),
+        away: None,
         inbox: inbox.downgrade(),
         connections: std::collections::BTreeMap::new(),
         last_connection: 0,
+        first_connection: 0,
     };
     env.spawn("embedded master", actor.run(inputs));
     MasterHandle { inbox }
@@ -119,20 +135,30 @@ impl MasterHandle {
 struct Actor {
     env: Env,
     master: Master,
+    /// The master is dead; then another one leads, with this registry.
+    away: Option<(Instant, Registry)>,
     /// Weak: the master ends with the last handle, though its own watchers know the way to it.
     inbox: mpsc::WeakSender<Input>,
     /// Which agent registered on which link.
     connections: std::collections::BTreeMap<u64, AgentId>,
     last_connection: u64,
+    /// Those before it ended with an earlier master.
+    first_connection: u64,
 }
 
 impl Actor {
     async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         loop {
-            let timer = self.master.timers.first_key_value().map(|((at, _), _)| *at);
+            let timer = match &self.away {
+                Some((until, _)) => Some(*until),
+                None => self.master.timers.first_key_value().map(|((at, _), _)| *at),
+            };
             tokio::select! {
                 biased;
-                () = sleep_until(timer) => self.fire_timers(),
+                () = sleep_until(timer) => match self.away.take() {
+                    Some((_, registry)) => self.lead(registry),
+                    None => self.fire_timers(),
+                },
                 input = inputs.recv() => match input {
                     Some(input) => self.take_in(input),
                     None => return,
@@ -161,6 +187,12 @@ impl Actor {
                 }
                 Timer::AgentTimeout { agent, epoch } => self.master.agent_timeout(&agent, epoch),
                 Timer::RecoveryTimeout => self.master.recovery_timeout(),
+                Timer::OfferTimeout { offer } => self.master.rescind(&offer),
+                Timer::Deliver { number } => {
+                    if let Some((connection, message)) = self.master.arrived(number) {
+                        self.heard(connection, message);
+                    }
+                }
             }
         }
     }
@@ -168,6 +200,13 @@ impl Actor {
     fn take_in(&mut self, input: Input) {
         // Whoever asked may have stopped waiting for the answer; that is told by the end of the stream or link.
         match input {
+            Input::Call { answer, .. } if self.away.is_some() => {
+                let _gone = answer.send(Err(gone()));
+            }
+            // Nobody is there: the answer is that there is none.
+            Input::Subscribe { .. } | Input::ConnectAgent { .. } | Input::FromAgent { .. }
+                if self.away.is_some() => {}
+            Input::Control(control) => self.control(control),
             Input::Subscribe { call, events, closed, stream } => {
                 self.subscribe(*call, events, closed, stream);
             }
@@ -180,7 +219,7 @@ impl Actor {
             Input::ConnectAgent { uplink } => {
                 let _gone = uplink.send(self.new_link());
             }
-            Input::FromAgent { connection, message } => self.heard(connection, message),
+            Input::FromAgent { connection, message } => self.receive(connection, message),
             Input::AgentClosed { connection } => {
                 if let Some(agent) = self.connections.remove(&connection) {
                     self.master.disconnect_agent(&agent, connection);
@@ -231,6 +270,67 @@ impl Actor {
         uplink
     }
 
+    fn control(&mut self, control: Control) {
+        match control {
+            Control::FailOver(time, done) => {
+                self.die(time);
+                let _gone = done.send(());
+            }
+            // Nobody is there: the answer is that there is none.
+            _ if self.away.is_some() => {}
+            Control::Wish(wish, answer) => {
+                let _gone = answer.send(self.master.operate(wish));
+            }
+            Control::Fault(fault, done) => {
+                self.master.suffer(fault);
+                let _gone = done.send(());
+            }
+            Control::BeginInterval(done) => {
+                self.master.begin_interval();
+                let _gone = done.send(());
+            }
+            Control::Agents(answer) => {
+                let _gone = answer.send(self.master.views());
+            }
+        }
+    }
+
+    /// The master dies with all that it remembers: streams and links end.
+    fn die(&mut self, time: Duration) {
+        let registry = match self.away.take() {
+            Some((_, registry)) => registry,
+            None => self.master.leave(),
+        };
+        let (config, network) = (self.master.config.clone(), std::mem::take(&mut self.master.network));
+        self.master = Master::new(&self.env, config, Registry::default(), network);
+        self.connections.clear();
+        self.first_connection = self.last_connection + 1;
+        self.away = Some((Instant::now() + time, registry));
+    }
+
+    fn lead(&mut self, registry: Registry) {
+        let (config, network) = (self.master.config.clone(), std::mem::take(&mut self.master.network));
+        self.master = Master::new(&self.env, config, registry, network);
+    }
+
+    /// A message of an agent comes out of its link, and has the network before it.
+    fn receive(&mut self, connection: u64, message: ToMaster) {
+        if connection < self.first_connection {
+            return;
+        }
+        let agent = match &message {
+            ToMaster::Register { .. } => None,
+            ToMaster::Update { .. } | ToMaster::Unregister => self.connections.get(&connection).cloned(),
+        };
+        let message = match agent {
+            Some(agent) => self.master.through_network(&agent, connection, message),
+            None => Some(message),
+        };
+        if let Some(message) = message {
+            self.heard(connection, message);
+        }
+    }
+
     fn heard(&mut self, connection: u64, message: ToMaster) {
         match (message, self.connections.get(&connection)) {
             (ToMaster::Register { info, ip, tasks, link }, _) => {
@@ -240,7 +340,7 @@ impl Actor {
                 }
             }
             (ToMaster::Update { framework_id, status, latest }, Some(agent)) => {
-                self.master.update(agent, framework_id, *status, latest);
+                self.master.update(agent, connection, framework_id, *status, latest);
             }
             (ToMaster::Unregister, Some(agent)) => self.master.unregister_agent(agent, connection),
             (ToMaster::Update { .. } | ToMaster::Unregister, None) => {
@@ -311,7 +411,7 @@ async fn sleep_until(at: Option<Instant>) {
 }
 
 fn gone() -> ConnectionError {
-    ConnectionError::Unreachable { message: "the embedded master has ended".to_owned() }
+    ConnectionError::Unreachable { message: "no embedded master is there".to_owned() }
 }
 
 #[async_trait]

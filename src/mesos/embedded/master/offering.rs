@@ -23,9 +23,20 @@ impl Master {
         }
         self.allocation_planned = true;
         let interval = self.config.allocation_interval.as_nanos().max(1);
-        let since = self.started_at.elapsed().as_nanos();
+        let since = self.intervals_from.elapsed().as_nanos();
         let wait = u64::try_from(interval - since % interval).unwrap_or(u64::MAX);
         self.plan(Instant::now() + std::time::Duration::from_nanos(wait), Timer::Allocate);
+    }
+
+    /// Counts the allocation intervals anew: a tick that is planned happens now, later ones whole intervals from now.
+    pub(super) fn begin_interval(&mut self) {
+        self.intervals_from = Instant::now();
+        let planned = self.timers.iter().find(|(_, timer)| **timer == Timer::Allocate).map(|(at, _)| *at);
+        if let Some(at) = planned {
+            self.timers.remove(&at);
+            self.allocation_planned = false;
+            self.allocate();
+        }
     }
 
     /// Offers everything that is free and wanted; each framework gets one event.
@@ -33,9 +44,10 @@ impl Master {
         let now = Instant::now();
         let total = self.total.clone();
         let mut made: BTreeMap<FrameworkId, Vec<Offer>> = BTreeMap::new();
-        let connected =
-            self.agents.iter().filter(|(_, agent)| agent.link.is_some() && !agent.free.is_empty());
-        let agents: Vec<AgentId> = connected.map(|(id, _)| id.clone()).collect();
+        let has_some = |(id, agent): &(&AgentId, &Agent)| {
+            agent.link.is_some() && !agent.free.is_empty() && self.registry.is_active(id)
+        };
+        let agents: Vec<AgentId> = self.agents.iter().filter(has_some).map(|(id, _)| id.clone()).collect();
         for agent_id in agents {
             let Some((framework_id, role)) = self.next_taker(&agent_id, &total, now) else { continue };
             if let Some(offer) = self.make_offer(&framework_id, &role, &agent_id) {
@@ -92,7 +104,10 @@ impl Master {
             role: role.to_owned(),
             resources,
         };
-        self.offers.insert(id, record);
+        self.offers.insert(id.clone(), record);
+        if let Some(timeout) = self.config.offer_timeout {
+            self.plan(Instant::now() + timeout, Timer::OfferTimeout { offer: id });
+        }
         Some(offer)
     }
 }

@@ -42,14 +42,16 @@ impl Master {
             return Some(known);
         }
         let awaited = match agent_id {
-            Some(agent_id) => self.recovered.contains(agent_id),
-            None => !self.recovered.is_empty(),
+            Some(agent_id) => self.registry.recovered.contains(agent_id),
+            None => !self.registry.recovered.is_empty(),
         };
         if awaited {
             return None;
         }
-        let unreachable_time = agent_id.and_then(|id| self.unreachable.get(id)).copied();
-        let (state, message) = if unreachable_time.is_some() {
+        let unreachable_time = agent_id.and_then(|id| self.registry.unreachable.get(id)).copied();
+        let (state, message) = if agent_id.is_some_and(|id| self.registry.gone.contains(id)) {
+            (TaskState::GoneByOperator, "Reconciliation: Task is gone")
+        } else if unreachable_time.is_some() {
             (TaskState::Unreachable, "Reconciliation: Task is unreachable")
         } else if agent_id.is_some_and(|id| self.agents.contains_key(id)) {
             (TaskState::Gone, "Reconciliation: Task is unknown to the agent")
@@ -100,5 +102,6 @@ impl Master {
         }
         let framework_id = framework_id.clone();
         self.tell_agent(&agent_id, ToAgent::Acknowledge { framework_id, task_id, uuid });
+        self.finish_drain(&agent_id);
     }
 }

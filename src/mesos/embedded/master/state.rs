@@ -8,7 +8,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::MasterConfig;
+use super::faults::{Network, UnderWay};
+use super::registry::Registry;
+use super::unreachable::UnreachableTasks;
+use super::{AgentView, MasterConfig};
 use crate::env::Env;
 use crate::mesos::connection::ConnectionError;
 use crate::mesos::embedded::allocator::Filters;
@@ -17,7 +20,7 @@ use crate::mesos::embedded::protocol::ToAgent;
 use crate::mesos::wire::scheduler::{Event, Rescind, Update};
 use crate::mesos::wire::{
     AgentId, AgentInfo, Capability, EventType, FrameworkId, FrameworkInfo, OfferId, Reason, Source, TaskId,
-    TaskState, TaskStatus, TimeInfo,
+    TaskState, TaskStatus,
 };
 
 /// The master's state. Everything that happens to it is one call of a method; nothing in it waits.
@@ -33,13 +36,15 @@ pub(super) struct Master {
     pub(super) agents: BTreeMap<AgentId, Agent>,
     /// Of all agents.
     pub(super) total: Bundle,
-    /// Known from the last life, not back yet: nothing can be said about their tasks.
-    pub(super) recovered: BTreeSet<AgentId>,
-    pub(super) unreachable: BTreeMap<AgentId, TimeInfo>,
+    pub(super) registry: Registry,
+    pub(super) unreachable_tasks: UnreachableTasks,
+    pub(super) network: Network,
+    pub(super) under_way: UnderWay,
     pub(super) offers: BTreeMap<OfferId, OfferRecord>,
     pub(super) tasks: BTreeMap<(FrameworkId, TaskId), Task>,
     pub(super) timers: BTreeMap<(Instant, u64), Timer>,
-    pub(super) started_at: Instant,
+    /// From here the allocation intervals are counted.
+    pub(super) intervals_from: Instant,
     /// A tick is planned.
     pub(super) allocation_planned: bool,
     pub(super) counters: Counters,
@@ -57,11 +62,27 @@ pub(super) struct Counters {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Timer {
     Allocate,
-    Heartbeat { framework: FrameworkId, stream: String },
-    FailoverTimeout { framework: FrameworkId, epoch: u64 },
-    AgentTimeout { agent: AgentId, epoch: u64 },
+    Heartbeat {
+        framework: FrameworkId,
+        stream: String,
+    },
+    FailoverTimeout {
+        framework: FrameworkId,
+        epoch: u64,
+    },
+    AgentTimeout {
+        agent: AgentId,
+        epoch: u64,
+    },
     RecoveryTimeout,
     FilterExpired,
+    OfferTimeout {
+        offer: OfferId,
+    },
+    /// A message of an agent that the network holds back.
+    Deliver {
+        number: u64,
+    },
 }
 
 #[derive(Debug)]
@@ -155,7 +176,7 @@ impl Framework {
 }
 
 impl Master {
-    pub(super) fn new(env: &Env, config: MasterConfig, recovered: BTreeSet<AgentId>) -> Master {
+    pub(super) fn new(env: &Env, config: MasterConfig, registry: Registry, network: Network) -> Master {
         let mut master = Master {
             env: env.clone(),
             id: env.uid(),
@@ -163,20 +184,39 @@ impl Master {
             removed: VecDeque::new(),
             agents: BTreeMap::new(),
             total: Bundle::default(),
-            unreachable: BTreeMap::new(),
+            unreachable_tasks: UnreachableTasks::default(),
             offers: BTreeMap::new(),
             tasks: BTreeMap::new(),
             timers: BTreeMap::new(),
-            started_at: Instant::now(),
+            intervals_from: Instant::now(),
             allocation_planned: false,
             counters: Counters::default(),
-            recovered,
+            registry,
+            network,
+            under_way: UnderWay::default(),
             config,
         };
-        if !master.recovered.is_empty() {
-            master.plan(master.started_at + master.config.agent_reregister_timeout, Timer::RecoveryTimeout);
+        if !master.registry.recovered.is_empty() {
+            master.plan(Instant::now() + master.config.agent_reregister_timeout, Timer::RecoveryTimeout);
         }
         master
+    }
+
+    /// What the next master finds: all agents that are registered are awaited by it.
+    pub(super) fn leave(&mut self) -> Registry {
+        let mut registry = std::mem::take(&mut self.registry);
+        registry.recovered.extend(self.agents.keys().cloned());
+        registry
+    }
+
+    pub(super) fn views(&self) -> Vec<AgentView> {
+        let view = |(id, agent): (&AgentId, &Agent)| AgentView {
+            id: id.clone(),
+            hostname: agent.info.hostname.clone(),
+            connected: agent.link.is_some(),
+            active: self.registry.is_active(id),
+        };
+        self.agents.iter().map(view).collect()
     }
 
     pub(super) fn plan(&mut self, at: Instant, timer: Timer) {
@@ -242,6 +282,9 @@ impl Master {
 
     /// Tells an agent something. One that does not take it is disconnected.
     pub(super) fn tell_agent(&mut self, agent_id: &AgentId, message: ToAgent) {
+        if self.network.loses_to_agent(agent_id) {
+            return;
+        }
         let Some(link) = self.agents.get(agent_id).and_then(|agent| agent.link.as_ref()) else { return };
         if link.sender.try_send(message).is_err() {
             let connection = link.connection;

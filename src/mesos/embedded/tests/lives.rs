@@ -129,14 +129,14 @@ async fn a_server_that_crashes_at_any_poll_loses_no_task_and_doubles_none() {
 }
 
 /// A master and one agent that can die alone.
-struct Apart {
+pub(super) struct Apart {
     world: World,
-    master: MasterHandle,
+    pub(super) master: MasterHandle,
     agent_lives: u64,
 }
 
 impl Apart {
-    async fn new(machine: Machine) -> (Apart, Server) {
+    pub(super) async fn new(machine: Machine) -> (Apart, Server) {
         let env = Env::simulated("master", 7, Timestamp::UNIX_EPOCH);
         let master = crate::mesos::embedded::master::start(&env, MasterConfig::default(), [].into());
         let server = Server { env, master: master.clone() };
@@ -144,7 +144,7 @@ impl Apart {
     }
 
     /// Starts the agent; it lives until the returned node crashes.
-    async fn start_agent(&mut self) -> Env {
+    pub(super) async fn start_agent(&mut self) -> Env {
         self.agent_lives += 1;
         let env = Env::simulated("agent", 100 + self.agent_lives, Timestamp::UNIX_EPOCH);
         let (sink, reports) = reports();
@@ -153,6 +153,15 @@ impl Apart {
         let agent = Agent::new(&env, agent_config(), opened, launcher, reports, self.master.clone());
         env.spawn("agent", agent.run());
         env
+    }
+
+    pub(super) fn machine(&self) -> &Machine {
+        &self.world.machine
+    }
+
+    /// The next agent is another one: nothing is left of this one's disk.
+    pub(super) fn forget_disk(&mut self) {
+        self.world.disk = Medium::memory();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The embedded master and agent as a framework sees them, on a paused clock.
 
+mod faults;
 mod lives;
 mod offers;
 mod overcommitment;

@@ -1,0 +1,41 @@
+//! What a master process leaves to the next one. All else frameworks and agents bring back themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::mesos::wire::{AgentId, TimeInfo};
+
+/// The agents as the next master knows them before it has heard of anybody.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Registry {
+    /// Known from the last life, not back yet: nothing can be said about their tasks.
+    pub(super) recovered: BTreeSet<AgentId>,
+    pub(super) unreachable: BTreeMap<AgentId, TimeInfo>,
+    /// Marked gone by the operator: they are shut down when they show up.
+    pub(super) gone: BTreeSet<AgentId>,
+    /// Nothing of these is offered; some are being drained as well.
+    pub(super) deactivated: BTreeMap<AgentId, Option<Drain>>,
+}
+
+/// How an agent is being drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Drain {
+    pub(super) max_grace: Option<Duration>,
+    /// The agent is gone once it is drained.
+    pub(super) mark_gone: bool,
+}
+
+impl Registry {
+    /// After a start that knows these agents only.
+    pub(super) fn of(recovered: BTreeSet<AgentId>) -> Registry {
+        Registry { recovered, ..Registry::default() }
+    }
+
+    pub(super) fn is_active(&self, agent: &AgentId) -> bool {
+        !self.deactivated.contains_key(agent)
+    }
+
+    pub(super) fn drain_of(&self, agent: &AgentId) -> Option<Drain> {
+        self.deactivated.get(agent).copied().flatten()
+    }
+}
