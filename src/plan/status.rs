@@ -168,7 +168,8 @@ pub fn merge(task: &Task, template: &Template, update: Update) -> Option<TaskSta
         unreachable_since: since,
         host: binding.map(|it| it.host.clone()).or(old.host.clone()),
         ports: binding.map_or_else(|| old.ports.clone(), |it| it.ports.clone()),
-        container_ip: update.container_ip.or(old.container_ip.clone()),
+        // Before and after, executors tell the agent's address instead.
+        container_ip: update.container_ip.filter(|_| running).or(old.container_ip.clone()),
         container_id: update.container_id.or(old.container_id.clone()),
         mesos_task_id: binding.map(|it| it.mesos_task_id.clone()).or(old.mesos_task_id.clone()),
         reason,
@@ -222,6 +223,23 @@ mod tests {
             }
         }
         task
+    }
+
+    #[test]
+    fn a_containers_address_is_what_was_told_while_it_ran() {
+        let mut task = bound();
+        let told = [
+            (TaskState::Starting, "10.0.0.1"),
+            (TaskState::Running, "172.17.0.2"),
+            (TaskState::Killing, "10.0.0.1"),
+        ];
+        let mut known = Vec::new();
+        for (state, address) in told {
+            let update = Update { container_ip: Some(address.into()), ..Update::of(state, time(1)) };
+            task.status = merge(&task, &Template::default(), update);
+            known.push(task.status.as_ref().and_then(|it| it.container_ip.clone()));
+        }
+        assert_eq!(known, [None, Some("172.17.0.2".to_owned()), Some("172.17.0.2".to_owned())]);
     }
 
     #[test]

@@ -9,5 +9,6 @@ mod headers;
 mod kinds;
 mod manifests;
 mod mesos_refusals;
+mod mesos_replay;
 mod mesos_traces;
 mod samples;

@@ -82,6 +82,12 @@ where
     written
 }
 
+/// Whether two numbers are the same but for the last bit, which a reader of JSON text may lose.
+fn same(a: &serde_json::Number, b: &serde_json::Number) -> bool {
+    let (Some(a), Some(b)) = (a.as_f64(), b.as_f64()) else { return a == b };
+    a == b || (a - b).abs() <= f64::EPSILON * a.abs()
+}
+
 /// Paths at which two trees differ, without list indexes.
 fn differences(path: &str, theirs: &Value, ours: &Value, found: &mut BTreeSet<String>) {
     match (theirs, ours) {
@@ -96,7 +102,7 @@ fn differences(path: &str, theirs: &Value, ours: &Value, found: &mut BTreeSet<St
             a.iter().zip(b).for_each(|(a, b)| differences(path, a, b, found));
         }
         (Value::Array(list), Value::Null) | (Value::Null, Value::Array(list)) if list.is_empty() => {}
-        (Value::Number(a), Value::Number(b)) if a.as_f64() == b.as_f64() => {}
+        (Value::Number(a), Value::Number(b)) if same(a, b) => {}
         (a, b) if a == b => {}
         (a, b) => {
             found.insert(format!("{path}: {a} became {b}"));

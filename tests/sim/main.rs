@@ -12,5 +12,6 @@ mod failover;
 mod faults;
 mod garbage;
 mod reality;
+mod operators;
 mod rollout;
 mod world;

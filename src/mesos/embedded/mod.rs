@@ -4,7 +4,10 @@
 //! knows the difference. What really runs tasks stands behind [`launcher::Launcher`].
 //!
 //! Not built here, and refused with a text that says so: task groups, executors of frameworks, reservations and
-//! volumes. Quota, weights, maintenance, draining and offer constraints of the operator's side do not exist here.
+//! volumes. Quota, weights, maintenance and offer constraints do not exist here. Deactivation, draining, marking as
+//! gone, and the faults of a simulation are methods of the master's handle.
+//!
+//! What is told is compared with recordings of a real Mesos: the table in `tests/house/mesos_replay`.
 
 pub mod agent;
 mod allocator;

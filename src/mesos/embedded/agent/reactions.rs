@@ -141,6 +141,20 @@ impl Agent {
     fn complete(&self, status: TaskStatus, framework_id: &FrameworkId) -> TaskStatus {
         let mut uuid = vec![0; 16];
         self.env.fill(&mut uuid);
+        let status = TaskStatus {
+            uuid: Some(uuid),
+            agent_id: Some(self.agent_id()),
+            executor_id: Some(ExecutorId::new(status.task_id.value.clone())),
+            source: status.source.or(Source::Executor.wire()),
+            timestamp: Some(self.env.now().as_duration().as_secs_f64()),
+            ..status
+        };
+        // What the agent says by itself is about no container.
+        if status.source() == Source::Agent { status } else { self.with_container(status, framework_id) }
+    }
+
+    /// Names the container, and the agent's address where the task has none of its own.
+    fn with_container(&self, status: TaskStatus, framework_id: &FrameworkId) -> TaskStatus {
         let container = status.container_status.unwrap_or_default();
         let container_id = container.container_id.unwrap_or_else(|| ContainerId {
             value: format!("{framework_id}.{}", status.task_id),
@@ -154,21 +168,16 @@ impl Agent {
         }
         let container_status =
             Some(ContainerStatus { container_id: Some(container_id), network_infos, ..container });
-        TaskStatus {
-            uuid: Some(uuid),
-            agent_id: Some(self.agent_id()),
-            executor_id: Some(ExecutorId::new(status.task_id.value.clone())),
-            source: status.source.or(Source::Executor.wire()),
-            timestamp: Some(self.env.now().as_duration().as_secs_f64()),
-            container_status,
-            ..status
-        }
+        TaskStatus { container_status, ..status }
     }
 }
 
-/// A report repeats what was known of checks and container unless it says otherwise: a launcher that adopted the task
-/// learns it anew.
+/// A report of a task that runs repeats what was known of checks and container unless it says otherwise: a launcher that
+/// adopted the task learns it anew.
 fn keep_known(status: TaskStatus, latest: &TaskStatus) -> TaskStatus {
+    if !matches!(status.state(), TaskState::Starting | TaskState::Running) {
+        return status;
+    }
     TaskStatus {
         healthy: status.healthy.or(latest.healthy),
         check_status: status.check_status.or_else(|| latest.check_status.clone()),

@@ -113,6 +113,7 @@ impl Master {
             let back = TaskStatus {
                 uuid: None,
                 data: None,
+                executor_id: None,
                 source: Source::Master.wire(),
                 reason: Reason::AgentReregistered.wire(),
                 message: Some("Unreachable agent re-reregistered".to_owned()),

@@ -20,6 +20,14 @@ pub struct Disturbance {
     pub delay_from_agent: Duration,
 }
 
+/// What comes out of an agent's link.
+#[derive(Debug)]
+pub(super) enum FromAgent {
+    Said(ToMaster),
+    /// The link is closed: the last thing that comes.
+    Closed,
+}
+
 /// A fault.
 #[derive(Debug, Clone)]
 pub(super) enum Fault {
@@ -42,7 +50,7 @@ pub(super) struct Network {
 #[derive(Debug, Default)]
 pub(super) struct UnderWay {
     last: u64,
-    messages: BTreeMap<u64, (u64, ToMaster)>,
+    messages: BTreeMap<u64, (u64, FromAgent)>,
     /// When the last message of each agent arrives.
     arrivals: BTreeMap<AgentId, Instant>,
 }
@@ -108,10 +116,10 @@ impl Master {
         &mut self,
         agent: &AgentId,
         connection: u64,
-        message: ToMaster,
-    ) -> Option<ToMaster> {
+        message: FromAgent,
+    ) -> Option<FromAgent> {
         let Some(disturbance) = self.network.disturbed.get_mut(agent) else { return Some(message) };
-        if take_one(&mut disturbance.lose_from_agent) {
+        if matches!(message, FromAgent::Said(_)) && take_one(&mut disturbance.lose_from_agent) {
             return None;
         }
         let arrives = Instant::now() + disturbance.delay_from_agent;
@@ -129,7 +137,7 @@ impl Master {
     }
 
     /// The message that arrives now, with its connection.
-    pub(super) fn arrived(&mut self, number: u64) -> Option<(u64, ToMaster)> {
+    pub(super) fn arrived(&mut self, number: u64) -> Option<(u64, FromAgent)> {
         self.under_way.messages.remove(&number)
     }
 }

@@ -42,7 +42,8 @@ impl Master {
     }
 
     fn may_subscribe(&self, subscribe: &Subscribe) -> validation::Validity {
-        validation::framework(subscribe)?;
+        validation::framework(&subscribe.framework_info)?;
+        validation::suppressed(subscribe)?;
         let Some(id) = &subscribe.framework_info.id else { return Ok(()) };
         if self.removed.contains(id) {
             return Err("Framework has been removed".to_owned());
@@ -199,7 +200,9 @@ impl Master {
         let Some(framework) = self.frameworks.get_mut(id) else {
             return Err("Framework cannot be found".to_owned());
         };
-        validation::framework(&update).map_err(|e| format!("Supplied FrameworkInfo is not valid: {e}"))?;
+        validation::framework(&update.framework_info)
+            .map_err(|e| format!("Supplied FrameworkInfo is not valid: {e}"))?;
+        validation::suppressed(&update).map_err(|e| format!("'UpdateFramework' call is not valid: {e}"))?;
         validation::framework_update(&framework.info, &update.framework_info)?;
         framework.info = update.framework_info;
         framework.set_suppressed(update.suppressed_roles.into_iter().collect());

@@ -35,7 +35,7 @@ use agents::Registration;
 use control::Control;
 pub use control::{AgentView, OperatorError};
 pub use faults::Disturbance;
-use faults::Network;
+use faults::{FromAgent, Network};
 use frameworks::EventSender;
 use registry::Registry;
 use state::{Master, Timer};
@@ -190,7 +190,7 @@ impl Actor {
                 Timer::OfferTimeout { offer } => self.master.rescind(&offer),
                 Timer::Deliver { number } => {
                     if let Some((connection, message)) = self.master.arrived(number) {
-                        self.heard(connection, message);
+                        self.arrived(connection, message);
                     }
                 }
             }
@@ -219,12 +219,10 @@ impl Actor {
             Input::ConnectAgent { uplink } => {
                 let _gone = uplink.send(self.new_link());
             }
-            Input::FromAgent { connection, message } => self.receive(connection, message),
-            Input::AgentClosed { connection } => {
-                if let Some(agent) = self.connections.remove(&connection) {
-                    self.master.disconnect_agent(&agent, connection);
-                }
+            Input::FromAgent { connection, message } => {
+                self.receive(connection, FromAgent::Said(message));
             }
+            Input::AgentClosed { connection } => self.receive(connection, FromAgent::Closed),
         }
     }
 
@@ -314,20 +312,31 @@ impl Actor {
     }
 
     /// A message of an agent comes out of its link, and has the network before it.
-    fn receive(&mut self, connection: u64, message: ToMaster) {
+    fn receive(&mut self, connection: u64, message: FromAgent) {
         if connection < self.first_connection {
             return;
         }
         let agent = match &message {
-            ToMaster::Register { .. } => None,
-            ToMaster::Update { .. } | ToMaster::Unregister => self.connections.get(&connection).cloned(),
+            FromAgent::Said(ToMaster::Register { .. }) => None,
+            FromAgent::Said(_) | FromAgent::Closed => self.connections.get(&connection).cloned(),
         };
         let message = match agent {
             Some(agent) => self.master.through_network(&agent, connection, message),
             None => Some(message),
         };
         if let Some(message) = message {
-            self.heard(connection, message);
+            self.arrived(connection, message);
+        }
+    }
+
+    fn arrived(&mut self, connection: u64, message: FromAgent) {
+        match message {
+            FromAgent::Said(message) => self.heard(connection, message),
+            FromAgent::Closed => {
+                if let Some(agent) = self.connections.remove(&connection) {
+                    self.master.disconnect_agent(&agent, connection);
+                }
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::wire::offer::{Address, Url};
 use crate::mesos::wire::resource::AllocationInfo;
 use crate::mesos::wire::scheduler::{Event, Offers};
-use crate::mesos::wire::{AgentId, EventType, FrameworkId, Offer, OfferId};
+use crate::mesos::wire::{AgentId, Capability, EventType, FrameworkId, Offer, OfferId};
 
 impl Master {
     /// Lets the next tick of the interval allocate.
@@ -97,7 +97,12 @@ impl Master {
         framework.offers.insert(id.clone());
         agent.offers.insert(id.clone());
         let resources = free.allocated(role);
-        let offer = wire_offer(&id, framework_id, role, agent, &resources);
+        let mut offer = wire_offer(&id, framework_id, role, agent, &resources);
+        if !framework.info.has(Capability::MultiRole) {
+            // Such a framework has one role, and may not know of allocation to roles.
+            offer.allocation_info = None;
+            offer.resources.iter_mut().for_each(|resource| resource.allocation_info = None);
+        }
         let record = OfferRecord {
             framework: framework_id.clone(),
             agent: agent_id.clone(),

@@ -60,29 +60,37 @@ fn same_id(call: &Call, introduced: Option<&Subscribe>, field: &str) -> Validity
 }
 
 /// Whether a framework may introduce itself like this.
-pub(super) fn framework(subscribe: &Subscribe) -> Validity {
-    let info = &subscribe.framework_info;
-    let roles: BTreeSet<&str> = if info.has(Capability::MultiRole) {
+pub(super) fn framework(info: &FrameworkInfo) -> Validity {
+    if info.has(Capability::MultiRole) {
         if info.role.is_some() {
             return Err(
                 "'FrameworkInfo.role' must not be set when the framework is MULTI_ROLE capable".to_owned()
             );
         }
-        multiple_roles(info)?
-    } else {
-        if !info.roles.is_empty() {
-            return Err("'FrameworkInfo.roles' must not be set when the framework is not MULTI_ROLE capable"
-                .to_owned());
-        }
-        [info.role.as_deref().unwrap_or("*")].into()
-    };
+        multiple_roles(info)?;
+    } else if !info.roles.is_empty() {
+        return Err(
+            "'FrameworkInfo.roles' must not be set when the framework is not MULTI_ROLE capable".to_owned()
+        );
+    }
     let timeout = info.failover_timeout();
     // What does not fit into 63 bits of nanoseconds.
     if timeout.is_nan() || timeout.abs() > 9.2e9 {
-        return Err(format!("The framework failover_timeout ({timeout:e}) is invalid"));
+        return Err(format!("The framework failover_timeout ({}) is invalid", exponential(timeout)));
     }
+    Ok(())
+}
+
+/// Whether the suppressed roles are the framework's.
+pub(super) fn suppressed(subscribe: &Subscribe) -> Validity {
+    let info = &subscribe.framework_info;
+    let own: Vec<&str> = if info.has(Capability::MultiRole) {
+        info.roles.iter().map(String::as_str).collect()
+    } else {
+        vec![info.role.as_deref().unwrap_or("*")]
+    };
     let foreign: Vec<&str> =
-        subscribe.suppressed_roles.iter().map(String::as_str).filter(|role| !roles.contains(role)).collect();
+        subscribe.suppressed_roles.iter().map(String::as_str).filter(|role| !own.contains(role)).collect();
     if !foreign.is_empty() {
         return Err(format!(
             "Suppressed roles {{ {} }} are not contained in the set of roles",
@@ -92,7 +100,16 @@ pub(super) fn framework(subscribe: &Subscribe) -> Validity {
     Ok(())
 }
 
-fn multiple_roles(info: &FrameworkInfo) -> Result<BTreeSet<&str>, String> {
+/// A large number as C++ writes it: `1e+12`.
+fn exponential(number: f64) -> String {
+    let text = format!("{number:e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) if !exponent.starts_with('-') => format!("{digits}e+{exponent:0>2}"),
+        _ => text,
+    }
+}
+
+fn multiple_roles(info: &FrameworkInfo) -> Validity {
     let mut roles = BTreeSet::new();
     for role in &info.roles {
         role_name(role).map_err(|e| format!("'FrameworkInfo.roles' contains invalid role: {e}"))?;
@@ -100,7 +117,7 @@ fn multiple_roles(info: &FrameworkInfo) -> Result<BTreeSet<&str>, String> {
             return Err(format!("'FrameworkInfo.roles' contains duplicate items: {{ {role} }}"));
         }
     }
-    Ok(roles)
+    Ok(())
 }
 
 fn role_name(role: &str) -> Validity {

@@ -1,0 +1,123 @@
+//! The recorded conversations, and what becomes of each.
+
+/// A recorded conversation.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) how: How,
+}
+
+/// What is not compared: lanes, by a part of their names, each with the reason.
+pub(crate) type Except = &'static [(&'static str, &'static str)];
+
+pub(crate) enum How {
+    /// Played, and everything is compared but for the exceptions.
+    Played { except: Except },
+    /// Played up to this line of the file; from there on, as the reason says, it is about something else.
+    PlayedUntil { line: usize, why: &'static str, except: Except },
+    /// As before; tasks with executors of their own are launched as tasks of the agent's.
+    PlayedWithoutExecutors { except: Except },
+    /// Not played, and why.
+    Not(&'static str),
+}
+
+const fn played(name: &'static str) -> Row {
+    Row { name, how: How::Played { except: &[] } }
+}
+
+const fn played_but(name: &'static str, except: Except) -> Row {
+    Row { name, how: How::Played { except } }
+}
+
+const fn without_executors(name: &'static str, except: Except) -> Row {
+    Row { name, how: How::PlayedWithoutExecutors { except } }
+}
+
+const fn not(name: &'static str, why: &'static str) -> Row {
+    Row { name, how: How::Not(why) }
+}
+
+const TRANSPORT: &str = "HTTP itself: there is none in process";
+const EXECUTORS: &str = "the executor's side: embedded agents run no executors of frameworks";
+const OPERATORS: &str = "the operator's HTTP endpoints";
+
+const CONSTRAINTS: &str = "offer constraints are not built";
+const EXECUTOR_STAYS: &str = "an executor of the framework's goes on holding resources";
+
+pub(crate) const ROWS: &[Row] = &[
+    played("01-subscribe-heartbeats-offers"),
+    played("01-subscribe-heartbeats-offers-pb"),
+    not("02-errors-http", TRANSPORT),
+    not("02b-unknown-call-type", TRANSPORT),
+    played_but(
+        "03-subscribe-refusals",
+        &[("sched-23 ", CONSTRAINTS), ("sched-24 ", CONSTRAINTS), ("sched-25 ", CONSTRAINTS)],
+    ),
+    played("04-second-subscriber"),
+    not("05-zk-two-masters", TRANSPORT),
+    played_but("06-offers-filters", &[("sched-3 agent", CONSTRAINTS)]),
+    Row {
+        name: "07-rescind",
+        how: How::PlayedUntil {
+            line: 27,
+            why: "from here on a quota and reservations change what is offered; deactivation and a killed agent are \
+                  played in 14, 15 and 18",
+            except: &[],
+        },
+    },
+    played("08-command-task-lifecycle"),
+    not("09-launch-validation", "played by `mesos_refusals`, attempt by attempt"),
+    played("10-docker-tasks"),
+    not("10-docker-tasks-pb", "the same as 10-docker-tasks"),
+    played("11-health-checks"),
+    played("12-checks"),
+    played("13-acknowledgements"),
+    played("13-acknowledgements-pb"),
+    without_executors("14-reconcile", &[("agent agent1", EXECUTOR_STAYS)]),
+    without_executors("14-reconcile-pb", &[("agent agent1", EXECUTOR_STAYS)]),
+    played("15-agent-kill9-restart-in-time"),
+    played("16-agent-unreachable-and-return"),
+    played("17-agent-leaves-gracefully"),
+    played("18-drain-deactivate-gone"),
+    not("19-maintenance", "maintenance schedules are not built"),
+    not("19-maintenance-pb", "maintenance schedules are not built"),
+    played("20-master-kill9-restart"),
+    played("20-master-kill9-restart-pb"),
+    played("21-master-restart-agent-never-returns"),
+    played("22-teardown-and-removal"),
+    not("23-reserve-and-volumes", "reservations and volumes are not built"),
+    not("23-reserve-and-volumes-pb", "reservations and volumes are not built"),
+    not("24-multi-role", "several roles: which of them is offered an agent is chance"),
+    not("25-launch-group", "task groups are not built"),
+    not("25-launch-group-pb", "task groups are not built"),
+    played_but("26-update-framework", &[("agent agent1", CONSTRAINTS)]),
+    not("27-executor-lifecycle", EXECUTORS),
+    not("27-executor-lifecycle-pb", EXECUTORS),
+    not("27b-executor-shutdown-ignored", EXECUTORS),
+    not("27c-executor-info-differs", EXECUTORS),
+    not("28-executor-errors", EXECUTORS),
+    not("29-executor-agent-restart", EXECUTORS),
+    not("30-executor-never-subscribes", EXECUTORS),
+    not("31-operator-endpoints", OPERATORS),
+    not("32-operator-subscribe", OPERATORS),
+    not("33-sandbox-files", OPERATORS),
+    played("34-not-partition-aware"),
+    played("35-no-checkpoint"),
+    not("36-authentication", TRANSPORT),
+    not("37-json-encoding", TRANSPORT),
+    not("37b-json-optional-enums", TRANSPORT),
+    not("38-http-details", TRANSPORT),
+    not("40-master-starting", TRANSPORT),
+    played("41-protobuf-basics"),
+    played("41-protobuf-basics-pb"),
+    not("42-operator-protobuf", OPERATORS),
+    played("43-filters-over-failover"),
+    not("47-resources-and-domains", "static reservations and fault domains are not built"),
+    played("48-heartbeat-silence"),
+    played("49-health-check-odds"),
+    played("51-docker-kill-repeated"),
+    not("52-executor-updates-after-terminal", EXECUTORS),
+    played("53-command-kill-shorter-grace"),
+    not("54-command-kill-http-executor", "as 53, with another command executor, which is not the master's"),
+    played("56-default-timing"),
+    not("57-compressed-answers", TRANSPORT),
+];
