@@ -66,6 +66,7 @@ impl Script {
                     }
                 }
                 What::Event { event, .. } => {
+                    script.refused(&event["update"]["status"]);
                     let Some(uuid) = event["update"]["status"]["uuid"].as_str() else { continue };
                     if seen.insert(uuid.to_owned()) {
                         let status: TaskStatus = json::from_value(event["update"]["status"].clone()).unwrap();
@@ -76,6 +77,20 @@ impl Script {
             }
         }
         script
+    }
+
+    /// A launch that the master refused never came to an executor.
+    fn refused(&mut self, status: &serde_json::Value) {
+        let reason = status["reason"].as_str().unwrap_or_default();
+        if status["source"] != "SOURCE_MASTER"
+            || !["REASON_TASK_INVALID", "REASON_INVALID_OFFERS"].contains(&reason)
+        {
+            return;
+        }
+        let task = TaskId::new(status["task_id"]["value"].as_str().unwrap_or_default());
+        if let Some(launches) = self.launches.get_mut(&task) {
+            launches.pop_if(|last| last.statuses.is_empty());
+        }
     }
 
     fn killed(&mut self, task: &TaskId, at: Duration) {

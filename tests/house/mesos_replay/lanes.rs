@@ -171,6 +171,10 @@ fn simplify(value: &mut Value) {
             if fields.contains_key("unreachable_time") && !fields["unreachable_time"].is_null() {
                 fields.insert("unreachable_time".to_owned(), Value::from("some time"));
             }
+            if fields.get("protocol").is_some_and(|it| it == "IPv4") {
+                // The default, which one encoding leaves out.
+                fields.remove("protocol");
+            }
             if let Some(sorted) = fields.get("message").and_then(Value::as_str).and_then(sorted) {
                 fields.insert("message".to_owned(), Value::from(sorted));
             }

@@ -43,9 +43,24 @@ pub(super) fn killed_during_launch(status: TaskStatus) -> TaskStatus {
 }
 
 impl Agent {
-    /// The master counts on a task. If it never came here, that is its end, told as that of any other until it is
-    /// acknowledged.
+    /// The master counts on a task. If it never came here, that is its end.
     pub(super) fn missing(&mut self, framework_id: FrameworkId, task_id: TaskId) {
+        self.never_came(
+            framework_id,
+            task_id,
+            Reason::Reconciliation,
+            "Reconciliation: task unknown to the agent",
+        );
+    }
+
+    /// Tells the end of a task that is not known here, as that of any other until it is acknowledged.
+    pub(super) fn never_came(
+        &mut self,
+        framework_id: FrameworkId,
+        task_id: TaskId,
+        reason: Reason,
+        message: &str,
+    ) {
         if self.state.tasks.contains_key(&task_id) {
             return;
         }
@@ -55,8 +70,8 @@ impl Agent {
         self.record(Entry::Launched(Box::new(launch)));
         self.reported(TaskStatus {
             source: Source::Agent.wire(),
-            reason: Reason::Reconciliation.wire(),
-            message: Some("Reconciliation: task unknown to the agent".to_owned()),
+            reason: reason.wire(),
+            message: Some(message.to_owned()),
             ..TaskStatus::of(task_id, TaskState::Dropped)
         });
     }

@@ -10,7 +10,7 @@ use crate::mesos::embedded::launcher::Launch;
 use crate::mesos::embedded::protocol::ToAgent;
 use crate::mesos::wire::container::{ContainerStatus, IpAddress, NetworkInfo};
 use crate::mesos::wire::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, IpProtocol, Source, TaskId, TaskInfo, TaskState,
+    AgentId, ContainerId, ExecutorId, FrameworkId, IpProtocol, Reason, Source, TaskId, TaskInfo, TaskState,
     TaskStatus,
 };
 
@@ -70,9 +70,19 @@ impl Agent {
         grace: Option<Duration>,
         tell_killing: bool,
     ) {
-        let Some(task) = self.state.task(framework_id, task_id).filter(|task| !task.has_ended()) else {
-            return;
+        let Some(task) = self.state.task(framework_id, task_id) else {
+            // The launch got lost; the master counts on the task for ever unless it is told.
+            let (framework_id, task_id) = (framework_id.clone(), task_id.clone());
+            return self.never_came(
+                framework_id,
+                task_id,
+                Reason::ExecutorTerminated,
+                "Cannot find executor",
+            );
         };
+        if task.has_ended() {
+            return;
+        }
         let own = task.launch.task.kill_policy.and_then(|policy| policy.grace_period).map(|g| g.duration());
         let grace = grace.or(own).unwrap_or(self.config.default_grace);
         if tell_killing && task.latest.state() == TaskState::Running {

@@ -164,11 +164,16 @@ impl Task {
 
     fn report(&self) -> protocol::AgentTask {
         let staging = TaskStatus::of(self.launch.task_id().clone(), TaskState::Staging);
+        let mut status = self.in_flight().or(self.acknowledged.as_ref()).cloned().unwrap_or(staging);
+        if status.container_status.is_none() {
+            // What the agent says by itself is about no container; the last one is repeated.
+            status.container_status = self.acknowledged.as_ref().and_then(|it| it.container_status.clone());
+        }
         protocol::AgentTask {
             framework_id: self.launch.framework_id.clone(),
             task: self.launch.task.clone(),
             latest: self.latest.state(),
-            status: self.in_flight().or(self.acknowledged.as_ref()).cloned().unwrap_or(staging),
+            status,
         }
     }
 }

@@ -214,7 +214,9 @@ impl Master {
         }
         let key = (framework_id, status.task_id.clone());
         self.task_advanced(&key, latest);
-        if let Some(task) = self.tasks.get_mut(&key) {
+        // What nobody is there to hear is not told: reconciliation answers with what was.
+        let is_heard = self.frameworks.get(&key.0).is_some_and(|framework| framework.stream.is_some());
+        if let Some(task) = self.tasks.get_mut(&key).filter(|_| is_heard) {
             task.status = status.clone();
         }
         self.tell_status(&key.0, status);

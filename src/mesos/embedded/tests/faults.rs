@@ -76,6 +76,20 @@ async fn a_lost_launch_is_told_by_the_agent_when_it_registers_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_kill_of_a_task_whose_launch_got_lost_ends_it() {
+    let (apart, _server, _agent, mut framework, agent_id) = running().await;
+    let offers = framework.offers().await;
+    apart.master.disturb_link(&agent_id, Disturbance { lose_to_agent: 1, ..Disturbance::default() }).await;
+    framework.accept(&offers, vec![task("lost", &offers[0], "cpus:1")]).await;
+    framework.kill("lost", None).await;
+    let dropped = framework.status().await;
+    assert_eq!(brief(&dropped), (TaskState::Dropped, Source::Agent, Reason::ExecutorTerminated, true));
+    framework.acknowledge(&dropped).await;
+    framework.kill("lost", None).await;
+    assert_eq!(framework.status().await.state(), TaskState::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cut_off_agent_stays_away_until_it_is_restored() {
     let (apart, _server, _agent, mut framework, agent_id) = running().await;
     apart.master.cut_off_agent(&agent_id).await;
