@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::sync::watch;
 
 use super::objects::{Stored, create, is, key, typed_difference};
 use super::placement;
@@ -16,7 +15,7 @@ use super::rest::news_or_time;
 use super::session::Signals;
 use super::until;
 use crate::api::{Agent, AgentStatus, Condition, Phase, Resources, Task, Time, Totals};
-use crate::env::Env;
+use crate::env::{Env, watch};
 use crate::mesos::session::Session;
 use crate::mesos::wire;
 use crate::plan::ObjectName;

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 
 use super::objects::{Stored, resource};
 use super::session::Signals;
 use crate::api::Task;
-use crate::env::Env;
+use crate::env::{Env, watch};
 use crate::mesos::session::Session;
 use crate::mesos::wire::{AgentId, TaskId};
 use crate::registry::{Cache, Snapshot};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::objects::{Stored, resource};
 use crate::api::Task;
-use crate::env::Env;
+use crate::env::{Env, watch};
 use crate::mesos::session::{EndReason, Identity, IdentityError, SessionEvent, SessionEvents};
 use crate::mesos::wire::{FrameworkId, FrameworkInfo, TaskStatus};
 use crate::registry::Cache;

@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::sync::watch;
 
 use super::objects::{Stored, is};
 use super::rest::rest;
 use super::session::Signals;
 use super::until;
 use crate::api::{Endpoints, Revision, Task, labels};
-use crate::env::Env;
+use crate::env::{Env, watch};
 use crate::mesos::session::Session;
 use crate::mesos::wire::{AgentId, TaskId};
 use crate::plan::teardown::{self, Dying, Kill, Plan};

@@ -5,6 +5,7 @@
 //! Waiting uses tokio's timers, which a simulation pauses; only the wall clock and chance need a seam of their own.
 
 mod node;
+pub mod watch;
 
 use std::fmt;
 use std::future::Future;
@@ -183,6 +184,17 @@ impl Env {
         self.inner.node.crash_after(polls);
     }
 
+    /// From now on no task of this node is polled until [`Env::resume`], as if the process were stopped (SIGSTOP): time
+    /// goes on without it.
+    pub fn pause(&self) {
+        self.inner.node.pause();
+    }
+
+    /// Lets the tasks of a paused node go on. They find whatever has happened meanwhile.
+    pub fn resume(&self) {
+        self.inner.node.resume();
+    }
+
     /// Whether the node has crashed.
     #[must_use]
     pub fn is_crashed(&self) -> bool {
@@ -277,6 +289,30 @@ mod tests {
         assert!(lost.join().await.is_err());
         assert_eq!(Arc::strong_count(&guard), 2, "only the task on b still holds it");
         assert_eq!(kept.join().await.ok(), Some(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn paused_node_does_nothing_and_goes_on_late() {
+        let (env, start) = (node(1), Instant::now());
+        let late = env.spawn("late", async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            start.elapsed()
+        });
+        tokio::task::yield_now().await;
+        env.pause();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(!late.is_finished());
+        env.resume();
+        assert_eq!(late.join().await, Ok(Duration::from_secs(10)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn paused_node_can_crash() {
+        let env = node(1);
+        let lost = env.spawn("lost", std::future::pending::<()>());
+        env.pause();
+        env.crash();
+        assert!(lost.join().await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

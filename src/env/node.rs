@@ -3,9 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -23,6 +23,9 @@ pub(super) struct Node {
     crash_at: AtomicU64,
     /// The seam at which the node ends, and how many passages are left until then.
     seam: Mutex<Option<(String, u32)>>,
+    paused: AtomicBool,
+    /// Tasks that wanted to run while the node was paused.
+    sleepers: Mutex<Vec<Waker>>,
 }
 
 impl Node {
@@ -33,6 +36,8 @@ impl Node {
             polls: AtomicU64::new(0),
             crash_at: AtomicU64::new(u64::MAX),
             seam: Mutex::new(None),
+            paused: AtomicBool::new(false),
+            sleepers: Mutex::default(),
         }
     }
 
@@ -72,6 +77,28 @@ impl Node {
         self.crashed.is_cancelled()
     }
 
+    pub(super) fn pause(&self) {
+        self.paused.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn resume(&self) {
+        self.paused.store(false, Ordering::Relaxed);
+        let sleepers = std::mem::take(&mut *self.sleepers.lock().unwrap_or_else(PoisonError::into_inner));
+        sleepers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether the node is paused; `task` is then woken when it goes on.
+    fn sleeps(&self, task: &Context<'_>) -> bool {
+        let paused = self.paused.load(Ordering::Relaxed);
+        if paused {
+            let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+            if !sleepers.iter().any(|sleeper| sleeper.will_wake(task.waker())) {
+                sleepers.push(task.waker().clone());
+            }
+        }
+        paused
+    }
+
     pub(super) fn polls(&self) -> u64 {
         self.polls.load(Ordering::Relaxed)
     }
@@ -109,7 +136,11 @@ impl<F: Future> Future for OnNode<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let gone = this.crashed.as_mut().poll(cx).is_ready() || !this.node.may_poll();
+        let crashed = this.crashed.as_mut().poll(cx).is_ready();
+        if !crashed && this.node.sleeps(cx) {
+            return Poll::Pending;
+        }
+        let gone = crashed || !this.node.may_poll();
         let Some(future) = this.future.as_mut().filter(|_| !gone) else {
             this.future = None;
             return Poll::Ready(Err(Crashed));

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use crate::env::watch;
 use crate::executor::checks::{Finding, Together};
 use crate::executor::report::Reporter;
 

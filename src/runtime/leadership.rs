@@ -12,13 +12,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Backoff;
-use crate::env::Env;
+use crate::env::{Env, watch};
 use crate::store::{Event, Guard, LeaseId, Op, Revision, Store, StoreError, Txn, TxnOutcome};
 
 /// How long after its last renewal a silent leader is replaced.

@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::disk::{Disk, Loaded, Slot, Written, slot};
@@ -38,7 +38,7 @@ use super::decision::{Decision, decide, weigh};
 use super::index::{Index, Keyed, versions};
 use super::lease::{End, Leases, farewell};
 use super::{LeaseId, Page, Record, Revision, Store, StoreError, Txn, TxnOutcome, Watch};
-use crate::env::{Crashed, Env, Spawned};
+use crate::env::{Crashed, Env, Spawned, watch};
 
 /// Requests that may wait for the writer; more wait outside.
 const QUEUE_REQUESTS: usize = 1024;

@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use etcd_client::{Client, GetOptions, ResponseHeader};
-use tokio::sync::watch;
 
 pub use self::config::{ConfigError, EtcdConfig};
 use self::failure::Asked;
 use self::members::Members;
 use super::decision::weigh;
 use super::{LeaseId, Page, Record, Revision, Store, StoreError, Txn, TxnOutcome, Watch};
+use crate::env::watch;
 
 /// A page or a batch of a watch may be many documents.
 const MESSAGE_BYTES_MAX: usize = 512 << 20;
@@ -34,7 +34,7 @@ pub struct EtcdStore {
     /// A key that we may read: whatever answers for it tells the revision.
     probe: Arc<str>,
     /// The highest revision told to anybody: every watch must get there.
-    told: watch::Sender<Revision>,
+    told: Arc<watch::Sender<Revision>>,
 }
 
 impl EtcdStore {
@@ -43,7 +43,7 @@ impl EtcdStore {
     /// shows there. Must be called inside the runtime that lives as long as the store is used.
     #[must_use]
     pub fn new(config: EtcdConfig, prefix: &str) -> Arc<EtcdStore> {
-        let (members, told) = (Members::new(config), watch::Sender::new(0));
+        let (members, told) = (Members::new(config), Arc::new(watch::Sender::new(0)));
         Arc::new(EtcdStore { members, probe: prefix.into(), told })
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 pub use self::fault::Fault;
@@ -22,7 +22,7 @@ use super::decision::{Decision, decide, weigh};
 use super::index::{Index, Keyed, Version, versions};
 use super::lease::{End, Leases, farewell};
 use super::{Event, LeaseId, Page, Record, Revision, Store, StoreError, Txn, TxnOutcome, Watch};
-use crate::env::Env;
+use crate::env::{Env, watch};
 
 /// The store. Share it: every clone of the `Arc` is the same store.
 pub struct MemoryStore {
@@ -39,13 +39,18 @@ struct State {
     index: Index<Bytes>,
     leases: Leases,
     faults: Faults,
+    tap: Option<Tap>,
 }
+
+/// Told of each commit, at the moment at which it happens: all its events, in order.
+type Tap = Box<dyn FnMut(&[Event]) + Send>;
 
 impl MemoryStore {
     /// An empty store at revision 0. Must be called inside a runtime.
     #[must_use]
     pub fn new(env: &Env) -> Arc<MemoryStore> {
-        let state = State { index: Index::new(), leases: Leases::default(), faults: Faults::default() };
+        let (leases, faults) = (Leases::default(), Faults::default());
+        let state = State { index: Index::new(), leases, faults, tap: None };
         let store = Arc::new_cyclic(|this| MemoryStore {
             this: this.clone(),
             state: Mutex::new(state),
@@ -66,6 +71,12 @@ impl MemoryStore {
     pub fn heal(&self) {
         self.lock().faults.heal();
         self.wake();
+    }
+
+    /// Tells `tap` of each commit from now on, whatever faults there are: for the checkers of a simulation, which must
+    /// not depend on a watch. It must not use the store.
+    pub fn tap(&self, tap: impl FnMut(&[Event]) + Send + 'static) {
+        self.lock().tap = Some(Box::new(tap));
     }
 
     /// How many requests were made so far, watches included.
@@ -124,7 +135,11 @@ impl State {
             Decision::Apply(effects) if effects.is_empty() => TxnOutcome::Committed(revision),
             Decision::Apply(effects) => {
                 self.leases.note(&effects);
-                self.index.commit(next, versions(next, effects, |value| value));
+                let versions = versions(next, effects, |value| value);
+                if let Some(tap) = &mut self.tap {
+                    tap(&versions.iter().cloned().map(event).collect::<Vec<_>>());
+                }
+                self.index.commit(next, versions);
                 TxnOutcome::Committed(next)
             }
         }

@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 
 use self::launch::Launcher;
 use self::market::Market;
@@ -22,7 +21,7 @@ use super::events::Recorder;
 use super::rest::rest;
 use super::session::Signals;
 use super::until;
-use crate::env::Env;
+use crate::env::{Env, watch};
 use crate::mesos::session::Session;
 use crate::mesos::wire;
 use crate::plan::Again;

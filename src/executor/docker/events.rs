@@ -11,11 +11,11 @@ use std::time::Duration;
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, EventMessage};
 use futures::StreamExt;
 use jiff::Timestamp;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::engine::{Engine, EngineError};
 use super::spec::INSTALLATION_LABEL;
-use crate::env::Env;
+use crate::env::{Env, watch};
 use crate::executor::retry::Backoff;
 
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);

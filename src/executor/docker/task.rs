@@ -15,13 +15,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerState};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
 use super::engine::{Engine, EngineError};
 use super::events::{Events, Followed};
 use super::image::{ImageError, Images, Wanted};
 use super::spec::{INSTALLATION_LABEL, TASK_ID_LABEL, container_name, create_request, effective_network};
-use crate::env::Env;
+use crate::env::{Env, watch};
 use crate::executor::checks::ProbeCommand;
 use crate::executor::logs::LogLimits;
 use crate::executor::report::Reporter;

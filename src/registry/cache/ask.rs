@@ -3,8 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
+use crate::env::watch;
 use crate::store::{Revision, Store, StoreError};
 
 /// An answer is good for those who asked before the question was sent: tickets up to its number.
@@ -24,8 +23,8 @@ impl Asker {
         let asking = async move {
             while wanted.changed().await.is_ok() {
                 let ticket = *wanted.borrow_and_update();
-                // Fails only when nobody is left to hear it.
-                let _ = answer.send((ticket, store.revision().await));
+                let revision = store.revision().await;
+                answer.send_modify(|answer| *answer = (ticket, revision));
             }
         };
         (Asker { tickets, answers }, asking)

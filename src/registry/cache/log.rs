@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::Gone;
 use super::ring::Ring;
+use crate::env::watch;
 use crate::registry::doc::Doc;
 use crate::registry::key::{Key, Resource};
 use crate::registry::snapshot::{Change, Snapshot};

@@ -25,7 +25,6 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 
 use self::ask::Asker;
 use self::feed::Feed;
@@ -33,7 +32,7 @@ use self::log::Log;
 pub use self::subscription::Subscription;
 use super::key::{Prefix, Resource};
 use super::snapshot::Snapshot;
-use crate::env::{Env, Spawned};
+use crate::env::{Env, Spawned, watch};
 use crate::store::{Revision, Store, StoreError};
 
 /// How much the cache remembers and how often it doubts.

@@ -3,10 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::Gone;
 use super::log::Place;
+use crate::env::watch;
 use crate::registry::key::Key;
 use crate::registry::snapshot::Change;
 use crate::store::Revision;

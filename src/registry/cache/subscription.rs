@@ -3,10 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::log::Place;
 use super::{Gone, Shared};
+use crate::env::watch;
 use crate::registry::key::Resource;
 use crate::registry::snapshot::{Change, Snapshot};
 use crate::store::Revision;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
-use tokio::sync::watch;
 
 use super::Shared;
 use super::disk::slot;
+use crate::env::watch;
 use crate::store::{Batch, Event, Record, Revision, StoreError, Watch, WatchError};
 
 /// About how many events a watch is told at once.

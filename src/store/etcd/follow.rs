@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use etcd_client::{Client, Event as EtcdEvent, EventType, WatchOptions, WatchResponse, WatchStream};
 use futures::stream::{self, StreamExt};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::failure::Asked;
 use super::{EtcdStore, MESSAGE_BYTES_MAX, request};
+use crate::env::watch;
 use crate::store::{Batch, Event, Op, Revision, Store, StoreError, Txn, Watch, WatchError};
 
 /// The key below a watched prefix whose changes only show progress. It is told to nobody.

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Weak};
 
 use futures::stream::{self, StreamExt};
-use tokio::sync::watch;
 
 use super::{MemoryStore, State, event};
+use crate::env::watch;
 use crate::store::{Batch, Event, Revision, StoreError, Watch, WatchError};
 
 /// About how many events a watch is told at once.
