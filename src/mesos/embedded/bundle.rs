@@ -104,6 +104,13 @@ impl Bundle {
         scalars.sum()
     }
 
+    /// Only what can be added up over agents: ports and sets are an agent's own, and two agents may have the same.
+    #[must_use]
+    pub fn scalars(&self) -> Bundle {
+        let scalars = self.amounts.iter().filter(|(_, amount)| matches!(amount, Amount::Scalar(_)));
+        Bundle { amounts: scalars.map(|(kind, amount)| (kind.clone(), amount.clone())).collect() }
+    }
+
     /// The same, as offered to `role`.
     #[must_use]
     pub fn allocated(&self, role: &str) -> Bundle {
@@ -439,6 +446,16 @@ mod tests {
             told("cpus:1", |r| r.scalar = None),
             "Resource 'cpus(allocated: web):0' is invalid: Invalid scalar resource"
         );
+    }
+
+    #[test]
+    fn sums_over_agents_leave_out_what_is_an_agents_own() {
+        let agent = bundle("cpus:2;ports:[31000-31099]");
+        let mut total = Bundle::default();
+        total.add(&agent.scalars());
+        total.add(&agent.scalars());
+        assert!(total.take(&agent.scalars()) && total.take(&agent.scalars()), "though both have the same ports");
+        assert!(total.is_empty());
     }
 
     #[test]

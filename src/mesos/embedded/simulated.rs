@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
@@ -37,6 +38,20 @@ pub enum Fate {
         /// After it began to run.
         after: Duration,
     },
+    /// Is never done starting, until it is killed.
+    Hang,
+    /// Needs so much longer to start.
+    Slowly {
+        /// Than others.
+        after: Duration,
+        /// What becomes of it then.
+        then: Box<Fate>,
+    },
+    /// Runs until it is killed, and is healthy and unhealthy by turns, beginning healthy.
+    Flap {
+        /// How long each turn is.
+        every: Duration,
+    },
 }
 
 /// A simulated machine. Clones are the same machine.
@@ -54,6 +69,8 @@ struct Inner {
     tasks: Mutex<BTreeMap<TaskId, Running>>,
     /// Tasks started so far; shows tasks that were started twice.
     started: Mutex<Vec<TaskId>>,
+    /// Something was done to the tasks that no launcher knows of.
+    disturbed: Notify,
 }
 
 #[derive(Debug, Clone)]
@@ -62,6 +79,8 @@ struct Running {
     fate: Fate,
     launched_at: Instant,
     killed_at: Option<Instant>,
+    /// Ended by somebody else.
+    felled: bool,
 }
 
 impl Machine {
@@ -73,6 +92,7 @@ impl Machine {
             fate: Box::new(fate),
             tasks: Mutex::default(),
             started: Mutex::default(),
+            disturbed: Notify::new(),
         };
         Machine { inner: Arc::new(inner) }
     }
@@ -105,9 +125,30 @@ impl Machine {
         self.inner.started.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether a task of this id was ever started here.
+    #[must_use]
+    pub fn has_started(&self, id: &str) -> bool {
+        let started = self.inner.started.lock().unwrap_or_else(PoisonError::into_inner);
+        started.iter().rev().any(|task| task.value == id)
+    }
+
     /// A task vanishes without a trace, as when somebody removes its container.
     pub fn lose(&self, task_id: &TaskId) {
         self.tasks().remove(task_id);
+        self.inner.disturbed.notify_waiters();
+    }
+
+    /// Somebody ends a task by hand; whoever watches it learns that it failed.
+    pub fn fell(&self, task_id: &TaskId) {
+        if let Some(task) = self.tasks().get_mut(task_id) {
+            task.felled = true;
+        }
+        self.inner.disturbed.notify_waiters();
+    }
+
+    /// Power is lost: all tasks end, and nobody is told.
+    pub fn lose_all(&self) {
+        self.tasks().clear();
     }
 
     fn tasks(&self) -> MutexGuard<'_, BTreeMap<TaskId, Running>> {
@@ -117,33 +158,58 @@ impl Machine {
     /// The task's status at `now`, and when it will change next by itself.
     fn state_at(&self, id: &TaskId, task: &Running, now: Instant) -> (TaskStatus, Option<Instant>) {
         let status = |state: TaskState| TaskStatus::of(id.clone(), state);
-        let running_at = task.launched_at + self.inner.start_after;
         let killed_at = task.killed_at.map(|at| at + self.inner.stop_after);
         if killed_at.is_some_and(|at| at <= now) {
             return (TaskStatus { message: said("killed"), ..status(TaskState::Killed) }, None);
         }
-        if now < running_at {
-            return (status(TaskState::Starting), earliest(Some(running_at), killed_at));
+        if task.felled {
+            let message = said("Command terminated with signal Killed");
+            return (TaskStatus { message, ..status(TaskState::Failed) }, None);
         }
-        let (status, next) = match &task.fate {
-            Fate::RunForever => (status(TaskState::Running), None),
-            Fate::FailToStart { message } => {
-                let reason = Reason::ContainerLaunchFailed.wire();
-                return (TaskStatus { message: said(message), reason, ..status(TaskState::Failed) }, None);
-            }
-            Fate::Exit { code, after } if running_at + *after <= now => {
-                let state = if *code == 0 { TaskState::Finished } else { TaskState::Failed };
-                let message = said(&format!("Command exited with status {code}"));
-                return (TaskStatus { message, ..status(state) }, None);
-            }
-            Fate::Exit { after, .. } => (status(TaskState::Running), Some(running_at + *after)),
-            Fate::BecomeUnhealthy { after } => {
-                let healthy = now < running_at + *after;
-                let status = TaskStatus { healthy: Some(healthy), ..status(TaskState::Running) };
-                (status, healthy.then_some(running_at + *after))
-            }
+        let (delay, fate) = match &task.fate {
+            Fate::Slowly { after, then } => (*after, &**then),
+            fate => (Duration::ZERO, fate),
         };
+        let running_at = task.launched_at + self.inner.start_after + delay;
+        if *fate == Fate::Hang || now < running_at {
+            let next = (*fate != Fate::Hang).then_some(running_at);
+            return (status(TaskState::Starting), earliest(next, killed_at));
+        }
+        let (status, next) = lived(&status, fate, running_at, now);
         (status, earliest(next, killed_at))
+    }
+}
+
+/// What has become of a task since it began to run, and when that will change next by itself.
+fn lived(
+    status: &impl Fn(TaskState) -> TaskStatus,
+    fate: &Fate,
+    running_at: Instant,
+    now: Instant,
+) -> (TaskStatus, Option<Instant>) {
+    let checked = |healthy| TaskStatus { healthy: Some(healthy), ..status(TaskState::Running) };
+    match fate {
+        Fate::RunForever | Fate::Hang | Fate::Slowly { .. } => (status(TaskState::Running), None),
+        Fate::FailToStart { message } => {
+            let reason = Reason::ContainerLaunchFailed.wire();
+            (TaskStatus { message: said(message), reason, ..status(TaskState::Failed) }, None)
+        }
+        Fate::Exit { code, after } if running_at + *after <= now => {
+            let state = if *code == 0 { TaskState::Finished } else { TaskState::Failed };
+            let message = said(&format!("Command exited with status {code}"));
+            (TaskStatus { message, ..status(state) }, None)
+        }
+        Fate::Exit { after, .. } => (status(TaskState::Running), Some(running_at + *after)),
+        Fate::BecomeUnhealthy { after } => {
+            let healthy = now < running_at + *after;
+            (checked(healthy), healthy.then_some(running_at + *after))
+        }
+        Fate::Flap { every } => {
+            let every = (*every).max(Duration::from_millis(1));
+            let turns =
+                u32::try_from((now - running_at).as_millis() / every.as_millis()).unwrap_or(u32::MAX - 1);
+            (checked(turns % 2 == 0), Some(running_at + every * (turns + 1)))
+        }
     }
 }
 
@@ -168,7 +234,7 @@ pub struct SimulatedLauncher {
     machine: Machine,
     sink: ReportSink,
     /// Wakes the watcher of a task whose end has come nearer.
-    watchers: Mutex<BTreeMap<TaskId, Arc<tokio::sync::Notify>>>,
+    watchers: Mutex<BTreeMap<TaskId, Arc<Notify>>>,
 }
 
 impl SimulatedLauncher {
@@ -178,18 +244,19 @@ impl SimulatedLauncher {
         SimulatedLauncher { env: env.clone(), machine, sink, watchers: Mutex::default() }
     }
 
-    fn watchers(&self) -> MutexGuard<'_, BTreeMap<TaskId, Arc<tokio::sync::Notify>>> {
+    fn watchers(&self) -> MutexGuard<'_, BTreeMap<TaskId, Arc<Notify>>> {
         self.watchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reports each change of a task that is different from `known`, to the terminal one.
     fn watch(&self, task_id: TaskId, known: Option<TaskStatus>) {
-        let changed = Arc::new(tokio::sync::Notify::new());
+        let changed = Arc::new(Notify::new());
         self.watchers().insert(task_id.clone(), changed.clone());
         let (machine, sink) = (self.machine.clone(), self.sink.clone());
         self.env.spawn("simulated task", async move {
             let mut known = known;
             loop {
+                let disturbed = machine.inner.disturbed.notified();
                 let at = machine
                     .tasks()
                     .get(&task_id)
@@ -206,6 +273,7 @@ impl SimulatedLauncher {
                 tokio::select! {
                     biased;
                     () = changed.notified() => {}
+                    () = disturbed => {}
                     () = sleep_until(next) => {}
                 }
             }
@@ -232,7 +300,8 @@ impl Launcher for SimulatedLauncher {
         let present = self.machine.tasks().contains_key(&id);
         if !present {
             let fate = (self.machine.inner.fate)(&launch.task);
-            let running = Running { info: launch.task, fate, launched_at: Instant::now(), killed_at: None };
+            let launched_at = Instant::now();
+            let running = Running { info: launch.task, fate, launched_at, killed_at: None, felled: false };
             self.machine.tasks().insert(id.clone(), running);
             self.machine.inner.started.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
         }

@@ -87,12 +87,12 @@ impl Master {
         let held: Vec<&Bundle> =
             agent.tasks.iter().filter_map(|key| self.tasks.get(key)).map(|task| &task.resources).collect();
         held.into_iter().for_each(|resources| agent.hold(resources));
-        self.total.add(&agent.total);
+        self.total.add(&agent.total.scalars());
         self.agents.insert(id.clone(), agent);
     }
 
     fn total_shrinks(&mut self, by: &Bundle) {
-        let whole = self.total.take(by);
+        let whole = self.total.take(&by.scalars());
         debug_assert!(whole, "the total is the sum of all agents");
     }
 
@@ -134,7 +134,7 @@ impl Master {
         status: TaskStatus,
     ) {
         if let Some(framework) = self.frameworks.get_mut(&key.0) {
-            framework.allocated.add(&resources);
+            framework.allocated.add(&resources.scalars());
         }
         if let Some(agent) = self.agents.get_mut(agent_id) {
             agent.hold(&resources);

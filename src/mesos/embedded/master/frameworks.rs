@@ -93,7 +93,7 @@ impl Master {
     fn held_by(&self, id: &FrameworkId) -> Bundle {
         let mut held = Bundle::default();
         for key in self.tasks_of(id) {
-            held.add(&self.tasks[&key].resources);
+            held.add(&self.tasks[&key].resources.scalars());
         }
         held
     }

@@ -93,7 +93,7 @@ impl Master {
         let agent = self.agents.get_mut(agent_id)?;
         let framework = self.frameworks.get_mut(framework_id)?;
         let free = std::mem::take(&mut agent.free);
-        framework.allocated.add(&free);
+        framework.allocated.add(&free.scalars());
         framework.offers.insert(id.clone());
         agent.offers.insert(id.clone());
         let resources = free.allocated(role);

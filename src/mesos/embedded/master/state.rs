@@ -34,7 +34,7 @@ pub(super) struct Master {
     /// The last removed ones, so that they are not taken for unknown ones.
     pub(super) removed: VecDeque<FrameworkId>,
     pub(super) agents: BTreeMap<AgentId, Agent>,
-    /// Of all agents.
+    /// Scalars of all agents.
     pub(super) total: Bundle,
     pub(super) registry: Registry,
     pub(super) unreachable_tasks: UnreachableTasks,
@@ -93,7 +93,7 @@ pub(super) struct Framework {
     pub(super) suppressed: BTreeSet<String>,
     pub(super) filters: Filters,
     pub(super) offers: BTreeSet<OfferId>,
-    /// All that its tasks and offers hold.
+    /// All scalars that its tasks and offers hold.
     pub(super) allocated: Bundle,
     /// Counts subscriptions, so that an old failover timer does nothing.
     pub(super) epoch: u64,
@@ -297,7 +297,7 @@ impl Master {
         let offer = self.offers.remove(offer_id)?;
         if let Some(framework) = self.frameworks.get_mut(&offer.framework) {
             framework.offers.remove(offer_id);
-            let _held = framework.allocated.take(&offer.resources.unallocated());
+            let _held = framework.allocated.take(&offer.resources.unallocated().scalars());
         }
         if let Some(agent) = self.agents.get_mut(&offer.agent) {
             agent.offers.remove(offer_id);
@@ -322,7 +322,7 @@ impl Master {
             return;
         }
         if let Some(framework) = self.frameworks.get_mut(&key.0) {
-            let _held = framework.allocated.take(&resources);
+            let _held = framework.allocated.take(&resources.scalars());
         }
         if let Some(agent) = self.agents.get_mut(&task.agent) {
             agent.free.add(&resources);

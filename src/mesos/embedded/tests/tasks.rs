@@ -105,3 +105,38 @@ async fn reconciliation_tells_what_the_master_knows() {
     framework.reconcile(&[]).await;
     assert_eq!(framework.status().await.task_id, TaskId::new("t"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn simulated_tasks_hang_flap_start_late_and_are_felled_by_hand() {
+    let seconds = Duration::from_secs;
+    let mut world = World::new(Machine::new(move |task| match task.name.as_str() {
+        "hangs" => Fate::Hang,
+        "flaps" => Fate::Flap { every: seconds(30) },
+        "late" => Fate::Slowly { after: seconds(100), then: Box::new(Fate::RunForever) },
+        _ => Fate::RunForever,
+    }));
+    let server = world.start().await;
+    let mut framework = Framework::subscribe(&server, None).await;
+    let offers = framework.offers().await;
+    let ids = ["hangs", "flaps", "late", "felled"];
+    let tasks = ids.map(|id| task(id, &offers[0], "cpus:0.1;mem:16"));
+    framework.accept(&offers, tasks.to_vec()).await;
+    let (begun, mut states) = (Instant::now(), Vec::new());
+    while begun.elapsed() < seconds(150) {
+        if let Ok(status) = tokio::time::timeout(seconds(10), framework.status()).await {
+            framework.acknowledge(&status).await;
+            states.push((status.task_id.value.clone(), status.state(), status.healthy));
+        } else {
+            world.machine.fell(&TaskId::new("felled"));
+        }
+    }
+    let of = |id: &str| -> Vec<_> {
+        states.iter().filter(|(of, ..)| of == id).map(|(_, state, healthy)| (*state, *healthy)).collect()
+    };
+    assert_eq!(of("hangs"), [(TaskState::Starting, None)]);
+    assert_eq!(of("late"), [(TaskState::Starting, None), (TaskState::Running, None)]);
+    let end = of("felled").last().copied();
+    assert_eq!(end, Some((TaskState::Failed, None)));
+    let turns: Vec<_> = of("flaps").into_iter().filter_map(|(_, healthy)| healthy).collect();
+    assert!(turns.starts_with(&[true, false, true, false]), "{turns:?}");
+}
