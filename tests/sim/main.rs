@@ -1,7 +1,8 @@
 //! The whole of Tenure below its HTTP door, on one thread with virtual time: the real registry, loops, session, embedded
 //! master and agents over a store in memory and machines that exist only as tables.
 //!
-//! `world` builds it, `checks` asserts at every change what must always hold; the other modules are scenarios.
+//! `world` builds it, `checks` asserts at every change what must always hold; `seeded` are runs that a number decides, with
+//! faults of every kind; the other modules are scenarios.
 #![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
 
 mod agents;
@@ -14,4 +15,6 @@ mod garbage;
 mod reality;
 mod operators;
 mod rollout;
+mod seeded;
+mod seeds;
 mod world;

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::apps::fate;
-use crate::checks::Checks;
+use crate::checks::{Checks, Reality, Terms};
 
 /// The time in which everything that a scenario waits for has happened.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -70,12 +70,14 @@ impl World {
         let origin = Instant::now();
         let elsewhere = Env::simulated("elsewhere", seed, Timestamp::UNIX_EPOCH);
         let store = MemoryStore::new(&elsewhere);
+        let machines: Vec<_> = (0..machines).map(|_| (Machine::new(fate), Medium::memory())).collect();
+        let reality = Reality(Arc::new(machines.iter().map(|(machine, _)| machine.clone()).collect()));
+        let terms = Terms { reality: Some(reality), ..Terms::default() };
+        let checks = Checks::of(&store, &prefix(), &terms);
         let cache = Cache::start(&elsewhere, store.clone(), &prefix());
         cache.listed().await;
         let people =
             Registry::new(&elsewhere, store.clone(), cache.clone(), &prefix(), Scheme::ours().unwrap());
-        let checks = Checks::start(&elsewhere, &cache);
-        let machines = (0..machines).map(|_| (Machine::new(fate), Medium::memory())).collect();
         let world = World { store, machines, people, checks, seed, lives: 0, origin, _elsewhere: elsewhere };
         for namespace in ["default", "shop"] {
             let value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
@@ -212,6 +214,7 @@ impl World {
         let name = task.metadata.name.as_deref().unwrap();
         let key = Key::new(&Resource::new("tenure.dev", "tasks"), "shop", name);
         let txn = Txn { guards: vec![], ops: vec![Op::Delete { key: key.store_key(&prefix()) }] };
+        self.checks.lock().unwrap().excuse_next();
         self.store.txn(txn).await.unwrap();
         self.people.cache().most_recent().await.unwrap();
     }

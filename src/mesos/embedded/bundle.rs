@@ -454,7 +454,10 @@ mod tests {
         let mut total = Bundle::default();
         total.add(&agent.scalars());
         total.add(&agent.scalars());
-        assert!(total.take(&agent.scalars()) && total.take(&agent.scalars()), "though both have the same ports");
+        assert!(
+            total.take(&agent.scalars()) && total.take(&agent.scalars()),
+            "though both have the same ports"
+        );
         assert!(total.is_empty());
     }
 

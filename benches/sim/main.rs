@@ -1,0 +1,122 @@
+//! Runs seeds of the simulated world (`tests/sim`), as fast as they go: `hack/sim`.
+#![allow(clippy::unwrap_used, reason = "a failing simulation ends by a panic")]
+#![allow(dead_code, reason = "the modules are those of tests/sim, whose scenarios use all of them")]
+
+#[path = "../../tests/sim/checks/mod.rs"]
+mod checks;
+#[path = "../../tests/sim/seeded/mod.rs"]
+mod seeded;
+
+mod tally;
+
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::seeded::{Profile, Report, Telling, run};
+use crate::tally::Tally;
+
+/// Runs seeds of the simulated world and counts what happened in them. Ends with 1 when a seed fails, or when a fault or an
+/// act never happened.
+#[derive(Debug, Parser)]
+#[command(name = "hack/sim")]
+struct Args {
+    /// How many seeds.
+    #[arg(long, default_value_t = 1000, conflicts_with = "seed")]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// The profile of all seeds; `all` gives each seed one of its own.
+    #[arg(long, default_value = "all")]
+    profile: String,
+    /// Replays this seed alone, with its whole log.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Goes on after a seed that fails.
+    #[arg(long)]
+    keep_going: bool,
+    /// On how many threads.
+    #[arg(long, default_value_t = 2)]
+    threads: u64,
+    /// Given by cargo.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let profile = match args.profile.as_str() {
+        "all" => None,
+        name => match Profile::named(name) {
+            Ok(profile) => Some(profile),
+            Err(error) => {
+                eprintln!("error: {error}");
+                return ExitCode::from(2);
+            }
+        },
+    };
+    match args.seed {
+        Some(seed) => replay(seed, profile.unwrap_or_else(|| Profile::of_seed(seed))),
+        None => run_all(&args, profile),
+    }
+}
+
+fn replay(seed: u64, profile: Profile) -> ExitCode {
+    let report = run(seed, profile, Telling::Print);
+    println!("log of {} lines, digest {:016x}", report.log.0, report.log.1);
+    let Report { broken, simulated, converged_after, .. } = &report;
+    println!("{simulated:?} simulated, converged {converged_after:?} after the last fault");
+    if broken.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("{report}");
+    ExitCode::FAILURE
+}
+
+fn run_all(args: &Args, profile: Option<Profile>) -> ExitCode {
+    let next = AtomicU64::new(args.from);
+    let end = args.from.saturating_add(args.seeds);
+    let tally = Mutex::new(Tally::begin());
+    std::thread::scope(|scope| {
+        for _ in 0..args.threads.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let failed = tally.lock().unwrap().failures > 0;
+                    if seed >= end || (failed && !args.keep_going) {
+                        return;
+                    }
+                    let report =
+                        run(seed, profile.unwrap_or_else(|| Profile::of_seed(seed)), Telling::Digest);
+                    let mut tally = tally.lock().unwrap();
+                    if !report.broken.is_empty() {
+                        eprintln!("{report}\n(commit {})\n", commit());
+                    }
+                    tally.add(&report);
+                }
+            });
+        }
+    });
+    let tally = tally.into_inner().unwrap();
+    println!("{tally}");
+    // What a profile leaves out cannot be missed in it; a few seeds may miss anything.
+    let missing = if profile.is_none() && args.seeds >= 500 { tally.missing() } else { Vec::new() };
+    for what in &missing {
+        eprintln!("error: {what} never happened");
+    }
+    if tally.failures == 0 && missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The commit that this was built from, as `hack/sim` tells it.
+fn commit() -> String {
+    std::env::var("TENURE_COMMIT").unwrap_or_else(|_| "unknown".to_owned())
+}
+
+/// A share of a minute, for people.
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}

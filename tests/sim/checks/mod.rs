@@ -1,0 +1,228 @@
+//! What must always hold (design section 8), one file each, judged at every commit of the store and every call to the
+//! master, at the moment at which they happen.
+
+mod capacity;
+mod constraints;
+pub(crate) mod convergence;
+mod deposed;
+mod endpoints;
+mod ends;
+mod health;
+mod kinds;
+mod offers;
+mod ports;
+mod reality;
+mod reasons;
+mod slots;
+mod writers;
+
+use std::sync::{Arc, Mutex};
+
+use tenure::mesos::wire::scheduler::{Call, Event as MasterEvent};
+use tenure::registry::{Change, Doc, Key, Prefix, Snapshot};
+use tenure::store::memory::MemoryStore;
+use tenure::store::{Event, Revision, Txn};
+use tokio::time::Instant;
+
+use self::kinds::{app, is_live, of_app, task, tasks, typed};
+pub(crate) use self::reality::Reality;
+
+/// One thing that must always hold. Whatever it finds broken it adds to `broken`, in a sentence.
+trait Check: Send {
+    /// A transaction was committed.
+    fn committed(&mut self, _: &Step<'_>, _broken: &mut Vec<String>) {}
+
+    /// A transaction of `writer` was committed as `revision`.
+    fn wrote(&mut self, _: Writer<'_>, _: &Txn, _: Revision, _: &Scene, _broken: &mut Vec<String>) {}
+
+    /// A server calls the master.
+    fn called(&mut self, _server: &str, _: &Call, _: &Scene, _broken: &mut Vec<String>) {}
+
+    /// A server hears of something from the master.
+    fn heard(&mut self, _server: &str, _: &MasterEvent) {}
+}
+
+/// Who writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writer<'a> {
+    /// The loops of this server.
+    Loops(&'a str),
+    /// A person, through a server.
+    Person,
+}
+
+/// All objects, and who leads, as the store has them.
+#[derive(Debug, Default)]
+pub(crate) struct Scene {
+    pub(crate) objects: Snapshot,
+    /// The revision that created the leader's key, while there is one.
+    pub(crate) term: Option<Revision>,
+}
+
+/// One transaction: the objects that it changed, and all objects before and after.
+pub(crate) struct Step<'a> {
+    pub(crate) before: &'a Snapshot,
+    pub(crate) after: &'a Snapshot,
+    pub(crate) changes: &'a [Change],
+}
+
+/// What was found wrong so far.
+pub(crate) struct Checks {
+    prefix: Prefix,
+    scene: Scene,
+    checks: Vec<Box<dyn Check>>,
+    broken: Vec<String>,
+    origin: Instant,
+    last_change: Instant,
+    /// The next commit is somebody's who goes round Tenure.
+    excused: bool,
+}
+
+/// What may be excused, or asked, in a world.
+#[derive(Clone, Default)]
+pub(crate) struct Terms {
+    /// What runs on the machines; without it nothing is said about reality.
+    pub(crate) reality: Option<Reality>,
+    /// A server's view of the store may be wrong for a while: the watch loses events. What was decided on the view is then
+    /// not judged by the truth.
+    pub(crate) blurred: bool,
+}
+
+impl Checks {
+    /// Judges every commit of `store` from now on. It must be empty.
+    pub(crate) fn of(store: &MemoryStore, prefix: &Prefix, terms: &Terms) -> Arc<Mutex<Checks>> {
+        Checks::telling(store, prefix, terms, |_| {})
+    }
+
+    /// As [`Checks::of`], and tells `listener` of the changes of objects.
+    pub(crate) fn telling(
+        store: &MemoryStore,
+        prefix: &Prefix,
+        terms: &Terms,
+        mut listener: impl FnMut(&[Change]) + Send + 'static,
+    ) -> Arc<Mutex<Checks>> {
+        let now = Instant::now();
+        let checks = Arc::new(Mutex::new(Checks {
+            prefix: prefix.clone(),
+            scene: Scene::default(),
+            checks: all(terms),
+            broken: Vec::new(),
+            origin: now,
+            last_change: now,
+            excused: false,
+        }));
+        let told = checks.clone();
+        store.tap(move |events| {
+            let changes = told.lock().unwrap().take_in(events);
+            listener(&changes);
+        });
+        checks
+    }
+
+    /// The next commit is made by hand, round Tenure: it is not judged.
+    pub(crate) fn excuse_next(&mut self) {
+        self.excused = true;
+    }
+
+    /// Fails if anything was found wrong.
+    pub(crate) fn assert(&self) {
+        assert!(self.broken.is_empty(), "{}", self.broken.join("\n"));
+    }
+
+    /// What was found wrong so far.
+    pub(crate) fn broken(&self) -> &[String] {
+        &self.broken
+    }
+
+    pub(crate) fn scene(&self) -> &Scene {
+        &self.scene
+    }
+
+    /// When an object last changed.
+    pub(crate) fn last_change(&self) -> Instant {
+        self.last_change
+    }
+
+    /// Takes a commit in; returns the changes of objects.
+    fn take_in(&mut self, events: &[Event]) -> Vec<Change> {
+        let before = self.scene.objects.clone();
+        let leader = self.prefix.leader();
+        let mut changes = Vec::new();
+        for event in events {
+            if *event.key() == leader {
+                self.scene.term = match event {
+                    Event::Put(record) => Some(record.created),
+                    Event::Deleted { .. } => None,
+                };
+            }
+            let Some(key) = Key::parse(&self.prefix, event.key()) else { continue };
+            let new = match event {
+                Event::Put(record) => {
+                    let doc = Doc::from_stored(key.clone(), record.revision, &record.value);
+                    Some(Arc::new(doc.expect("what is stored is a document")))
+                }
+                Event::Deleted { .. } => None,
+            };
+            let old = before.get(&key).cloned();
+            changes.push(Change { revision: event.revision(), key, old, new });
+        }
+        changes.iter().for_each(|change| self.scene.objects.apply(change));
+        if let Some(event) = events.last() {
+            self.scene.objects.revision = event.revision();
+        }
+        if changes.is_empty() {
+            return changes;
+        }
+        self.last_change = Instant::now();
+        if std::mem::take(&mut self.excused) {
+            return changes;
+        }
+        let mut found = Vec::new();
+        let step = Step { before: &before, after: &self.scene.objects, changes: &changes };
+        self.checks.iter_mut().for_each(|check| check.committed(&step, &mut found));
+        self.note(found);
+        changes
+    }
+
+    pub(crate) fn wrote(&mut self, writer: Writer<'_>, txn: &Txn, revision: Revision) {
+        let mut found = Vec::new();
+        for check in &mut self.checks {
+            check.wrote(writer, txn, revision, &self.scene, &mut found);
+        }
+        self.note(found);
+    }
+
+    pub(crate) fn called(&mut self, server: &str, call: &Call) {
+        let mut found = Vec::new();
+        for check in &mut self.checks {
+            check.called(server, call, &self.scene, &mut found);
+        }
+        self.note(found);
+    }
+
+    pub(crate) fn heard(&mut self, server: &str, event: &MasterEvent) {
+        self.checks.iter_mut().for_each(|check| check.heard(server, event));
+    }
+
+    fn note(&mut self, found: Vec<String>) {
+        let at = self.origin.elapsed();
+        self.broken.extend(found.into_iter().map(|what| format!("at {at:?}: {what}")));
+    }
+}
+
+fn all(terms: &Terms) -> Vec<Box<dyn Check>> {
+    vec![
+        Box::new(capacity::Capacity { blurred: terms.blurred }),
+        Box::new(constraints::Constraints { blurred: terms.blurred }),
+        Box::new(deposed::Deposed),
+        Box::new(endpoints::LeftEndpoints),
+        Box::new(ends::EndsAreFinal),
+        Box::new(health::MinimumHealth { blurred: terms.blurred }),
+        Box::new(offers::Offers::default()),
+        Box::new(ports::Ports),
+        Box::new(reality::StatusIsReal { reality: terms.reality.clone() }),
+        Box::new(reasons::StopsHaveReasons),
+        Box::new(slots::Slots { blurred: terms.blurred }),
+        Box::new(writers::Writers::default()),
+    ]
+}

@@ -1,0 +1,254 @@
+//! The master and the machines with their agents, and how they fail.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tenure::env::Env;
+use tenure::mesos::embedded::agent::journal::{Journal, Medium};
+use tenure::mesos::embedded::agent::{Agent, AgentConfig};
+use tenure::mesos::embedded::launcher::{Reports, reports};
+use tenure::mesos::embedded::master::{self, MasterConfig, MasterHandle};
+use tenure::mesos::embedded::resources::{parse_attributes, parse_resources};
+use tenure::mesos::embedded::simulated::{Machine, SimulatedLauncher};
+use tenure::mesos::wire::{AgentId, AgentInfo, TaskId};
+use tokio::time::Instant;
+
+use super::fates;
+use super::profile::Fault;
+use super::servers::process;
+use super::sim::Sim;
+use super::wire::Leading;
+
+/// A machine, its disk, and the agent on it.
+pub(crate) struct Host {
+    pub(crate) machine: Machine,
+    disk: Medium,
+    agent: Option<Env>,
+    /// When the agent comes back; never, when it is gone for good.
+    back_at: Option<Instant>,
+    gone: bool,
+}
+
+/// Everything outside of the servers.
+pub(crate) struct Cluster {
+    sim: Sim,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) leading: Leading,
+    master: Option<Env>,
+    master_back_at: Option<Instant>,
+}
+
+/// What every machine of a simulation is.
+pub(crate) fn agent_info(index: usize) -> AgentInfo {
+    AgentInfo {
+        hostname: format!("machine-{index}"),
+        resources: parse_resources("cpus:4;mem:4096;disk:10240;ports:[31000-31099]").unwrap(),
+        attributes: parse_attributes(&format!("rack:r{}", index % 2)).unwrap(),
+        ..AgentInfo::default()
+    }
+}
+
+impl Cluster {
+    /// Machines on which nothing runs, not even an agent.
+    pub(crate) fn new(sim: &Sim) -> Cluster {
+        let machine = |_| {
+            let of = sim.clone();
+            Host {
+                machine: Machine::new(move |info| fates::fate(&of, info)),
+                disk: Medium::memory(),
+                agent: None,
+                back_at: None,
+                gone: false,
+            }
+        };
+        let hosts = (0..sim.profile().machines).map(machine).collect();
+        let leading: Leading = Arc::new(Mutex::new(None));
+        Cluster { sim: sim.clone(), hosts, leading, master: None, master_back_at: None }
+    }
+
+    pub(crate) fn machines(&self) -> Vec<Machine> {
+        self.hosts.iter().map(|host| host.machine.clone()).collect()
+    }
+
+    /// The first machine and its disk, for a server that has master and agent within.
+    pub(crate) fn first(&self) -> (Machine, Medium) {
+        (self.hosts[0].machine.clone(), self.hosts[0].disk.clone())
+    }
+
+    /// Starts the master and all agents.
+    pub(crate) async fn start(&mut self) {
+        self.start_master().await;
+        for index in 0..self.hosts.len() {
+            self.start_agent(index).await;
+        }
+    }
+
+    async fn start_master(&mut self) {
+        let env = process(&self.sim, "master");
+        let mut known: BTreeSet<AgentId> = BTreeSet::new();
+        for host in self.hosts.iter().filter(|host| !host.gone) {
+            let (_, state) = Journal::open(&env, host.disk.clone()).await.unwrap();
+            known.extend(state.agent_id);
+        }
+        let master = master::start(&env, MasterConfig::default(), known);
+        self.master = Some(env);
+        self.master_back_at = None;
+        *self.leading.lock().unwrap() = Some(master);
+        self.sim.log(format_args!("a master leads"));
+    }
+
+    async fn start_agent(&mut self, index: usize) {
+        let Some(master) = self.leading.lock().unwrap().clone() else { return };
+        let host = &mut self.hosts[index];
+        host.back_at = None;
+        host.agent = Some(start_agent(&self.sim, host, index, master).await);
+        self.sim.log(format_args!("agent {index} starts"));
+    }
+
+    /// What has to happen by now happens: agents and masters come back.
+    pub(crate) async fn tick(&mut self) {
+        let now = Instant::now();
+        if self.master_back_at.is_some_and(|at| at <= now) {
+            self.start_master().await;
+            // Agents look for the leading master anew.
+            for host in self.hosts.iter_mut().filter(|host| host.agent.is_some()) {
+                host.agent.take().iter().for_each(Env::crash);
+                host.back_at = Some(now + self.sim.millis(10, 3_000));
+            }
+        }
+        for index in 0..self.hosts.len() {
+            if self.hosts[index].back_at.is_some_and(|at| at <= now) {
+                self.start_agent(index).await;
+            }
+        }
+    }
+
+    /// The agent of a machine ends and comes back after `away`; the tasks run on.
+    fn cut_off(&mut self, index: usize, away: Duration) {
+        let host = &mut self.hosts[index];
+        host.agent.take().iter().for_each(Env::crash);
+        host.back_at = Some(Instant::now() + away);
+    }
+
+    /// A random machine that has an agent now.
+    fn present(&self) -> Option<usize> {
+        let present: Vec<usize> =
+            (0..self.hosts.len()).filter(|index| self.hosts[*index].agent.is_some()).collect();
+        self.sim.pick(&present).copied()
+    }
+
+    /// A task that runs on some machine.
+    fn some_task(&self) -> Option<(usize, TaskId)> {
+        let alive = |(index, host): (usize, &Host)| {
+            host.machine.alive().into_iter().map(move |id| (index, id)).collect::<Vec<_>>()
+        };
+        let all: Vec<_> = self.hosts.iter().enumerate().flat_map(alive).collect();
+        self.sim.pick(&all).cloned()
+    }
+
+    /// `fault` strikes, if there is something that it can strike.
+    pub(crate) fn strike(&mut self, fault: Fault) {
+        let sim = self.sim.clone();
+        match fault {
+            Fault::MasterFailover if self.master.is_some() => {
+                let away = sim.millis(100, 30_000);
+                sim.strike(fault, format_args!("for {away:?}"));
+                self.master.take().iter().for_each(Env::crash);
+                *self.leading.lock().unwrap() = None;
+                self.master_back_at = Some(Instant::now() + away);
+            }
+            Fault::TaskKilledByHand => {
+                let Some((index, id)) = self.some_task() else { return };
+                sim.strike(fault, format_args!("{id} on {index}"));
+                self.hosts[index].machine.fell(&id);
+            }
+            Fault::TaskVanishes => {
+                let Some((index, id)) = self.some_task() else { return };
+                sim.strike(fault, format_args!("{id} on {index}"));
+                self.hosts[index].machine.lose(&id);
+            }
+            _ => {
+                let Some(index) = self.present() else { return };
+                self.strike_agent(fault, index);
+            }
+        }
+    }
+
+    fn strike_agent(&mut self, fault: Fault, index: usize) {
+        let sim = self.sim.clone();
+        match fault {
+            Fault::AgentRestart => {
+                let away = sim.millis(10, 5_000);
+                sim.strike(fault, format_args!("{index} for {away:?}"));
+                self.cut_off(index, away);
+            }
+            Fault::AgentCutOff => {
+                let away = sim.millis(76_000, 240_000);
+                sim.strike(fault, format_args!("{index} for {away:?}"));
+                self.cut_off(index, away);
+            }
+            Fault::AgentReboot => {
+                let away = sim.millis(1_000, 120_000);
+                sim.strike(fault, format_args!("{index} for {away:?}"));
+                self.cut_off(index, away);
+                self.hosts[index].machine.lose_all();
+            }
+            Fault::AgentGone if self.hosts.iter().filter(|host| !host.gone).count() > 2 => {
+                sim.strike(fault, format_args!("{index}"));
+                self.cut_off(index, Duration::ZERO);
+                let host = &mut self.hosts[index];
+                host.machine.lose_all();
+                (host.back_at, host.gone) = (None, true);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whatever is away comes back soon, but for what is gone for good.
+    pub(crate) fn heal(&mut self) {
+        let soon = Instant::now() + Duration::from_secs(1);
+        if let Some(at) = &mut self.master_back_at {
+            *at = (*at).min(soon);
+        }
+        for host in &mut self.hosts {
+            if let Some(at) = &mut host.back_at {
+                *at = (*at).min(soon);
+            }
+        }
+    }
+}
+
+/// Starts the agent of a machine, in a process of its own.
+async fn start_agent(sim: &Sim, host: &Host, index: usize, master: MasterHandle) -> Env {
+    let env = process(sim, "agent");
+    let (sink, reported) = reports();
+    let launcher = Arc::new(SimulatedLauncher::new(&env, host.machine.clone(), sink));
+    let journal = Journal::open(&env, host.disk.clone()).await.unwrap();
+    let config = AgentConfig::new(agent_info(index), format!("10.0.0.{}", index + 1));
+    let reported = gossip(sim, &env, reported);
+    let agent = Agent::new(&env, config, journal, launcher, reported, master);
+    env.spawn("agent", agent.run());
+    env
+}
+
+/// Reports on their way from what runs a task to the agent: now and then one is late, or comes twice.
+fn gossip(sim: &Sim, env: &Env, mut reported: Reports) -> Reports {
+    let (sink, heard) = reports();
+    let sim = sim.clone();
+    env.spawn("reports", async move {
+        while let Some(status) = reported.recv().await {
+            if sim.strikes_in(Fault::ReportLate, 100) {
+                let by = sim.millis(1, 10_000);
+                sim.strike(Fault::ReportLate, format_args!("{} by {by:?}", status.task_id));
+                tokio::time::sleep(by).await;
+            }
+            if sim.strikes_in(Fault::ReportRepeated, 100) {
+                sim.strike(Fault::ReportRepeated, format_args!("{}", status.task_id));
+                sink.report(status.clone()).await;
+            }
+            sink.report(status).await;
+        }
+    });
+    heard
+}

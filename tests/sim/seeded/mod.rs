@@ -1,0 +1,197 @@
+//! Seeded runs: one number decides a whole world, ten minutes of its faults, and the quiet time after them.
+//!
+//! ```text
+//! people ──door──▶ servers ──reach──▶ store (its watch anomalies)
+//!                     └──wire──▶ master ──▶ agents ──▶ machines
+//! chaos strikes all of them; checks judge every commit and call; the log proves that a seed repeats itself
+//! ```
+//!
+//! Everything is on one thread and tokio's paused clock. Nothing reads the wall clock or the system's randomness.
+
+mod chaos;
+mod cluster;
+mod fates;
+mod log;
+mod panics;
+mod people;
+mod profile;
+mod reach;
+mod servers;
+mod sim;
+mod story;
+mod wire;
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tenure::store::memory::MemoryStore;
+use tokio::time::Instant;
+
+use self::chaos::World;
+use self::cluster::Cluster;
+pub(crate) use self::log::Telling;
+pub(crate) use self::profile::{Fault, Profile};
+use self::servers::Servers;
+pub(crate) use self::sim::Counts;
+use self::sim::{Sim, prefix};
+pub(crate) use self::story::ACTS;
+use crate::checks::convergence::unsettled;
+use crate::checks::{Checks, Reality, Terms};
+
+/// How long faults strike.
+const FAULTS: Duration = Duration::from_secs(600);
+/// The bound: so long after the last fault and the last change by people everything is as wanted. The longest waits in it
+/// are those of an update that an agent sends again and of a comparison with the store that finds a lost event, about ten
+/// minutes each, and they may follow one another.
+pub(crate) const BOUND: Duration = Duration::from_secs(30 * 60);
+/// After convergence, what was under way may end so long; then all is quiet for as long again.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// What became of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    pub(crate) seed: u64,
+    pub(crate) profile: &'static str,
+    /// Everything that was found wrong, in the order in which it happened; nothing is how it should be.
+    pub(crate) broken: Vec<String>,
+    pub(crate) counts: Counts,
+    /// Lines of the log, and the digest of them all.
+    pub(crate) log: (u64, u64),
+    /// All lines, if they were to be kept.
+    pub(crate) whole: String,
+    /// The last lines.
+    pub(crate) tail: String,
+    /// How long it lasted in its own time.
+    pub(crate) simulated: Duration,
+    /// From the last fault to convergence.
+    pub(crate) converged_after: Duration,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { seed, profile, broken, log, tail, .. } = self;
+        writeln!(f, "seed {seed} of profile {profile} fails:")?;
+        for what in broken.iter().take(10) {
+            writeln!(f, "  {what}")?;
+        }
+        writeln!(f, "log of {} lines, digest {:016x}; its end:\n{tail}", log.0, log.1)?;
+        write!(f, "replay with: hack/sim --seed {seed} --profile {profile}")
+    }
+}
+
+/// Runs one seed. Equal seeds and profiles give equal reports. `telling` says what becomes of the log.
+pub(crate) fn run(seed: u64, profile: Profile, telling: Telling) -> Report {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime can be made");
+    panics::forget();
+    let mut report = runtime.block_on(live(seed, profile, telling));
+    drop(runtime);
+    report.broken.extend(panics::take());
+    report
+}
+
+async fn live(seed: u64, profile: Profile, telling: Telling) -> Report {
+    let sim = Sim::new(seed, profile, telling);
+    let store = MemoryStore::new(sim.env());
+    let cluster = Cluster::new(&sim);
+    let reality = Reality(Arc::new(cluster.machines()));
+    let blurs = [Fault::WatchSkips, Fault::WatchLate];
+    let terms =
+        Terms { reality: Some(reality.clone()), blurred: blurs.iter().any(|fault| sim.on().contains(fault)) };
+    let of = sim.clone();
+    let checks = Checks::telling(&store, &prefix(), &terms, move |changes| story::tell(&of, changes));
+    let servers = Servers::new(&sim, &checks, &store);
+    let mut world = World { sim: sim.clone(), store, servers, cluster, store_heals_at: None };
+    begin(&mut world).await;
+    sim.set_faulty(true);
+    world.suffer_until(Instant::now() + FAULTS).await;
+    let (broken, converged_after) = calm_down(&mut world, &checks, &reality).await;
+    let mut all = checks.lock().unwrap().broken().to_vec();
+    all.extend(broken);
+    let (log, tail, whole) = {
+        let log = sim.log_lock();
+        (log.fingerprint(), log.tail(), log.whole())
+    };
+    Report {
+        seed,
+        profile: profile.name,
+        broken: all,
+        counts: sim.counts(),
+        log,
+        tail,
+        whole,
+        simulated: sim.elapsed(),
+        converged_after,
+    }
+}
+
+/// A world in which all is well, and people have just begun to want something.
+async fn begin(world: &mut World) {
+    if world.sim.profile().replicas > 0 {
+        world.cluster.start().await;
+    }
+    world.run_until(Instant::now() + Duration::from_secs(1)).await;
+    let door = world.servers.door().expect("a server has started");
+    door.cache().listed().await;
+    people::found(&door).await.expect("nothing is wrong yet");
+    world.run_until(Instant::now() + Duration::from_secs(1)).await;
+    for _ in 0..3 {
+        people::act(&world.sim, door.clone());
+    }
+    world.run_until(Instant::now() + Duration::from_secs(20)).await;
+}
+
+/// Ends all faults and waits for convergence and quiet; tells what is missing, and how long convergence took.
+async fn calm_down(
+    world: &mut World,
+    checks: &Arc<Mutex<Checks>>,
+    reality: &Reality,
+) -> (Option<String>, Duration) {
+    world.heal();
+    let healed = Instant::now();
+    loop {
+        world.run_until(Instant::now() + Duration::from_secs(5)).await;
+        let settled = match world.servers.door() {
+            Some(door) => people::settle(&world.sim, door).await,
+            None => false,
+        };
+        if settled {
+            break;
+        }
+        if healed.elapsed() > BOUND {
+            return (Some("people's last wishes were not accepted".to_owned()), healed.elapsed());
+        }
+    }
+    let left = loop {
+        world.run_until(Instant::now() + Duration::from_secs(1)).await;
+        let left = unsettled(checks.lock().unwrap().scene(), reality, world.servers.caches());
+        if left.is_none() || healed.elapsed() > BOUND {
+            break left;
+        }
+    };
+    let took = healed.elapsed();
+    world.sim.log(format_args!("converged after {took:?}: {left:?}"));
+    if let Some(left) = left {
+        return (Some(format!("not as wanted {took:?} after the last fault: {left}")), took);
+    }
+    (be_quiet(world, checks).await, took)
+}
+
+/// Once converged nothing is written, and nothing is asked of the cluster but what became of its tasks.
+async fn be_quiet(world: &mut World, checks: &Arc<Mutex<Checks>>) -> Option<String> {
+    const LOUD: [&str; 5] = ["call ACCEPT", "call KILL", "call REVIVE", "call ACKNOWLEDGE", "call SUBSCRIBE"];
+    let loud = |sim: &Sim| {
+        let acts = sim.counts().acts;
+        LOUD.map(|act| acts.get(act).copied().unwrap_or(0))
+    };
+    world.run_until(Instant::now() + QUIET).await;
+    let (since, calls) = (Instant::now(), loud(&world.sim));
+    world.run_until(since + QUIET).await;
+    let written = checks.lock().unwrap().last_change();
+    if written > since {
+        return Some(format!("something is written {:?} after convergence", written - since + QUIET));
+    }
+    let now = loud(&world.sim);
+    (now != calls).then(|| format!("{LOUD:?} were {calls:?} and are {now:?} although nothing happens"))
+}

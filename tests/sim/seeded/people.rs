@@ -1,0 +1,169 @@
+//! People, who change what they want at any time, through the door of some server.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tenure::api::App;
+use tenure::registry::{CommitError, Doc, Fence, Key, Registry, Resource, Write};
+
+use super::sim::Sim;
+
+/// The Apps that people may want.
+const APPS: [&str; 3] = ["web", "api", "db"];
+/// The most instances of one App: all fit on one machine, twice.
+const INSTANCES_MAX: u64 = 5;
+
+/// The namespaces of a world.
+pub(crate) async fn found(door: &Registry) -> Result<(), CommitError> {
+    for namespace in ["default", "shop"] {
+        let value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        door.commit(&Fence::none(), vec![Write::Create { value }]).await?;
+    }
+    Ok(())
+}
+
+fn key(plural: &str, name: &str) -> Key {
+    Key::new(&Resource::new("tenure.dev", plural), "shop", name)
+}
+
+/// A person does something; whether it was accepted only the log tells.
+pub(crate) fn act(sim: &Sim, door: Arc<Registry>) {
+    let Some(name) = sim.pick(&APPS).copied() else { return };
+    let snapshot = door.cache().snapshot();
+    let present = snapshot.get(&key("apps", name)).cloned();
+    let tasks: Vec<_> = snapshot.list(&Resource::new("tenure.dev", "tasks"), Some("shop")).cloned().collect();
+    let write = match present {
+        None => Write::Create { value: new_app(sim, name) },
+        Some(base) => match sim.env().below(20) {
+            0 => end(base),
+            1 => match sim.pick(&tasks) {
+                Some(task) => end(task.clone()),
+                None => return,
+            },
+            _ => Write::Merge { base, patch: json!({"spec": change(sim, name)}) },
+        },
+    };
+    send(sim, door, write);
+}
+
+/// Somebody who wants nothing touches an object, so that others' writes come too late.
+pub(crate) fn interfere(sim: &Sim, door: Arc<Registry>) -> Option<Key> {
+    let snapshot = door.cache().snapshot();
+    let of = |plural: &str| snapshot.list(&Resource::new("tenure.dev", plural), Some("shop")).cloned();
+    let all: Vec<_> = of("apps").chain(of("tasks")).collect();
+    let base = sim.pick(&all)?.clone();
+    let key = base.key().clone();
+    let patch = json!({"metadata": {"annotations": {"touched": sim.env().below(1 << 30).to_string()}}});
+    send(sim, door, Write::Merge { base, patch });
+    Some(key)
+}
+
+fn end(base: Arc<Doc>) -> Write {
+    Write::Merge { base, patch: json!({"metadata": {"deletionTimestamp": "now"}}) }
+}
+
+/// Sends a write, and does not wait for it: the server may be slow, or die over it.
+fn send(sim: &Sim, door: Arc<Registry>, write: Write) {
+    let of = sim.clone();
+    sim.env().spawn("person", async move {
+        let told = match &write {
+            Write::Create { value } => format!("creates {value}"),
+            Write::Merge { base, patch } => format!("changes {} by {patch}", base.key()),
+            Write::Remove { base } | Write::Guard { base } => base.key().to_string(),
+        };
+        of.act("edit");
+        of.log(format_args!("person {told}"));
+        match door.commit(&Fence::none(), vec![write]).await {
+            Ok(committed) => of.log(format_args!("person has {} accepted", committed.revision)),
+            Err(CommitError::Invalid { source, .. }) => panic!("{told} is not valid: {source:?}"),
+            Err(error) => of.log(format_args!("person hears: {error}")),
+        }
+    });
+}
+
+fn new_app(sim: &Sim, name: &str) -> Value {
+    let mut spec = json!({
+        "instances": sim.between(0, INSTANCES_MAX + 1),
+        "ports": [{"name": "http"}],
+        "backoff": {"initial": "1s", "factor": 1.5, "max": "20s"},
+        "kill": {"gracePeriod": "1s"},
+    });
+    for patch in [command(sim), bounds(sim), patience(sim)] {
+        json_patch::merge(&mut spec, &patch);
+    }
+    let metadata = json!({"namespace": "shop", "name": name});
+    json!({"apiVersion": "tenure.dev/v1", "kind": "App", "metadata": metadata, "spec": spec})
+}
+
+/// A change of an App's spec.
+fn change(sim: &Sim, name: &str) -> Value {
+    match sim.env().below(12) {
+        0..=2 => json!({"instances": sim.between(0, INSTANCES_MAX + 1)}),
+        3..=5 => command(sim),
+        6 => bounds(sim),
+        7 => patience(sim),
+        8 | 9 => place(sim),
+        10 => json!({"restartedAt": format!("{:?}", sim.elapsed())}),
+        _ if name != "db" && sim.env().below(2) == 0 => json!({"dependsOn": ["db"]}),
+        _ => json!({"dependsOn": []}),
+    }
+}
+
+/// Few commands, so that people come back to old ones.
+fn command(sim: &Sim) -> Value {
+    let number = sim.env().below(4);
+    if sim.env().below(2) == 0 {
+        return json!({"cmd": format!("serve {number}"), "healthChecks": []});
+    }
+    json!({"cmd": format!("checked {number}"), "healthChecks": [{"tcp": {"port": "http"}}]})
+}
+
+fn bounds(sim: &Sim) -> Value {
+    let (minimum, over) = (sim.pick(&[0.0, 0.5, 1.0]), sim.pick(&[0.0, 0.34, 1.0]));
+    json!({"update": {"minimumHealthCapacity": minimum, "maximumOverCapacity": over}})
+}
+
+fn patience(sim: &Sim) -> Value {
+    let (inactive, expunge) = (sim.pick(&["0s", "10s", "60s"]), sim.pick(&["90s", "200s", "600s"]));
+    json!({"unreachable": {"inactiveAfter": inactive, "expungeAfter": expunge}})
+}
+
+/// Where instances may be: pinned to a machine, apart, or anywhere.
+fn place(sim: &Sim) -> Value {
+    let machine = format!("machine-{}", sim.env().below(sim.profile().machines as u64));
+    let mut constraint = match sim.env().below(7) {
+        0 => json!({"operator": "IS", "value": machine}),
+        1 => json!({"operator": "UNLIKE", "value": machine}),
+        2 => json!({"operator": "UNIQUE"}),
+        3 => json!({"operator": "MAX_PER", "value": "2"}),
+        4 => json!({"operator": "GROUP_BY"}),
+        5 => json!({"operator": "CLUSTER", "value": machine}),
+        _ => return json!({"constraints": []}),
+    };
+    constraint["attribute"] = json!("hostname");
+    json!({"constraints": [constraint]})
+}
+
+/// The last wishes: what is wanted can be had with the machines that are left. Returns whether all were accepted.
+pub(crate) async fn settle(sim: &Sim, door: Arc<Registry>) -> bool {
+    let Ok(snapshot) = door.cache().most_recent().await else { return false };
+    let apps: Vec<_> = snapshot.list(&Resource::new("tenure.dev", "apps"), Some("shop")).cloned().collect();
+    let mut writes: Vec<Write> = Vec::new();
+    if apps.is_empty() {
+        writes.push(Write::Create { value: new_app(sim, "web") });
+    }
+    for base in apps {
+        let Ok(app) = base.typed::<App>() else { return false };
+        let anywhere = app.spec.template.constraints.is_empty() && app.spec.depends_on.is_empty();
+        if app.metadata.deletion_timestamp.is_none() && !anywhere {
+            writes.push(Write::Merge { base, patch: json!({"spec": {"constraints": [], "dependsOn": []}}) });
+        }
+    }
+    for write in writes {
+        if let Err(error) = door.commit(&Fence::none(), vec![write]).await {
+            sim.log(format_args!("a last wish is not accepted: {error}"));
+            return false;
+        }
+    }
+    true
+}

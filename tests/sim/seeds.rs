@@ -1,0 +1,38 @@
+//! Seeds that must hold: a fixed set, and those that once showed a bug.
+
+use crate::seeded::{Counts, Profile, Telling, run};
+
+/// Runs seeds from `from` on; tells the first that fails.
+fn holds(from: u64, count: u64) -> Counts {
+    let mut counts = Counts::default();
+    for seed in from..from + count {
+        let report = run(seed, Profile::of_seed(seed), Telling::Digest);
+        assert!(report.broken.is_empty(), "{report}");
+        counts.add(&report.counts);
+    }
+    counts
+}
+
+#[test]
+fn one_seed_gives_one_story() {
+    for seed in [1, 2, 3, 4, 5, 6] {
+        let profile = Profile::of_seed(seed);
+        let (first, second) = (run(seed, profile, Telling::Keep), run(seed, profile, Telling::Keep));
+        let differing = first.whole.lines().zip(second.whole.lines()).find(|(a, b)| a != b);
+        assert_eq!(differing, None, "seed {seed} of {}", profile.name);
+        assert!(first.whole == second.whole && first.log.0 > 100, "seed {seed} of {}", profile.name);
+        assert_eq!(first.counts, second.counts);
+    }
+}
+
+#[test]
+fn nothing_happens_to_a_world_without_faults() {
+    let report = run(1, Profile::named("calm").unwrap(), Telling::Digest);
+    assert!(report.broken.is_empty(), "{report}");
+    assert!(report.counts.faults.is_empty());
+}
+
+#[test]
+fn first_seeds_hold() {
+    holds(0, 20);
+}
