@@ -232,7 +232,7 @@ impl Leader {
         let reconcile = Reconcile { env, cache: cache.clone(), session: session.clone(), signals };
         group.spawn("reconcile", reconcile.run());
         let orphans = Orphans {
-            cache: cache.clone(),
+            registry: self.registry.clone(),
             session: session.clone(),
             term: term.clone(),
             installation: self.installation.clone(),

@@ -1,7 +1,8 @@
 //! Ends what runs in the name of this installation without being owned by a stored Task.
 //!
 //! observe (updates about tasks that the store does not know, handed on by the status writer) → `plan::orphans`, against a
-//! read of the store made after they were reported → act (KILL, or stop and say so).
+//! read of the store made after they were reported → act (KILL, or stop and say so). The view may have missed an event, so
+//! the store itself is asked about each task before it is ended.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +10,13 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::objects::resource;
-use super::status::find;
+use super::objects::{key, resource};
+use super::status::{find, is_alive, is_bound_as, name_of};
 use crate::api::{Task, labels};
 use crate::mesos::session::Session;
 use crate::mesos::wire::{AgentId, TaskId, TaskStatus};
 use crate::plan::orphans::{self, Reported, Verdict};
-use crate::registry::Cache;
+use crate::registry::Registry;
 use crate::runtime::Term;
 
 /// How long reports are gathered before they are judged together: many at once are another matter than one.
@@ -26,7 +27,7 @@ const BATCH: usize = 10_000;
 /// The loop of orphans.
 #[derive(Debug)]
 pub(super) struct Orphans {
-    pub(super) cache: Arc<Cache>,
+    pub(super) registry: Arc<Registry>,
     pub(super) session: Session,
     pub(super) term: Term,
     /// The installation's uid.
@@ -52,8 +53,9 @@ impl Orphans {
 
     /// Judges what was reported. Trouble on the way ends in nothing: the next reconciliation reports it again.
     async fn judge(&self, reports: Vec<TaskStatus>) {
-        let Ok(snapshot) = self.cache.most_recent().await else { return };
-        let live = reports.iter().filter(|status| !status.state().is_terminal());
+        let Ok(snapshot) = self.registry.cache().most_recent().await else { return };
+        // What the cluster does not know or cannot reach is not ended by telling it to; it is reported again when it is back.
+        let live = reports.iter().filter(|status| is_alive(status));
         let reported: Vec<Reported> = live.map(|status| self.reported(status)).collect();
         let is_owned =
             |id: &str| find(&TaskId::new(id), &snapshot).is_some_and(|task| !task.object.is_terminal());
@@ -82,10 +84,32 @@ impl Orphans {
         }
     }
 
+    /// Whether the store has a Task that is bound under this id and has not ended. While it does not answer, that may be.
+    async fn is_owned(&self, mesos_task_id: &str) -> bool {
+        let Some(key) = name_of(mesos_task_id).map(|name| key::<Task>(&name)) else { return false };
+        match self.registry.stored(&key).await {
+            Ok(doc) => doc.is_some_and(|doc| match doc.typed::<Task>() {
+                Ok(task) => !task.is_terminal() && is_bound_as(&task, mesos_task_id),
+                Err(_unreadable) => true,
+            }),
+            Err(error) => {
+                tracing::debug!(%error, task = mesos_task_id, "not known whether it is owned: it will be reported again");
+                true
+            }
+        }
+    }
+
     async fn kill(&self, orphans: Vec<Reported>) {
         for orphan in orphans {
             if !self.term.is_held() {
                 return;
+            }
+            if self.is_owned(&orphan.mesos_task_id).await {
+                tracing::warn!(
+                    task = orphan.mesos_task_id,
+                    "the view has missed that a stored Task owns this"
+                );
+                continue;
             }
             tracing::warn!(task = orphan.mesos_task_id, "ending a task that no stored Task owns");
             let agent = orphan.agent_id.map(AgentId::new);

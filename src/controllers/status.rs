@@ -143,7 +143,7 @@ impl StatusWriter {
 }
 
 /// Whether it says that the task runs, or soon will. One whose end is stored has no business to.
-fn is_alive(update: &wire::TaskStatus) -> bool {
+pub(super) fn is_alive(update: &wire::TaskStatus) -> bool {
     use wire::TaskState::{Running, Staging, Starting};
     matches!(update.state(), Staging | Starting | Running)
 }
@@ -152,12 +152,16 @@ fn is_alive(update: &wire::TaskStatus) -> bool {
 pub(super) fn find(id: &wire::TaskId, snapshot: &Snapshot) -> Option<Stored<Task>> {
     let name = name_of(&id.value)?;
     let task = Stored::<Task>::read(snapshot.get(&key::<Task>(&name))?).ok()?;
-    let bound_as = task.object.spec.binding.as_ref().map(|binding| binding.mesos_task_id.as_str());
-    (bound_as == Some(id.value.as_str())).then_some(task)
+    is_bound_as(&task.object, &id.value).then_some(task)
+}
+
+/// Whether Mesos knows `task` by `id`.
+pub(super) fn is_bound_as(task: &Task, id: &str) -> bool {
+    task.spec.binding.as_ref().is_some_and(|binding| binding.mesos_task_id == id)
 }
 
 /// `<namespace>.<task>.<uid>`: the Task that a Mesos task id speaks of. Neither part contains a dot.
-fn name_of(id: &str) -> Option<ObjectName> {
+pub(super) fn name_of(id: &str) -> Option<ObjectName> {
     let (namespace, rest) = id.split_once('.')?;
     let (task, _uid) = rest.rsplit_once('.')?;
     Some(ObjectName::new(namespace, task))

@@ -59,7 +59,7 @@ pub use crate::store::Revision;
 use self::read::Pages;
 use self::ttl::Ttl;
 use crate::env::Env;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Objects of all served kinds: reads from the cache, writes into the store.
 pub struct Registry {
@@ -105,6 +105,17 @@ impl Registry {
     #[must_use]
     pub fn cache(&self) -> &Arc<Cache> {
         &self.cache
+    }
+
+    /// The object as the store itself has it now, whatever the cache shows: for the few decisions that must not depend on a
+    /// watch. None when there is none.
+    ///
+    /// # Errors
+    /// When the store does not answer, or holds what is no document.
+    pub async fn stored(&self, key: &Key) -> Result<Option<Doc>, StoreError> {
+        let Some(record) = self.store.get(&key.store_key(&self.prefix)).await? else { return Ok(None) };
+        let doc = Doc::from_stored(key.clone(), record.revision, &record.value);
+        doc.map(Some).map_err(|error| StoreError::Damaged(format!("{key}: {error}")))
     }
 
     /// Where everything of this installation stands in the store.
