@@ -116,6 +116,8 @@ impl Election {
         let renewal = Renewal {
             env: self.env.clone(),
             store: self.store.clone(),
+            key: self.key.clone(),
+            created,
             lease,
             ttl: self.ttl,
             deadline: sender,
@@ -183,10 +185,12 @@ impl Drop for Inner {
     }
 }
 
-/// Renews the lease of one term until it cannot.
+/// Renews the lease of one term until it cannot, or the key is gone though the lease is not.
 struct Renewal {
     env: Env,
     store: Arc<dyn Store>,
+    key: Arc<str>,
+    created: Revision,
     lease: LeaseId,
     ttl: Duration,
     deadline: watch::Sender<Instant>,
@@ -200,10 +204,18 @@ impl Renewal {
             biased;
             () = ended.cancelled() => {}
             () = self.until_lost() => {
-                tracing::warn!("leadership lost: its lease was not renewed in time");
+                tracing::warn!("leadership lost: its key is gone, or its lease was not renewed in time");
                 ended.cancel();
             }
         }
+    }
+
+    /// Whether somebody has removed the key: a leader that has nothing to write would not notice. When the store does not
+    /// answer, nothing is known, and the lease decides.
+    async fn is_taken_away(&self) -> bool {
+        let deadline = *self.deadline.borrow();
+        let found = tokio::time::timeout_at(deadline, self.store.get(&self.key)).await;
+        matches!(found, Ok(Ok(record)) if record.is_none_or(|record| record.created != self.created))
     }
 
     async fn until_lost(&self) {
@@ -216,6 +228,9 @@ impl Renewal {
                 Ok(Ok(())) if Instant::now() < deadline => {
                     self.deadline.send_replace(sent + self.ttl);
                     pause = self.ttl / 3;
+                    if self.is_taken_away().await {
+                        return;
+                    }
                 }
                 Ok(Ok(()) | Err(StoreError::LeaseGone(_))) | Err(_) => return,
                 Ok(Err(error)) if Instant::now() < deadline => {
@@ -289,6 +304,15 @@ mod tests {
         tokio::time::sleep(LEADER_TTL).await;
         assert!(!term.is_held());
         tokio::time::timeout(Duration::from_secs(1), term.ended().cancelled()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn leader_whose_key_is_removed_by_hand_notices_though_it_writes_nothing() {
+        let store = store();
+        let term = candidate("a", &store).campaign().await;
+        let key = Arc::from("/tenure/demo/leader");
+        store.txn(Txn { guards: vec![], ops: vec![Op::Delete { key }] }).await.unwrap();
+        tokio::time::timeout(LEADER_TTL, term.ended().cancelled()).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
