@@ -147,7 +147,25 @@ impl Leader {
         session.close();
         end.map_err(LeadError::Loop)?;
         let reason = ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(reason)
+        match reason {
+            Some(EndReason::Removed { .. }) if self.may_register_anew(term).await => Ok(None),
+            reason => Ok(reason),
+        }
+    }
+
+    /// Whether the framework that was removed had nothing to lose. While the store does not tell, that is still open.
+    async fn may_register_anew(&self, term: &Term) -> bool {
+        let forgotten = self.identity(term).forget_unused().await;
+        match &forgotten {
+            Ok(true) => {
+                tracing::warn!("the framework was removed before it launched anything: registering anew")
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the framework was removed: not yet known whether it matters")
+            }
+        }
+        forgotten.unwrap_or(true)
     }
 
     /// Waits until the view shows everything that was written before this term; false when the term ended before.
@@ -167,13 +185,17 @@ impl Leader {
         }
     }
 
-    fn subscribe(&self, term: &Term) -> (Session, session::SessionEvents) {
-        let identity = StoredIdentity {
+    fn identity(&self, term: &Term) -> StoredIdentity {
+        StoredIdentity {
             facts: self.facts.clone(),
             term: term.clone(),
             cache: self.registry.cache().clone(),
             framework: self.framework.clone(),
-        };
+        }
+    }
+
+    fn subscribe(&self, term: &Term) -> (Session, session::SessionEvents) {
+        let identity = self.identity(term);
         let config = SessionConfig {
             lease: self.policy.leases.hold_imminent + LEASE_MARGIN,
             ..SessionConfig::default()

@@ -53,6 +53,16 @@ impl Identity for StoredIdentity {
 }
 
 impl StoredIdentity {
+    /// The master has removed the framework. Forgets its id if nothing was launched as it, so that the next subscription
+    /// registers anew: a server that died while it registered leaves such a framework behind. Says whether it did.
+    pub(super) async fn forget_unused(&self) -> Result<bool, IdentityError> {
+        if self.has_launched().await? {
+            return Ok(false);
+        }
+        let retracted = self.facts.retract(&self.term, FRAMEWORK_ID).await;
+        retracted.map(|()| true).map_err(|error| IdentityError { message: error.to_string() })
+    }
+
     /// Whether any Task that is stored was ever bound.
     async fn has_launched(&self) -> Result<bool, IdentityError> {
         let failed = |error: &dyn std::fmt::Display| IdentityError { message: error.to_string() };

@@ -79,6 +79,25 @@ impl Facts {
         }
     }
 
+    /// Forgets `name`; one that is not known stays so.
+    ///
+    /// # Errors
+    /// When the term is over, somebody else wrote it just now, or the store does not take it.
+    pub async fn retract(&self, term: &Term, name: &str) -> Result<(), FactError> {
+        let in_store = |source| FactError::Store { name: name.to_owned(), source };
+        let (leader, created) = term.key();
+        let key = self.key(name);
+        let Some(known) = self.store.get(&key).await.map_err(in_store)? else { return Ok(()) };
+        let guards = vec![Guard::CreatedAt(leader.clone(), created), Guard::At(key.clone(), known.revision)];
+        match self.store.txn(Txn { guards, ops: vec![Op::Delete { key }] }).await.map_err(in_store)? {
+            TxnOutcome::Committed(_) => Ok(()),
+            TxnOutcome::Refused { losers, .. } if losers.iter().any(|guard| guard.key() == leader) => {
+                Err(FactError::Deposed)
+            }
+            TxnOutcome::Refused { .. } => Err(FactError::AlreadySet { name: name.to_owned() }),
+        }
+    }
+
     fn key(&self, name: &str) -> Arc<str> {
         Arc::from(format!("{}{name}", self.prefix))
     }
