@@ -39,6 +39,22 @@ async fn nothing_is_lost_or_doubled_whenever_the_server_dies_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn server_that_dies_while_it_registers_with_a_cluster_leaves_it_usable() {
+    for polls in 1..150 {
+        let mut world = World::new(1, polls).await;
+        let cluster = world.start_cluster().await;
+        let first = world.start_replica(&cluster);
+        first.env.crash_after(polls);
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        first.env.crash();
+        let _second = world.start_replica(&cluster);
+        world.create(app("web", 1, "serve 1")).await;
+        world.until_ready("web").await;
+        world.assert_owned();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_lost_or_doubled_when_the_server_dies_at_a_seam() {
     for seam in ["planned", "bound", "agent-journalled", "published", "status-committed"] {
         for nth in 1..4 {

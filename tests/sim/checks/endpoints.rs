@@ -6,11 +6,14 @@ use tenure::mesos::wire::scheduler::Call;
 use super::kinds::resource;
 use super::{Check, Scene, typed};
 
-pub(super) struct LeftEndpoints;
+pub(super) struct LeftEndpoints {
+    /// See [`super::Terms::blurred`].
+    pub(super) blurred: bool,
+}
 
 impl Check for LeftEndpoints {
     fn called(&mut self, server: &str, call: &Call, scene: &Scene, broken: &mut Vec<String>) {
-        let Some(kill) = &call.kill else { return };
+        let Some(kill) = call.kill.as_ref().filter(|_| !self.blurred) else { return };
         let docs = scene.objects.list(&resource("endpoints"), None);
         for doc in docs {
             let Some(endpoints) = typed::<Endpoints>(doc) else { continue };

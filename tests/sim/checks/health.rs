@@ -1,10 +1,11 @@
 //! Serving instances never fall below `ceil(instances × minimumHealthCapacity)` by an act of Tenure's own.
 
-use tenure::api::{Phase, Task};
+use tenure::api::{Phase, Revision, Task};
 use tenure::plan::deployment::Bounds;
+use tenure::registry::{Key, Snapshot};
 
-use super::kinds::{Tasks, task_changes};
-use super::{Check, Step, app, is_live, of_app};
+use super::kinds::{resource, task_changes};
+use super::{Check, Step, app, is_live, of_app, typed};
 
 pub(super) struct MinimumHealth {
     /// See [`super::Terms::blurred`].
@@ -18,9 +19,8 @@ impl Check for MinimumHealth {
         }
         for change in task_changes(step.changes).filter(|it| stopped_by_rollout(it.old.as_deref(), &it.new)) {
             let Some(app) = app(step.after, change.namespace, &change.new.spec.app) else { continue };
-            let serving = |tasks: &Tasks| tasks.values().filter(|it| serves(it)).count();
-            let was = serving(&of_app(step.before, change.namespace, &change.new.spec.app));
-            let is = serving(&of_app(step.after, change.namespace, &change.new.spec.app));
+            let was = serving(step.before, change.namespace, &change.new.spec.app);
+            let is = serving(step.after, change.namespace, &change.new.spec.app);
             let minimum = Bounds::of(&app.spec).minimum;
             if is < was && is < minimum {
                 broken.push(format!(
@@ -32,13 +32,26 @@ impl Check for MinimumHealth {
     }
 }
 
-fn serves(task: &Task) -> bool {
+/// How many serve. One with health checks does so once they have called it healthy.
+fn serving(snapshot: &Snapshot, namespace: &str, app: &str) -> usize {
+    let tasks = of_app(snapshot, namespace, app);
+    tasks.values().filter(|task| serves(task, is_checked(snapshot, namespace, &task.spec.revision))).count()
+}
+
+fn is_checked(snapshot: &Snapshot, namespace: &str, revision: &str) -> bool {
+    let doc = snapshot.get(&Key::new(&resource("revisions"), namespace, revision));
+    doc.and_then(typed::<Revision>).is_some_and(|it| !it.spec.template.health_checks.is_empty())
+}
+
+fn serves(task: &Task, checked: bool) -> bool {
     let status = task.status.clone().unwrap_or_default();
+    let healthy = if checked { status.healthy == Some(true) } else { status.healthy != Some(false) };
     is_live(task)
         && task.phase() == Phase::Running
         && task.spec.stop.is_none()
+        && task.metadata.deletion_timestamp.is_none()
         && status.ready
-        && status.healthy != Some(false)
+        && healthy
 }
 
 /// Whether this change stops a Task for a reason of Tenure's own making.

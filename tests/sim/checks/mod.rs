@@ -24,7 +24,7 @@ use tenure::store::memory::MemoryStore;
 use tenure::store::{Event, Revision, Txn};
 use tokio::time::Instant;
 
-use self::kinds::{app, is_live, of_app, task, tasks, typed};
+use self::kinds::{app, is_live, of_app, task, typed};
 pub(crate) use self::reality::Reality;
 
 /// One thing that must always hold. Whatever it finds broken it adds to `broken`, in a sentence.
@@ -215,11 +215,11 @@ fn all(terms: &Terms) -> Vec<Box<dyn Check>> {
         Box::new(capacity::Capacity { blurred: terms.blurred }),
         Box::new(constraints::Constraints { blurred: terms.blurred }),
         Box::new(deposed::Deposed),
-        Box::new(endpoints::LeftEndpoints),
+        Box::new(endpoints::LeftEndpoints { blurred: terms.blurred }),
         Box::new(ends::EndsAreFinal),
         Box::new(health::MinimumHealth { blurred: terms.blurred }),
         Box::new(offers::Offers::default()),
-        Box::new(ports::Ports),
+        Box::new(ports::Ports { reality: terms.reality.clone() }),
         Box::new(reality::StatusIsReal { reality: terms.reality.clone() }),
         Box::new(reasons::StopsHaveReasons),
         Box::new(slots::Slots { blurred: terms.blurred }),

@@ -1,28 +1,35 @@
-//! No two live tasks of an agent share a host port.
+//! No two tasks that run on a machine share a host port.
+//!
+//! Of bindings this need not be true: a Task whose ACCEPT was lost keeps its binding until it is reconciled, though its
+//! port is offered again.
 
 use std::collections::BTreeMap;
 
 use super::kinds::task_changes;
-use super::{Check, Step, is_live, tasks};
+use super::{Check, Reality, Step};
 
-pub(super) struct Ports;
+pub(super) struct Ports {
+    pub(super) reality: Option<Reality>,
+}
 
 impl Check for Ports {
     fn committed(&mut self, step: &Step<'_>, broken: &mut Vec<String>) {
-        // Only a binding can bring two together.
-        let binds = task_changes(step.changes)
-            .any(|it| it.new.spec.binding.is_some() && it.old.is_none_or(|old| old.spec.binding.is_none()));
-        if !binds {
+        let Some(reality) = &self.reality else { return };
+        let reported = |task: &tenure::api::Task| task.status.as_ref().and_then(|it| it.state.clone());
+        let news =
+            task_changes(step.changes).any(|it| it.old.as_deref().and_then(reported) != reported(&it.new));
+        if !news {
             return;
         }
-        let mut given: BTreeMap<(String, u16), String> = BTreeMap::new();
-        for task in tasks(step.after).filter(|it| is_live(it)) {
-            let name = task.metadata.name.clone().unwrap_or_default();
-            let Some(binding) = &task.spec.binding else { continue };
-            for port in binding.ports.iter().filter(|port| **port != 0) {
-                if let Some(other) = given.insert((binding.agent_id.clone(), *port), name.clone()) {
-                    broken
-                        .push(format!("port {port} of {} is given to {other} and {name}", binding.agent_id));
+        for machine in reality.0.iter() {
+            let mut held: BTreeMap<u64, String> = BTreeMap::new();
+            for info in machine.descriptions() {
+                let ranges = info.resources.iter().filter(|it| it.name == "ports");
+                let ranges = ranges.flat_map(|it| &it.ranges).flat_map(|it| &it.range);
+                for port in ranges.flat_map(|range| range.begin..=range.end) {
+                    if let Some(other) = held.insert(port, info.task_id.value.clone()) {
+                        broken.push(format!("{other} and {} both run on port {port}", info.task_id));
+                    }
                 }
             }
         }

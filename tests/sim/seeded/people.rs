@@ -13,11 +13,14 @@ const APPS: [&str; 3] = ["web", "api", "db"];
 /// The most instances of one App: all fit on one machine, twice.
 const INSTANCES_MAX: u64 = 5;
 
-/// The namespaces of a world.
+/// The namespaces of a world; those that are there already stay.
 pub(crate) async fn found(door: &Registry) -> Result<(), CommitError> {
     for namespace in ["default", "shop"] {
         let value = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
-        door.commit(&Fence::none(), vec![Write::Create { value }]).await?;
+        match door.commit(&Fence::none(), vec![Write::Create { value }]).await {
+            Ok(_) | Err(CommitError::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
