@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::session::Signals;
-use crate::env::Env;
+use crate::env::{Env, watch};
 use crate::runtime::{Index, News, View};
 
 /// Waits until the view changes (what of is told), the session does, or `wait` is over.
