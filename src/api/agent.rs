@@ -29,6 +29,11 @@ resource! {
     }
 }
 
+/// Condition: the machine is in contact, and what it is known to have works.
+pub const READY: &str = "Ready";
+/// Condition: containers can be started on the machine. Absent where nothing is known of its Docker engine.
+pub const DOCKER_READY: &str = "DockerReady";
+
 /// What is known of a machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -42,7 +47,7 @@ pub struct AgentStatus {
     pub attributes: BTreeMap<String, String>,
     /// All that the machine has, used or not.
     pub totals: Totals,
-    /// `Ready`.
+    /// `Ready`, and `DockerReady` where something is known of the Docker engine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

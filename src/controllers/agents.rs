@@ -1,24 +1,27 @@
-//! Keeps an Agent object per machine: the slow facts that its offers tell.
+//! Keeps an Agent object per machine: the slow facts that its offers tell, and whether it is ready.
 //!
-//! observe (leased offers, what our Tasks use) → compare with the Agent → act (create or merge).
+//! observe (leased offers, what our Tasks use, what machines and the master say of machines) → `plan::agent` → act (create,
+//! merge, remove) → report (an Event per condition that turned).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::objects::{Stored, create, is, key, typed_difference};
-use super::placement;
-use super::rest::news_or_time;
+use super::events::{self, Recorder};
+use super::objects::{Stored, create, is, typed_difference};
 use super::session::Signals;
-use super::until;
-use crate::api::{Agent, AgentStatus, Condition, Phase, Resources, Task, Time, Totals};
+use super::sightings::Sightings;
+use super::{placement, until};
+use crate::api::agent::{DOCKER_READY, READY};
+use crate::api::{Agent, AgentStatus, Phase, Resources, Task, Totals};
 use crate::env::{Env, watch};
 use crate::mesos::session::Session;
 use crate::mesos::wire;
-use crate::plan::ObjectName;
+use crate::plan::agent::{self, Sighting};
+use crate::plan::{Again, ObjectName};
 use crate::registry::{Cache, Change, Write};
 use crate::runtime::{Backoff, Index, Setback, View, Writer};
 
@@ -28,14 +31,26 @@ const BATCH: usize = 100;
 /// still be in use by a Task whose end is not stored yet.
 const DOUBT: Duration = Duration::from_secs(60);
 
-/// What Tasks use that their agents have reported, per agent and Task.
+/// What Tasks use that their agents have reported, per agent and Task; and which machines are lost.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Use {
+pub(super) struct Machines {
     by_agent: BTreeMap<String, BTreeMap<ObjectName, Resources>>,
+    lost: BTreeSet<ObjectName>,
 }
 
-impl Index for Use {
+impl Index for Machines {
     fn apply(&mut self, change: &Change) {
+        if is::<Agent>(&change.key) {
+            let agent = change.new.as_ref().and_then(|doc| doc.typed::<Agent>().ok());
+            let status = agent.and_then(|agent| agent.status.clone()).unwrap_or_default();
+            let name = super::objects::name_of(&change.key);
+            if agent::is_lost(&status.conditions) {
+                self.lost.insert(name)
+            } else {
+                self.lost.remove(&name)
+            };
+            return;
+        }
         if !is::<Task>(&change.key) {
             return;
         }
@@ -66,89 +81,154 @@ fn used(doc: &crate::registry::Doc) -> Option<(String, Resources)> {
 /// The loop of Agent objects.
 #[derive(Debug)]
 pub(super) struct Agents {
-    env: Env,
-    view: View<Use>,
-    writer: Writer,
-    session: Session,
-    signals: watch::Receiver<Signals>,
+    parts: Parts,
+    view: View<Machines>,
     /// Since when machines look larger than their Agents say, by agent.
     larger: BTreeMap<String, Timestamp>,
 }
 
+/// What the loop works with.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub(super) env: Env,
+    pub(super) cache: Arc<Cache>,
+    pub(super) writer: Writer,
+    pub(super) recorder: Recorder,
+    pub(super) session: Session,
+    pub(super) signals: watch::Receiver<Signals>,
+    pub(super) sightings: Sightings,
+}
+
+/// A machine as a pass sees it.
+struct Seen<'a> {
+    offers: Vec<&'a wire::Offer>,
+    sighting: Sighting,
+}
+
 impl Agents {
-    pub(super) fn new(
-        env: Env,
-        cache: &Arc<Cache>,
-        writer: Writer,
-        session: Session,
-        signals: watch::Receiver<Signals>,
-    ) -> Agents {
-        Agents { env, view: View::open(cache), writer, session, signals, larger: BTreeMap::new() }
+    pub(super) fn new(parts: Parts) -> Agents {
+        Agents { view: View::open(&parts.cache), parts, larger: BTreeMap::new() }
     }
 
-    /// Runs for ever: looks whenever offers come or go.
+    /// Runs for ever: looks whenever offers come or go, and whenever something is heard of a machine.
     pub(super) async fn run(mut self) {
         let mut failures = 0;
         loop {
-            self.signals.mark_unchanged();
+            self.parts.signals.mark_unchanged();
             let wait = match self.pass().await {
-                Ok(wait) => wait,
+                Ok(wait) => {
+                    failures = 0;
+                    wait
+                }
                 Err(setback) => {
                     setback.log("agents", &"a pass");
                     failures += 1;
-                    self.env.sleep(Backoff::RETRY.after(failures, &self.env)).await;
+                    self.parts.env.sleep(Backoff::RETRY.after(failures, &self.parts.env)).await;
                     continue;
                 }
             };
-            failures = 0;
-            news_or_time(&self.env, &mut self.signals, wait).await;
+            self.rest(wait).await;
         }
     }
 
-    /// Says when to look again even if nothing changes.
+    async fn rest(&mut self, wait: Option<Duration>) {
+        let over = async {
+            match wait {
+                Some(wait) => self.parts.env.sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            // The sender goes only when the whole term does.
+            _over = self.parts.signals.changed() => {}
+            () = self.parts.sightings.heard_something() => {}
+            () = over => {}
+        }
+    }
+
+    /// Writes down what is known; says when to look again even if nothing is heard.
     async fn pass(&mut self) -> Result<Option<Duration>, Setback> {
         self.view.catch_up();
-        let now = self.env.now();
-        let leases = self.session.leases().snapshot();
-        let mut by_agent: BTreeMap<&str, Vec<&wire::Offer>> = BTreeMap::new();
-        for lease in leases.values() {
-            by_agent.entry(&lease.offer.agent_id.value).or_default().push(&lease.offer);
+        let heard = self.parts.sightings.take();
+        let result = self.write_down(&heard).await;
+        match result {
+            Ok(unknown) => self.parts.sightings.give_back(unknown),
+            Err(setback) => {
+                self.parts.sightings.give_back(heard);
+                return Err(setback);
+            }
         }
-        self.larger.retain(|agent, _| by_agent.contains_key(agent.as_str()));
-        let mut writes = Vec::new();
-        for offers in by_agent.values() {
-            writes.extend(self.write(offers, now)?);
-        }
-        while !writes.is_empty() {
-            let batch: Vec<Write> = writes.drain(..writes.len().min(BATCH)).collect();
-            self.writer.commit(batch).await?;
-        }
-        let first = self.larger.values().min();
-        Ok(first.map(|since| DOUBT.saturating_sub(until(*since, now))))
+        self.view.catch_up();
+        let forget = self.forget().await?;
+        let believe = self.larger.values().min().map(|since| DOUBT.saturating_sub(until(*since, self.parts.env.now())));
+        Ok([forget, believe].into_iter().flatten().min())
     }
 
-    /// What an agent's offers change of its object.
-    fn write(&mut self, offers: &[&wire::Offer], now: Timestamp) -> Result<Option<Write>, Setback> {
-        let Some(offer) = offers.first() else { return Ok(None) };
-        let name = ObjectName::new("", &object_name(&offer.agent_id.value));
-        let present =
-            self.view.scene().snapshot.get(&key::<Agent>(&name)).map(Stored::<Agent>::read).transpose()?;
+    /// Brings the objects level with what is offered and was heard. Words of machines that have no object yet are returned:
+    /// their first offer makes one.
+    async fn write_down(
+        &mut self,
+        heard: &BTreeMap<wire::AgentId, Sighting>,
+    ) -> Result<BTreeMap<wire::AgentId, Sighting>, Setback> {
+        let leases = self.parts.session.leases().snapshot();
+        let mut machines: BTreeMap<&wire::AgentId, Seen<'_>> = BTreeMap::new();
+        for (agent, sighting) in heard {
+            machines.insert(agent, Seen { offers: Vec::new(), sighting: sighting.clone() });
+        }
+        for lease in leases.values() {
+            let none = || Seen { offers: Vec::new(), sighting: Sighting::default() };
+            let seen = machines.entry(&lease.offer.agent_id).or_insert_with(none);
+            seen.offers.push(&lease.offer);
+            seen.sighting.offers = true;
+        }
+        self.larger.retain(|agent, _| machines.contains_key(&wire::AgentId::new(agent.as_str())));
+        let mut unknown = BTreeMap::new();
+        let mut batch = Vec::new();
+        for (agent, seen) in machines {
+            match self.of_machine(agent, &seen)? {
+                Some(writes) => batch.extend(writes),
+                None if seen.sighting.docker.is_some() => {
+                    unknown.insert(agent.clone(), Sighting { contact: None, ..seen.sighting });
+                }
+                None => {}
+            }
+            if batch.len() >= BATCH {
+                self.parts.writer.commit(std::mem::take(&mut batch)).await?;
+            }
+        }
+        self.parts.writer.commit(batch).await?;
+        Ok(unknown)
+    }
+
+    /// What changes of one machine's object; nothing when it has none and offers nothing.
+    fn of_machine(&mut self, agent: &wire::AgentId, seen: &Seen<'_>) -> Result<Option<Vec<Write>>, Setback> {
+        let name = ObjectName::new("", &object_name(&agent.value));
+        let present = Stored::<Agent>::find(&self.view.scene().snapshot, &name)?;
+        if present.is_none() && seen.offers.is_empty() {
+            return Ok(None);
+        }
         let before = present.as_ref().and_then(|it| it.object.status.clone()).unwrap_or_default();
-        let mut status = self.status(offers, offer, &before, now);
-        if present.is_some() && self.is_doubtful(&status, &before, now) {
+        let mut status = self.status(seen, &before);
+        if present.is_some() && self.is_doubtful(&status, &before) {
             status.totals = before.totals.clone();
         }
-        match present {
-            Some(present) => {
-                let patch = typed_difference(&before, &status)?;
-                Ok(patch.map(|status| present.merge(json!({"status": status}))))
-            }
-            None => create(&Agent { status: Some(status), ..Agent::new(&name.name) }).map(Some),
-        }
+        let Some(present) = present else {
+            return create(&Agent { status: Some(status), ..Agent::new(&name.name) })
+                .map(|it| Some(vec![it]));
+        };
+        let Some(patch) = typed_difference(&before, &status)? else { return Ok(Some(Vec::new())) };
+        let kinds = [READY, DOCKER_READY];
+        let happenings = events::of_conditions(&before.conditions, &status.conditions, &kinds);
+        let (snapshot, now) = (&self.view.scene().snapshot, self.parts.env.now());
+        let mut writes = vec![present.merge(json!({"status": patch}))];
+        writes.extend(self.parts.recorder.writes(snapshot, &present, happenings, now));
+        Ok(Some(writes))
     }
 
     /// Whether the machine looks larger than before, and has not done so for long.
-    fn is_doubtful(&mut self, status: &AgentStatus, before: &AgentStatus, now: Timestamp) -> bool {
+    fn is_doubtful(&mut self, status: &AgentStatus, before: &AgentStatus) -> bool {
+        let now = self.parts.env.now();
         let since = *self.larger.entry(status.agent_id.clone()).or_insert(now);
         let grows = status.totals != before.totals;
         let doubtful = grows && until(since, now) < DOUBT;
@@ -158,13 +238,11 @@ impl Agents {
         doubtful
     }
 
-    fn status(
-        &self,
-        offers: &[&wire::Offer],
-        offer: &wire::Offer,
-        before: &AgentStatus,
-        now: Timestamp,
-    ) -> AgentStatus {
+    fn status(&self, seen: &Seen<'_>, before: &AgentStatus) -> AgentStatus {
+        let conditions = agent::conditions(&before.conditions, &seen.sighting, self.parts.env.now());
+        let Some(offer) = seen.offers.first() else {
+            return AgentStatus { conditions, ..before.clone() };
+        };
         AgentStatus {
             agent_id: offer.agent_id.value.clone(),
             hostname: offer.hostname.clone(),
@@ -172,9 +250,35 @@ impl Agents {
                 .into_iter()
                 .map(|(name, value)| (name, value.to_string()))
                 .collect(),
-            totals: self.totals(offers, &before.totals),
-            conditions: ready(&before.conditions, Time(now)),
+            totals: self.totals(&seen.offers, &before.totals),
+            conditions,
         }
+    }
+
+    /// Removes the objects of machines that are gone for good and that no Task refers to; says when the next one is due.
+    async fn forget(&self) -> Result<Option<Duration>, Setback> {
+        let (scene, now) = (self.view.scene(), self.parts.env.now());
+        let mut next: Option<Duration> = None;
+        let mut due = Vec::new();
+        for name in &scene.index.lost {
+            let Some(agent) = Stored::<Agent>::find(&scene.snapshot, name)? else { continue };
+            let status = agent.object.status.clone().unwrap_or_default();
+            match agent::forget(&status.conditions, now) {
+                Some(Again::At(at)) => {
+                    let wait = until(now, at);
+                    next = Some(next.map_or(wait, |other| other.min(wait)));
+                }
+                Some(Again::OnChange) if !scene.index.by_agent.contains_key(&status.agent_id) => {
+                    due.push(agent.remove());
+                }
+                // Its last Task ends soon: whatever is heard next brings this up again.
+                Some(Again::OnChange) | None => {}
+            }
+        }
+        for batch in due.chunks(BATCH) {
+            self.parts.writer.commit(batch.to_vec()).await?;
+        }
+        Ok(next)
     }
 
     /// What is offered and what our Tasks use make up the machine, unless others use it, too: then more was seen before.
@@ -208,17 +312,4 @@ pub(super) fn object_name(agent_id: &str) -> String {
         if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c.to_ascii_lowercase() } else { '-' }
     };
     agent_id.chars().map(allowed).collect::<String>().trim_matches(['-', '.']).to_owned()
-}
-
-fn ready(before: &[Condition], now: Time) -> Vec<Condition> {
-    let held = before.iter().find(|it| it.type_ == "Ready" && it.status == "True");
-    let ready = Condition {
-        type_: "Ready".to_owned(),
-        status: "True".to_owned(),
-        reason: "Offers".to_owned(),
-        message: String::new(),
-        observed_generation: None,
-        last_transition_time: held.map_or(now, |it| it.last_transition_time.clone()),
-    };
-    vec![ready]
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::objects::Stored;
 use crate::api::resource::Kind;
-use crate::api::{API_VERSION, App, Time, names};
+use crate::api::{API_VERSION, App, Condition, Time, names};
 use crate::plan::deployment::{Action, Plan};
 use crate::registry::{Doc, Key, Resource, Snapshot, Write};
 
@@ -65,7 +65,7 @@ impl Recorder {
             .take(AT_ONCE)
             .map(|happening| {
                 let name = event_name(&subject.doc, &happening);
-                let key = Key::new(&Resource::new("", "events"), &about.namespace, &name);
+                let key = Key::new(&Resource::new("", "events"), namespace_of(about), &name);
                 match snapshot.get(&key) {
                     Some(before) => again(before, now),
                     None => Write::Create { value: self.first::<K>(&subject.doc, &name, &happening, now) },
@@ -79,7 +79,7 @@ impl Recorder {
         json!({
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": name, "namespace": &*about.namespace},
+            "metadata": {"name": name, "namespace": namespace_of(about)},
             "involvedObject": {
                 "apiVersion": API_VERSION,
                 "kind": K::DEFINITION.kind,
@@ -99,6 +99,11 @@ impl Recorder {
     }
 }
 
+/// Where Events about an object stand. As in Kubernetes, those about objects without a namespace stand in `default`.
+fn namespace_of(about: &Key) -> &str {
+    if about.namespace.is_empty() { "default" } else { &about.namespace }
+}
+
 /// One name per object, reason and message, so that telling it again finds the Event.
 fn event_name(subject: &Doc, happening: &Happening) -> String {
     let Happening { type_: _, reason, message } = happening;
@@ -111,6 +116,30 @@ fn event_name(subject: &Doc, happening: &Happening) -> String {
 fn again(before: &Arc<Doc>, now: Timestamp) -> Write {
     let count = before.typed::<Value>().ok().and_then(|event| event["count"].as_u64()).unwrap_or(1);
     Write::Merge { base: before.clone(), patch: json!({"count": count + 1, "lastTimestamp": Time(now)}) }
+}
+
+/// What became of a machine's conditions of these types, where status or reason differ. What is true from the start is no news.
+pub(super) fn of_conditions(before: &[Condition], after: &[Condition], kinds: &[&str]) -> Vec<Happening> {
+    let find = |conditions: &[Condition], kind: &str| conditions.iter().find(|it| it.type_ == kind).cloned();
+    let mut happenings: Vec<Happening> = Vec::new();
+    for kind in kinds {
+        let Some(now) = find(after, kind) else { continue };
+        let was = find(before, kind);
+        let is_news = match &was {
+            Some(was) => (&was.status, &was.reason) != (&now.status, &now.reason),
+            None => now.status == "False",
+        };
+        // One cause may turn several conditions.
+        if is_news && happenings.iter().all(|it| it.reason != now.reason) {
+            let type_ = if now.status == "True" { "Normal" } else { "Warning" };
+            let message = match now.message.as_str() {
+                "" => format!("{} is {} again", now.type_, now.status.to_lowercase()),
+                message => message.to_owned(),
+            };
+            happenings.push(Happening { type_, reason: now.reason, message });
+        }
+    }
+    happenings
 }
 
 /// What a plan for an App does that is out of the ordinary.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::agents::Agents;
+use super::agents::{self, Agents};
 use super::deployment::Deployment;
 use super::endpoints::Publish;
 use super::events::Recorder;
@@ -208,7 +208,7 @@ impl Leader {
         let cache = self.registry.cache();
         let writer = Writer::new(self.registry.clone(), term.clone());
         let recorder = Recorder { host: self.host.clone() };
-        let News { signals, updates } = news;
+        let News { signals, updates, sightings } = news;
         let (strangers, reported) = mpsc::channel(STRANGERS);
 
         let deployment = Deployment { env: env.clone(), writer: writer.clone(), recorder: recorder.clone() };
@@ -238,7 +238,15 @@ impl Leader {
         group.spawn("placement", placement.run());
         let teardown = Teardown::new(env.clone(), cache, writer.clone(), session.clone(), signals.clone());
         group.spawn("teardown", teardown.run());
-        let agents = Agents::new(env.clone(), cache, writer.clone(), session.clone(), signals.clone());
+        let agents = Agents::new(agents::Parts {
+            env: env.clone(),
+            cache: cache.clone(),
+            writer: writer.clone(),
+            recorder: recorder.clone(),
+            session: session.clone(),
+            signals: signals.clone(),
+            sightings,
+        });
         group.spawn("agents", agents.run());
 
         let status = StatusWriter {

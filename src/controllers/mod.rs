@@ -8,7 +8,7 @@
 //! | `health` | a Task's status | `plan::health` | Task stops |
 //! | `teardown` | Tasks that shall end | `plan::teardown` | KILL; takes the finalizer off |
 //! | `endpoints` | an App's running Tasks | `plan::discovery` | Endpoints |
-//! | `agents` | offers | | Agents |
+//! | `agents` | offers, what machines and the master say of machines | `plan::agent` | Agents |
 //! | `reconcile`, `orphans` | what the cluster runs | `plan::orphans` | RECONCILE, KILL |
 //! | `gc` | owners and what they own | `plan::gc` | deletions |
 //!
@@ -30,6 +30,7 @@ mod reconcile;
 mod rest;
 mod secrets;
 mod session;
+mod sightings;
 mod status;
 mod task_info;
 mod teardown;

@@ -2,8 +2,10 @@
 //! being owned.
 //!
 //! Explicit reconciliation (with agent ids) finds Tasks that the cluster lost; implicit reconciliation finds tasks that the
-//! store does not know. Answers come as ordinary updates to the status writer, which hands strangers on to here.
+//! store does not know. Answers come as ordinary updates to the status writer, which hands strangers on to `orphans`. Agents of
+//! which no offer is held are asked about as well: nothing else tells that an idle machine is gone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +13,20 @@ use jiff::Timestamp;
 
 use super::objects::{Stored, resource};
 use super::session::Signals;
-use crate::api::Task;
+use super::sightings::probe;
+use crate::api::{Agent, Task};
 use crate::env::{Env, watch};
 use crate::mesos::session::Session;
 use crate::mesos::wire::{AgentId, TaskId};
+use crate::plan::agent::is_lost;
 use crate::registry::{Cache, Snapshot};
 
 /// Waits between the rounds after a subscription; agents that the master waits for are asked about again. The last one
 /// repeats for ever.
 const ROUNDS: [Duration; 4] =
     [Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(600)];
+/// The longest wait while contact with an agent is lost.
+const LOST: Duration = Duration::from_secs(60);
 /// The least time between two rounds that hints cause.
 const HINTS: Duration = Duration::from_secs(5);
 /// A Task bound on this subscription and more recently than this may not have reached the master yet: asked about, it
@@ -49,10 +55,19 @@ impl Reconcile {
             if signals.subscribed {
                 self.ask(signals.since).await;
             }
-            let wait = ROUNDS[round.min(ROUNDS.len() - 1)];
+            let wait = ROUNDS[round.min(ROUNDS.len() - 1)].min(self.patience());
             round += 1;
             self.rest(wait, heard).await;
         }
+    }
+
+    /// A machine that came back may have nothing to offer that would show it.
+    fn patience(&self) -> Duration {
+        let snapshot = self.cache.snapshot();
+        let mut agents =
+            snapshot.list(&resource::<Agent>(), None).filter_map(|doc| doc.typed::<Agent>().ok());
+        let lost = agents.any(|it| it.status.as_ref().is_some_and(|status| is_lost(&status.conditions)));
+        if lost { LOST } else { Duration::MAX }
     }
 
     /// Waits for the next round: a new subscription comes at once, hints soon, else `wait`.
@@ -86,11 +101,24 @@ impl Reconcile {
             if !tasks.is_empty() {
                 self.session.reconcile(&tasks).await?;
             }
+            let probes = self.probes(&snapshot);
+            if !probes.is_empty() {
+                self.session.reconcile(&probes).await?;
+            }
             self.session.reconcile(&[]).await
         };
         if let Err(error) = asked.await {
             tracing::debug!(%error, "not reconciled: the next subscription will ask");
         }
+    }
+
+    /// Questions about every known agent that offers nothing now.
+    fn probes(&self, snapshot: &Snapshot) -> Vec<(TaskId, Option<AgentId>)> {
+        let leases = self.session.leases().snapshot();
+        let offering: BTreeSet<&AgentId> = leases.values().map(|lease| &lease.offer.agent_id).collect();
+        let agents = snapshot.list(&resource::<Agent>(), None).filter_map(|doc| doc.typed::<Agent>().ok());
+        let ids = agents.filter_map(|it| Some(AgentId::new(it.status.as_ref()?.agent_id.clone())));
+        ids.filter(|id| !id.value.is_empty() && !offering.contains(id)).map(|id| probe(&id)).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::objects::{Stored, resource};
+use super::sightings::Sightings;
 use crate::api::Task;
 use crate::env::{Env, watch};
 use crate::mesos::session::{EndReason, Identity, IdentityError, SessionEvent, SessionEvents};
@@ -102,6 +103,7 @@ pub(super) struct Dispatch {
     events: SessionEvents,
     signals: watch::Sender<Signals>,
     updates: mpsc::Sender<TaskStatus>,
+    sightings: Sightings,
 }
 
 /// The receiving ends.
@@ -109,13 +111,16 @@ pub(super) struct Dispatch {
 pub(super) struct News {
     pub(super) signals: watch::Receiver<Signals>,
     pub(super) updates: mpsc::Receiver<TaskStatus>,
+    pub(super) sightings: Sightings,
 }
 
 impl Dispatch {
     pub(super) fn new(env: Env, events: SessionEvents) -> (Dispatch, News) {
         let (signals, seen) = watch::channel(Signals::default());
         let (updates, taken) = mpsc::channel(UPDATES);
-        (Dispatch { env, events, signals, updates }, News { signals: seen, updates: taken })
+        let sightings = Sightings::default();
+        let news = News { signals: seen, updates: taken, sightings: sightings.clone() };
+        (Dispatch { env, events, signals, updates, sightings }, news)
     }
 
     /// Passes news on until the session ends, and tells why it did.
@@ -134,7 +139,9 @@ impl Dispatch {
                 SessionEvent::Offers(_) | SessionEvent::Rescinded(_) => {
                     self.signals.send_modify(|signals| signals.offers += 1);
                 }
+                SessionEvent::Message(message) => self.sightings.told(message),
                 SessionEvent::Failure(_) => self.signals.send_modify(|signals| signals.failures += 1),
+                SessionEvent::Update(status) if self.sightings.answered(&status) => {}
                 SessionEvent::Update(status) => {
                     // The status writer goes only when the whole term does.
                     let _over = self.updates.send(*status).await;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::executor::run::{End, Findings, Group, Order, stand_by};
 use crate::executor::task::{Container, Task};
 use crate::executor::wire;
 use crate::mesos::embedded::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
-use crate::mesos::wire::{TaskId, TaskState, TaskStatus};
+use crate::mesos::wire::{Engine as State, TaskId, TaskState, TaskStatus};
 
 /// A verdict that waits to be reported is enough: the prober waits with the next one.
 const FINDINGS: usize = 1;
@@ -58,6 +59,8 @@ struct Inner {
     tasks: Mutex<BTreeMap<TaskId, Handle>>,
     /// Failed tasks whose remains, and with them their output, are kept a while; the oldest first.
     kept: Mutex<VecDeque<TaskId>>,
+    /// Folders that nobody owned are gone: they are looked for once, when there are no newer ones yet.
+    folders_swept: AtomicBool,
 }
 
 /// The way to a task's loop.
@@ -90,8 +93,9 @@ impl LocalLauncher {
         let events = containers.events.clone().run(env.clone(), engine, installation);
         env.spawn("docker events", events);
         let processes = Processes { env: env.clone(), root: process_dir, shim, logs };
-        let (tasks, kept) = (Mutex::default(), Mutex::default());
-        LocalLauncher { inner: Arc::new(Inner { env, containers, processes, sink, tasks, kept }) }
+        let (tasks, kept, folders_swept) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+        let inner = Inner { env, containers, processes, sink, tasks, kept, folders_swept };
+        LocalLauncher { inner: Arc::new(inner) }
     }
 
     /// The containers, for whoever reads their output or runs commands in them.
@@ -234,6 +238,28 @@ impl Inner {
         Findings { health: group(&task.health), readiness: group(&task.readiness) }
     }
 
+    /// Fails while dockerd is known not to answer: a call could hang.
+    fn ask_engine(&self) -> Result<(), LauncherUnavailable> {
+        match self.containers.events.engine().borrow().trouble() {
+            Some(why) => Err(LauncherUnavailable { message: why.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends and removes plain processes that nobody owns; their folders.
+    async fn sweep_folders(&self, owned: &BTreeSet<TaskId>) -> Result<Vec<String>, String> {
+        let kept: BTreeSet<PathBuf> =
+            owned.iter().map(|id| self.processes.dir(id).path().to_owned()).collect();
+        let mut removed = Vec::new();
+        for dir in self.processes.dirs().map_err(|error| error.to_string())? {
+            if !kept.contains(dir.path()) {
+                removed.push(dir.path().display().to_string());
+                self.processes.remove(dir).await.map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(removed)
+    }
+
     /// What became of one journalled task.
     async fn adopt_one(
         self: &Arc<Self>,
@@ -352,9 +378,14 @@ impl Launcher for LocalLauncher {
         });
     }
 
+    fn engine(&self) -> watch::Receiver<State> {
+        self.inner.containers.events.engine()
+    }
+
     async fn adopt(&self, tasks: &[Launch]) -> Result<Vec<Adopted>, LauncherUnavailable> {
         let any_container = tasks.iter().any(|launch| launch.task.container.is_some());
         let found = if any_container {
+            self.inner.ask_engine()?;
             let found = adopt::find(&self.inner.containers).await;
             found.map_err(|error| LauncherUnavailable { message: error.to_string() })?
         } else {
@@ -369,15 +400,12 @@ impl Launcher for LocalLauncher {
 
     async fn sweep(&self, owned: &BTreeSet<TaskId>) -> Result<Vec<String>, LauncherUnavailable> {
         let unavailable = |message: String| LauncherUnavailable { message };
-        let processes = &self.inner.processes;
-        let kept: BTreeSet<PathBuf> = owned.iter().map(|id| processes.dir(id).path().to_owned()).collect();
         let mut removed = Vec::new();
-        for dir in processes.dirs().map_err(|error| unavailable(error.to_string()))? {
-            if !kept.contains(dir.path()) {
-                removed.push(dir.path().display().to_string());
-                processes.remove(dir).await.map_err(|error| unavailable(error.to_string()))?;
-            }
+        if !self.inner.folders_swept.load(Ordering::Relaxed) {
+            removed = self.inner.sweep_folders(owned).await.map_err(unavailable)?;
+            self.inner.folders_swept.store(true, Ordering::Relaxed);
         }
+        self.inner.ask_engine()?;
         let swept = crate::executor::docker::sweep(&self.inner.containers, owned).await;
         removed.extend(swept.map_err(|error| unavailable(error.to_string()))?);
         Ok(removed)

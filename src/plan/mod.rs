@@ -9,10 +9,12 @@
 //! - [`status`]: what an update of the cluster means for a task's status.
 //! - [`health`]: which tasks are given up: unhealthy, cut off, overdue.
 //! - [`teardown`]: which tasks are told to end now, and which are gone.
+//! - [`agent`]: whether a machine is ready, and when it is forgotten.
 //! - [`discovery`], [`environment`]: where an App is reached, and what its instances are told.
 //! - [`orphans`]: what runs without being owned.
 //! - [`gc`]: what nobody needs any more.
 
+pub mod agent;
 pub mod deployment;
 pub mod discovery;
 pub mod environment;

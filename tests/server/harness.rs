@@ -44,9 +44,17 @@ impl Server {
 
     /// The same on a given dockerd.
     pub(crate) async fn start_on(dockerd: Dockerd, name: &str, extra: &[&str]) -> Server {
+        let mut server = Server::prepare(dockerd, name, extra).await;
+        server.up(&[]).await;
+        server.uid().await;
+        server
+    }
+
+    /// A server that has never been started, on a dockerd that has the test's image.
+    pub(crate) async fn prepare(dockerd: Dockerd, name: &str, extra: &[&str]) -> Server {
         dockerd.busybox().await;
         let root = std::env::var_os("TENURE_TEST_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-        let mut server = Server {
+        Server {
             folder: tempfile::Builder::new().prefix("server.").tempdir_in(root).unwrap(),
             name: name.to_owned(),
             ports: port_block(),
@@ -55,10 +63,7 @@ impl Server {
             client: None,
             docker: dockerd.client(),
             dockerd,
-        };
-        server.up(&[]).await;
-        server.uid().await;
-        server
+        }
     }
 
     /// Starts the process, with `environment` added, and waits until it is ready.
@@ -68,7 +73,7 @@ impl Server {
     }
 
     /// Starts the process without waiting for anything.
-    fn spawn(&mut self, environment: &[(&str, &str)]) {
+    pub(crate) fn spawn(&mut self, environment: &[(&str, &str)]) {
         assert!(self.child.is_none(), "the server already runs");
         let kubeconfig = self.kubeconfig();
         if kubeconfig.exists() {
@@ -94,7 +99,7 @@ impl Server {
     }
 
     /// Waits for the kubeconfig, which the server writes when it is ready.
-    async fn ready(&mut self) {
+    pub(crate) async fn ready(&mut self) {
         let began = tokio::time::Instant::now();
         while !self.kubeconfig().exists() {
             if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
@@ -142,6 +147,25 @@ impl Server {
 
     fn log(&self) -> PathBuf {
         self.folder.path().join("log")
+    }
+
+    /// Waits until the log has a line that contains `text`; the line.
+    pub(crate) async fn logged(&self, text: &str) -> String {
+        let began = tokio::time::Instant::now();
+        loop {
+            let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+            if let Some(line) = log.lines().find(|line| line.contains(text)) {
+                return line.to_owned();
+            }
+            assert!(began.elapsed() < PATIENCE, "never logged: {text}\n{}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The lines of the log that contain `text`.
+    pub(crate) fn lines_with(&self, text: &str) -> usize {
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        log.lines().filter(|line| line.contains(text)).count()
     }
 
     /// The last lines of the server's log, for a failing test.
@@ -333,22 +357,28 @@ impl Server {
 
     /// Waits until `/readyz` says what is missing; its text. By curl, which does not ask again as kube-rs does.
     pub(crate) async fn until_not_ready(&self) -> String {
-        let config = Kubeconfig::read_from(self.kubeconfig()).unwrap();
-        let server = config.clusters[0].cluster.as_ref().unwrap().server.clone().unwrap();
         let began = tokio::time::Instant::now();
         loop {
-            let asked = tokio::process::Command::new("curl")
-                .args(["--silent", "--insecure", &format!("{server}/readyz")])
-                .output()
-                .await
-                .expect("curl is missing: apt-get install curl");
-            let answer = String::from_utf8_lossy(&asked.stdout).into_owned();
+            let answer = curl(&format!("{}/readyz", self.url()), &[]).await;
             if answer.contains("[-]") {
                 return answer;
             }
             assert!(began.elapsed() < PATIENCE, "the server stays ready\n{}", self.log_tail());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// Where the server listens, by its kubeconfig.
+    pub(crate) fn url(&self) -> String {
+        let config = Kubeconfig::read_from(self.kubeconfig()).unwrap();
+        config.clusters[0].cluster.as_ref().unwrap().server.clone().unwrap()
+    }
+
+    /// `/metrics`.
+    pub(crate) async fn metrics(&self) -> String {
+        let token = std::fs::read_to_string(self.data().join("token")).unwrap();
+        let header = format!("Authorization: Bearer {}", token.trim());
+        curl(&format!("{}/metrics", self.url()), &["--header", &header]).await
     }
 
     pub(crate) fn docker(&self) -> &Docker {
@@ -379,6 +409,18 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
+}
+
+/// What `url` answers, whatever its status.
+pub(crate) async fn curl(url: &str, more: &[&str]) -> String {
+    let asked = tokio::process::Command::new("curl")
+        .args(["--silent", "--insecure"])
+        .args(more)
+        .arg(url)
+        .output()
+        .await
+        .expect("curl is missing: apt-get install curl");
+    String::from_utf8_lossy(&asked.stdout).into_owned()
 }
 
 fn is_live(task: &Task) -> bool {

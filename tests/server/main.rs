@@ -11,6 +11,8 @@ mod dockerd;
 #[path = "../support/etcd.rs"]
 mod etcd;
 
+
+mod engine;
 mod harness;
 mod kill;
 mod life;

@@ -140,7 +140,7 @@ fn condition(app: &App, kind: &str, status: &str) -> Option<String> {
 }
 
 /// The first Event about App `app` or one of its Tasks whose text satisfies `wanted`.
-async fn event(server: &Server, app: &str, wanted: impl Fn(&str) -> bool) -> String {
+pub(crate) async fn event(server: &Server, app: &str, wanted: impl Fn(&str) -> bool) -> String {
     let api = server.api::<Event>();
     let told = tokio::time::timeout(std::time::Duration::from_secs(90), async {
         loop {

@@ -14,6 +14,7 @@ mod faults;
 mod garbage;
 mod reality;
 mod operators;
+mod machines;
 mod rollout;
 mod seeded;
 mod seeds;

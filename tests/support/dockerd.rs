@@ -98,6 +98,22 @@ impl Dockerd {
         dockerd.wait().unwrap();
     }
 
+    /// Lets it hang: it accepts connections and answers nothing, until [`Dockerd::go_on`].
+    pub(crate) fn hang(&self) {
+        self.signal("STOP");
+    }
+
+    /// It answers again.
+    pub(crate) fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let own = self.own.as_ref().expect("only a dockerd of our own can be signalled");
+        let pid = own.dockerd.as_ref().expect("it runs").id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+    }
+
     /// Starts it with the data that it had.
     pub(crate) fn start_again(&mut self) {
         let own = self.own.as_mut().expect("only a dockerd of our own can be started");

@@ -15,7 +15,8 @@ use crate::controllers::secrets::{SecretError, Secrets};
 use crate::mesos::leases::Lease;
 use crate::mesos::wire;
 use crate::plan::ObjectName;
-use crate::plan::placement::{AgentId, Change as Fact, Class, Index, OfferId, Plan, Resources, Waiting};
+use crate::plan::agent::runs_containers;
+use crate::plan::placement::{self, AgentId, Change as Fact, Class, Index, OfferId, Plan, Waiting};
 use crate::registry::{Change, Doc, Key, Resource, Snapshot};
 
 /// What placement looks at.
@@ -32,6 +33,8 @@ pub(super) struct Market {
     unsettled: BTreeSet<ObjectName>,
     /// What the last pass left waiting.
     waiting: Vec<Waiting>,
+    /// Agents whose objects have changed since their offers were last looked at.
+    changed_agents: BTreeSet<ObjectName>,
     /// Apps whose condition `Waiting` is true.
     told: BTreeSet<ObjectName>,
 }
@@ -99,6 +102,8 @@ impl Market {
             self.index.apply(Fact::ClassGone(name_of(key)));
         } else if is::<App>(key) {
             self.show_app(&name_of(key), doc);
+        } else if is::<Agent>(key) {
+            self.changed_agents.insert(name_of(key));
         } else if key.resource == secrets_resource() {
             self.show_secret(&key.namespace, snapshot);
         }
@@ -184,6 +189,10 @@ impl Market {
         }
     }
 
+    fn has_changed(&self, agent: &wire::AgentId) -> bool {
+        !self.changed_agents.is_empty() && self.changed_agents.contains(&agent_name(agent))
+    }
+
     /// Brings the offers level with the leases that are held now.
     pub(super) fn lease(
         &mut self,
@@ -197,22 +206,34 @@ impl Market {
         }
         for lease in leases.values() {
             let offer = convert::offer(lease);
-            if !self.offers.contains(&offer.id) {
-                let totals = totals(&lease.offer, snapshot);
-                self.index.apply(Fact::Agent(convert::agent(&lease.offer, totals, now)));
+            let is_new = !self.offers.contains(&offer.id);
+            if is_new || self.has_changed(&lease.offer.agent_id) {
+                self.index.apply(Fact::Agent(agent(&lease.offer, snapshot, now)));
+            }
+            if is_new {
                 self.index.apply(Fact::Offer(offer));
             }
         }
+        self.changed_agents.clear();
         self.offers = held;
     }
 }
 
-/// All that a machine has, as far as it is known.
-fn totals(offer: &wire::Offer, snapshot: &Snapshot) -> Resources {
-    let name = ObjectName::new("", &crate::controllers::agents::object_name(&offer.agent_id.value));
-    let agent = snapshot.get(&key::<Agent>(&name)).and_then(|doc| doc.typed::<Agent>().ok());
-    let status = agent.and_then(|agent| agent.status.clone());
-    status.map_or_else(|| convert::scalars(&offer.resources), |status| convert::of_totals(&status.totals))
+/// The machine that an offer speaks of, with what its object tells of it.
+fn agent(offer: &wire::Offer, snapshot: &Snapshot, now: Timestamp) -> placement::Agent {
+    let object = snapshot.get(&key::<Agent>(&agent_name(&offer.agent_id)));
+    let status = object.and_then(|doc| doc.typed::<Agent>().ok()).and_then(|agent| agent.status.clone());
+    let Some(status) = status else {
+        return convert::agent(offer, convert::scalars(&offer.resources), now);
+    };
+    placement::Agent {
+        runs_containers: runs_containers(&status.conditions),
+        ..convert::agent(offer, convert::of_totals(&status.totals), now)
+    }
+}
+
+fn agent_name(id: &wire::AgentId) -> ObjectName {
+    ObjectName::new("", &crate::controllers::agents::object_name(&id.value))
 }
 
 fn secrets_resource() -> Resource {

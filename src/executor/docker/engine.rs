@@ -29,6 +29,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(300);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     Connect,
+    Ping,
     Create,
     Start,
     Inspect,
@@ -46,6 +47,7 @@ impl Operation {
     fn words(self) -> &'static str {
         match self {
             Operation::Connect => "connect to dockerd at",
+            Operation::Ping => "get an answer of dockerd at",
             Operation::Create => "create container",
             Operation::Start => "start container",
             Operation::Inspect => "inspect container",
@@ -141,16 +143,37 @@ impl Engine {
         &self.host
     }
 
+    /// Whether there is a socket at its address: without one no dockerd can be listening there.
+    #[must_use]
+    pub fn has_socket(&self) -> bool {
+        self.host.strip_prefix("unix://").is_none_or(|path| PathBuf::from(path).exists())
+    }
+
+    /// Asks it for nothing but an answer.
+    ///
+    /// # Errors
+    /// When there is none within `limit`.
+    pub async fn ping(&self, limit: Duration) -> Result<(), EngineError> {
+        let late = || Fault::Away(format!("no answer within {} s", limit.as_secs()));
+        let asked = tokio::time::timeout(limit, self.docker()?.ping()).await;
+        let fault = match asked {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => fault_of(&error),
+            Err(_) => late(),
+        };
+        Err(EngineError { operation: Operation::Ping, subject: self.host.clone(), fault })
+    }
+
     fn docker(&self) -> Result<&Docker, EngineError> {
         if let Some(docker) = self.docker.get() {
             return Ok(docker);
         }
         let fault = |fault| EngineError { operation: Operation::Connect, subject: self.host.clone(), fault };
-        let Some(path) = self.host.strip_prefix("unix://") else {
+        if !self.host.starts_with("unix://") {
             let only = "only unix:///path is supported: tasks, volumes and ports must be this machine's";
             return Err(fault(Fault::Refused(only.to_owned())));
-        };
-        if !PathBuf::from(path).exists() {
+        }
+        if !self.has_socket() {
             return Err(fault(Fault::Away("the socket does not exist".to_owned())));
         }
         let connected =
@@ -247,7 +270,7 @@ impl Engine {
         progress
             .try_for_each(|_| std::future::ready(Ok(())))
             .await
-            .map_err(failed(Operation::Pull, &format!("{image}:{tag}")))
+            .map_err(failed(Operation::Pull, &pulled(image, tag, login)))
     }
 
     /// What happens to the containers with that label from `since` (seconds, with a fraction) on. Ends when dockerd does.
@@ -344,6 +367,14 @@ impl Exec<'_> {
 
     fn failed(&self) -> impl FnOnce(Bollard) -> EngineError {
         failed(Operation::Exec, &self.container)
+    }
+}
+
+/// What is pulled, and as whom: a registry's refusal tells neither.
+fn pulled(image: &str, tag: &str, login: Option<&RegistryLogin>) -> String {
+    match login {
+        Some(login) => format!("{image}:{tag} as user {:?}", login.username),
+        None => format!("{image}:{tag}"),
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, EventMessage};
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
@@ -17,21 +18,25 @@ use super::engine::{Engine, EngineError};
 use super::spec::INSTALLATION_LABEL;
 use crate::env::{Env, watch};
 use crate::executor::retry::Backoff;
+use crate::mesos::wire::Engine as State;
 
 const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 const RECONNECT_MAX: Duration = Duration::from_secs(3);
+/// A dockerd that hangs closes no stream: it is asked for an answer this often, and counts as away without one.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_LIMIT: Duration = Duration::from_secs(20);
 
 /// Wakes followers of containers, by container name.
 #[derive(Debug, Clone)]
 pub struct Events {
     followed: Arc<Mutex<BTreeMap<String, Arc<Notify>>>>,
-    /// Why dockerd cannot be asked, while it cannot.
-    away: Arc<watch::Sender<Option<String>>>,
+    /// Whether dockerd can be asked.
+    state: Arc<watch::Sender<State>>,
 }
 
 impl Default for Events {
     fn default() -> Events {
-        Events { followed: Arc::default(), away: Arc::new(watch::channel(None).0) }
+        Events { followed: Arc::default(), state: Arc::new(watch::channel(State::Unknown).0) }
     }
 }
 
@@ -65,62 +70,89 @@ impl Events {
         Followed { events: self.clone(), name: name.to_owned(), wake }
     }
 
-    /// Why dockerd cannot be asked, as it changes from now on.
+    /// Whether dockerd can be asked, as it changes from now on.
     #[must_use]
-    pub fn away(&self) -> watch::Receiver<Option<String>> {
-        self.away.subscribe()
+    pub fn engine(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
     }
 
-    /// The first reason stays until dockerd is back.
-    fn set_away(&self, why: Option<&str>) {
-        self.away.send_if_modified(|away| {
-            let changed = away.is_some() != why.is_some();
-            if changed {
-                *away = why.map(str::to_owned);
+    /// The first reason stays until dockerd is back. True when this is news.
+    fn tell(&self, now: State) -> bool {
+        self.state.send_if_modified(|state| {
+            let is_news = std::mem::discriminant(state) != std::mem::discriminant(&now);
+            if is_news {
+                *state = now;
             }
-            changed
-        });
+            is_news
+        })
     }
 
     /// Keeps the stream open for ever, waking followers.
     pub async fn run(self, env: Env, engine: Engine, installation: String) {
         let mut backoff = Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
+        let mut has_answered = false;
         loop {
             let since = env.now();
-            let error = self.follow_stream(&engine, &installation, since, &mut backoff).await;
-            let wait = env.jitter(backoff.next(), 0.2);
-            let why = error.map_or_else(|| "dockerd ended them".to_owned(), |error| error.to_string());
-            self.set_away(Some(&why));
-            tracing::warn!(why, ?wait, "no events from dockerd; tasks keep their state");
-            env.sleep(wait).await;
+            match self.connect(&engine, &installation, since).await {
+                Ok(events) => {
+                    has_answered = true;
+                    backoff.reset();
+                    if self.tell(State::Ready) {
+                        tracing::info!(host = engine.host(), "dockerd answers");
+                    }
+                    self.follow_stream(&env, &engine, events).await;
+                }
+                Err(error) => self.tell_away(&engine, &error, has_answered),
+            }
+            env.sleep(env.jitter(backoff.next(), 0.2)).await;
         }
     }
 
-    /// One connection, until it breaks.
-    async fn follow_stream(
+    fn tell_away(&self, engine: &Engine, error: &EngineError, has_answered: bool) {
+        if has_answered || engine.has_socket() {
+            if self.tell(State::Away { why: error.to_string() }) {
+                tracing::warn!(%error, "dockerd does not answer: containers keep their state, none is started");
+            }
+        } else if self.tell(State::Absent { why: format!("nothing listens at {}", engine.host()) }) {
+            tracing::warn!(
+                host = engine.host(),
+                "no Docker engine on this machine: only plain processes run"
+            );
+        }
+    }
+
+    /// Lists the containers and opens the stream.
+    async fn connect(
         &self,
         engine: &Engine,
         installation: &str,
         since: Timestamp,
-        backoff: &mut Backoff,
-    ) -> Option<EngineError> {
-        match engine.list(INSTALLATION_LABEL, installation).await {
-            Ok(containers) => self.resync(&containers),
-            Err(error) => return Some(error),
-        }
-        let mut events = match engine.events(INSTALLATION_LABEL, installation, &seconds(since)) {
-            Ok(events) => Box::pin(events),
-            Err(error) => return Some(error),
-        };
-        self.set_away(None);
-        backoff.reset();
-        while let Some(event) = events.next().await {
+    ) -> Result<BoxStream<'static, Result<EventMessage, EngineError>>, EngineError> {
+        engine.ping(PING_LIMIT).await?;
+        self.resync(&engine.list(INSTALLATION_LABEL, installation).await?);
+        Ok(engine.events(INSTALLATION_LABEL, installation, &seconds(since))?.boxed())
+    }
+
+    /// One connection, until it breaks or dockerd does not answer.
+    async fn follow_stream(
+        &self,
+        env: &Env,
+        engine: &Engine,
+        mut events: BoxStream<'static, Result<EventMessage, EngineError>>,
+    ) {
+        let mut alive = std::pin::pin!(still_answers(env, engine));
+        loop {
+            let event = tokio::select! {
+                biased;
+                event = events.next() => event,
+                error = &mut alive => return tracing::debug!(%error, "dockerd hangs"),
+            };
             match event {
-                Ok(event) => self.wake(&event),
-                Err(error) => return Some(error),
+                Some(Ok(event)) => self.wake(&event),
+                Some(Err(error)) => return tracing::debug!(%error, "stream of events broke"),
+                None => return tracing::debug!("dockerd ended the stream of events"),
             }
         }
-        None
     }
 
     /// Wakes the followers of all containers that do not run.
@@ -147,6 +179,16 @@ impl Events {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Notify>>> {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns when dockerd does not answer any more.
+async fn still_answers(env: &Env, engine: &Engine) -> EngineError {
+    loop {
+        env.sleep(PING_EVERY).await;
+        if let Err(error) = engine.ping(PING_LIMIT).await {
+            return error;
+        }
     }
 }
 

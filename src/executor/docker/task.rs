@@ -28,6 +28,7 @@ use crate::executor::report::Reporter;
 use crate::executor::retry::Backoff;
 use crate::executor::run::{End, Order, Running, Turn, ordered};
 use crate::executor::task::{Container, Task};
+use crate::mesos::wire::Engine as State;
 
 /// Creates, starts and removals under way at once. Measured: dockerd starts no more containers per second with more than 16
 /// at a time, it only takes longer for each; with 4 it starts a fifth fewer.
@@ -90,6 +91,10 @@ impl Containers {
         order: &mut Order,
         reporter: &Reporter,
     ) -> Result<RunningContainer, End> {
+        if let State::Absent { why } = &*self.events.engine().borrow() {
+            let why = format!("this machine has no Docker engine: {why}");
+            return Err(End::NotStarted { why });
+        }
         let mut body = create_request(task, container, self.logs)
             .map_err(|error| End::NotStarted { why: error.to_string() })?;
         body.labels.get_or_insert_default().insert(INSTALLATION_LABEL.to_owned(), self.installation.clone());
@@ -134,7 +139,7 @@ impl Containers {
         self.patiently(order, || self.engine.start(&name)).await?;
         self.env.seam("container-started");
         drop(slot);
-        let away = self.events.away();
+        let state = self.events.engine();
         Ok(RunningContainer {
             containers: self.clone(),
             name,
@@ -142,7 +147,7 @@ impl Containers {
             followed,
             look: false,
             address: None,
-            away,
+            state,
         })
     }
 
@@ -242,7 +247,7 @@ impl Containers {
             followed,
             look: true,
             address,
-            away: self.events.away(),
+            state: self.events.engine(),
         }
     }
 
@@ -302,8 +307,8 @@ pub struct RunningContainer {
     /// An event, or a doubt, that has not been looked into yet.
     look: bool,
     address: Option<IpAddr>,
-    /// Why dockerd cannot be asked about it.
-    away: watch::Receiver<Option<String>>,
+    /// Whether dockerd can be asked about it.
+    state: watch::Receiver<State>,
 }
 
 impl RunningContainer {
@@ -346,7 +351,7 @@ impl Running for RunningContainer {
                 tokio::select! {
                     biased;
                     () = self.followed.changed() => self.look = true,
-                    why = changed(&mut self.away) => return Turn::Doubt(why),
+                    why = changed(&mut self.state) => return Turn::Doubt(why),
                 }
             }
             match self.containers.engine.inspect(&self.name).await {
@@ -361,7 +366,7 @@ impl Running for RunningContainer {
                 // Away, or an answer that says nothing about the container: ask again.
                 Err(_) => tokio::select! {
                     biased;
-                    why = changed(&mut self.away) => return Turn::Doubt(why),
+                    why = changed(&mut self.state) => return Turn::Doubt(why),
                     () = self.containers.env.sleep(backoff.next()) => {}
                 },
             }
@@ -378,13 +383,13 @@ impl Running for RunningContainer {
     }
 }
 
-/// The next value.
-async fn changed(away: &mut watch::Receiver<Option<String>>) -> Option<String> {
-    if away.changed().await.is_err() {
+/// Why dockerd cannot be asked from now on; nothing when it can again.
+async fn changed(state: &mut watch::Receiver<State>) -> Option<String> {
+    if state.changed().await.is_err() {
         // Whoever knew is gone, and with it the whole node.
         std::future::pending::<()>().await;
     }
-    away.borrow_and_update().clone()
+    state.borrow_and_update().trouble().map(str::to_owned)
 }
 
 /// How a container ended, if it has. One that was created and never started has not.

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use crate::mesos::wire::{AgentId, FrameworkId, TaskId, TaskInfo, TaskStatus};
+use crate::mesos::wire::{AgentId, Engine, FrameworkId, TaskId, TaskInfo, TaskStatus};
 
 /// One task to run: enough to start it, and to recognise it after a restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,12 @@ impl Launch {
     #[must_use]
     pub fn task_id(&self) -> &TaskId {
         &self.task.task_id
+    }
+
+    /// Whether it is a container's, so that nothing can be said or done about it without the engine.
+    #[must_use]
+    pub fn needs_engine(&self) -> bool {
+        self.task.container.is_some()
     }
 }
 
@@ -77,8 +83,13 @@ pub trait Launcher: Send + Sync + fmt::Debug {
         let _ = task_id;
     }
 
+    /// The container engine of this machine, as it changes. A launcher that has nothing to tell of it is always as it was.
+    fn engine(&self) -> watch::Receiver<Engine> {
+        watch::channel(Engine::Unknown).1
+    }
+
     /// Takes up what earlier processes of this installation left running: one answer for each of `tasks`, in their
-    /// order. Called once, before anything else. It does not start anything.
+    /// order. Called before anything else is asked about them, again until it succeeds. It does not start anything.
     ///
     /// # Errors
     /// When it cannot be told now; the agent asks again later and reports nothing as lost meanwhile.

@@ -32,6 +32,11 @@ pub enum ToMaster {
         /// The task's state at the agent now, which may be ahead of `status`.
         latest: TaskState,
     },
+    /// What the machine tells all frameworks beside the states of their tasks.
+    Message {
+        /// Opaque to the master.
+        data: Vec<u8>,
+    },
     /// The agent leaves for good; its tasks are stopped.
     Unregister,
 }

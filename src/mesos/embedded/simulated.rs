@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
-use crate::env::Env;
-use crate::mesos::wire::{Reason, TaskId, TaskInfo, TaskState, TaskStatus};
+use crate::env::{Env, watch};
+use crate::mesos::wire::{Engine, Reason, TaskId, TaskInfo, TaskState, TaskStatus};
 
 /// What happens to a simulated task once it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,8 @@ struct Inner {
     started: Mutex<Vec<TaskId>>,
     /// Something was done to the tasks that no launcher knows of.
     disturbed: Notify,
+    /// The container engine, of which a machine tells nothing unless it is set.
+    engine: watch::Sender<Engine>,
 }
 
 #[derive(Debug, Clone)]
@@ -93,6 +95,7 @@ impl Machine {
             tasks: Mutex::default(),
             started: Mutex::default(),
             disturbed: Notify::new(),
+            engine: watch::channel(Engine::Unknown).0,
         };
         Machine { inner: Arc::new(inner) }
     }
@@ -130,6 +133,20 @@ impl Machine {
     pub fn has_started(&self, id: &str) -> bool {
         let started = self.inner.started.lock().unwrap_or_else(PoisonError::into_inner);
         started.iter().rev().any(|task| task.value == id)
+    }
+
+    /// From now on the container engine is like that, if it was set before the launcher began. While it cannot be asked
+    /// containers run on, and nothing is known of them.
+    pub fn set_engine(&self, engine: Engine) {
+        self.inner.engine.send_replace(engine);
+    }
+
+    /// What a launcher answers about containers while the engine cannot be asked.
+    fn ask_engine(&self) -> Result<(), LauncherUnavailable> {
+        match self.inner.engine.borrow().trouble() {
+            Some(why) => Err(LauncherUnavailable { message: why.to_owned() }),
+            None => Ok(()),
+        }
     }
 
     /// A task vanishes without a trace, as when somebody removes its container.
@@ -299,7 +316,11 @@ impl Launcher for SimulatedLauncher {
         let id = launch.task_id().clone();
         let present = self.machine.tasks().contains_key(&id);
         if !present {
-            let fate = (self.machine.inner.fate)(&launch.task);
+            let is_absent = matches!(*self.machine.inner.engine.borrow(), Engine::Absent { .. });
+            let fate = match is_absent && launch.needs_engine() {
+                true => Fate::FailToStart { message: "no container engine".to_owned() },
+                false => (self.machine.inner.fate)(&launch.task),
+            };
             let launched_at = Instant::now();
             let running = Running { info: launch.task, fate, launched_at, killed_at: None, felled: false };
             self.machine.tasks().insert(id.clone(), running);
@@ -327,7 +348,16 @@ impl Launcher for SimulatedLauncher {
         }
     }
 
+    fn engine(&self) -> watch::Receiver<Engine> {
+        let engine = self.machine.inner.engine.subscribe();
+        let is_told = *engine.borrow() != Engine::Unknown;
+        if is_told { engine } else { watch::channel(Engine::Unknown).1 }
+    }
+
     async fn adopt(&self, tasks: &[Launch]) -> Result<Vec<Adopted>, LauncherUnavailable> {
+        if tasks.iter().any(Launch::needs_engine) {
+            self.machine.ask_engine()?;
+        }
         let now = Instant::now();
         let adopt = |launch: &Launch| {
             let id = launch.task_id();
@@ -348,6 +378,7 @@ impl Launcher for SimulatedLauncher {
     }
 
     async fn sweep(&self, owned: &BTreeSet<TaskId>) -> Result<Vec<String>, LauncherUnavailable> {
+        self.machine.ask_engine()?;
         let mut tasks = self.machine.tasks();
         let unowned: Vec<TaskId> = tasks.keys().filter(|id| !owned.contains(id)).cloned().collect();
         for id in &unowned {

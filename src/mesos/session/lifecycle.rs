@@ -217,13 +217,13 @@ impl Lifecycle {
                 }
             }
             EventType::Update => mailbox.update(event.update.unwrap_or_default().status),
+            EventType::Message => mailbox.message(event.message.unwrap_or_default()),
             EventType::Failure => mailbox.failure(event.failure.unwrap_or_default()),
             EventType::Heartbeat | EventType::Subscribed => {}
-            // Maintenance and messages of executors are for information, and nobody here uses them yet.
-            EventType::InverseOffers
-            | EventType::RescindInverseOffer
-            | EventType::Message
-            | EventType::UpdateOperationStatus => tracing::debug!(event = %event.r#type(), "event ignored"),
+            // Maintenance is for information, and nobody here uses it yet.
+            EventType::InverseOffers | EventType::RescindInverseOffer | EventType::UpdateOperationStatus => {
+                tracing::debug!(event = %event.r#type(), "event ignored")
+            }
             EventType::Error | EventType::Unknown | EventType::Unrecognised => {
                 tracing::warn!(?event, "unknown event ignored");
             }

@@ -1,7 +1,7 @@
 //! What a session has to tell and nobody has taken yet.
 //!
 //! Bounded by replacing: the latest subscription or disconnection, the latest two updates per task (one to acknowledge
-//! and one of the master's own), each live offer once, each rescinded offer once.
+//! and one of the master's own), the latest message per executor, each live offer once, each rescinded offer once.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use super::{EndReason, SessionEvent};
 use crate::mesos::leases::Lease;
-use crate::mesos::wire::scheduler::Failure;
-use crate::mesos::wire::{OfferId, TaskId, TaskStatus};
+use crate::mesos::wire::scheduler::{Failure, Message};
+use crate::mesos::wire::{AgentId, ExecutorId, OfferId, TaskId, TaskStatus};
 
 /// Shared by the session (which posts) and one reader.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +36,7 @@ struct Waiting {
     posted: u64,
     order: BTreeMap<u64, UpdateKey>,
     updates: BTreeMap<UpdateKey, (u64, TaskStatus)>,
+    messages: BTreeMap<(AgentId, ExecutorId), Message>,
     failures: VecDeque<Failure>,
     rescinded: BTreeSet<OfferId>,
     offers: BTreeMap<OfferId, Lease>,
@@ -98,6 +99,13 @@ impl Mailbox {
         });
     }
 
+    pub(super) fn message(&self, message: Message) {
+        self.post(|waiting| {
+            let sender = (message.agent_id.clone(), message.executor_id.clone());
+            waiting.messages.insert(sender, message);
+        });
+    }
+
     pub(super) fn failure(&self, failure: Failure) {
         self.post(|waiting| {
             if waiting.failures.len() < FAILURES {
@@ -148,6 +156,9 @@ impl Waiting {
         }
         if let Some((_, key)) = self.order.pop_first() {
             return self.updates.remove(&key).map(|(_, status)| SessionEvent::Update(Box::new(status)));
+        }
+        if let Some((_, message)) = self.messages.pop_first() {
+            return Some(SessionEvent::Message(message));
         }
         if let Some(failure) = self.failures.pop_front() {
             return Some(SessionEvent::Failure(failure));

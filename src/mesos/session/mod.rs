@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{Connection, ConnectionError, Outcome};
 use super::leases::{Lease, Leases};
 use super::wire::scheduler::{
-    Accept, Acknowledge, Call, Decline, Failure, Kill, Reconcile, ReconcileTask, Roles,
+    Accept, Acknowledge, Call, Decline, Failure, Kill, Message, Reconcile, ReconcileTask, Roles,
 };
 use super::wire::{
     AgentId, CallType, Filters, FrameworkId, FrameworkInfo, KillPolicy, OfferId, Operation, TaskId,
@@ -104,6 +104,8 @@ pub enum SessionEvent {
     Rescinded(Vec<OfferId>),
     /// A task's status. To be acknowledged, once stored, if it has a uuid.
     Update(Box<TaskStatus>),
+    /// What an executor tells beside the states of its tasks. Best effort: older ones of the same executor may be left out.
+    Message(Message),
     /// An agent is gone, or an executor has ended. A hint only.
     Failure(Failure),
     /// The stream broke; the session subscribes again by itself. All offers are gone.

@@ -8,6 +8,7 @@
 //!
 //! Numbers and names are facts of the Mesos 1.12 interface; recorded conversations test them (`tests/house`).
 
+pub mod agent_data;
 pub mod command;
 pub mod container;
 pub mod enums;
@@ -22,6 +23,7 @@ pub mod status;
 pub mod task;
 pub mod task_data;
 
+pub use agent_data::{AgentData, Engine, MACHINE_EXECUTOR};
 pub use command::{CommandInfo, Environment, EnvironmentVariable, Secret, SecretReference, SecretValue, Uri};
 pub use container::{
     CgroupInfo, ContainerInfo, ContainerStatus, DockerImage, DockerInfo, DockerParameter, Image, IpAddress,

@@ -16,6 +16,8 @@ pub struct Class {
     pub(super) ports: Vec<HostPort>,
     host_ports: u32,
     pub(super) rules: Vec<Rule>,
+    /// Its Tasks are containers.
+    pub(super) in_container: bool,
 }
 
 impl Class {
@@ -25,12 +27,14 @@ impl Class {
     /// When a constraint cannot be understood.
     pub fn new(name: ObjectName, template: &Template) -> Result<Self, ConstraintError> {
         let rules = template.constraints.iter().map(Rule::new).collect::<Result<_, _>>()?;
-        Ok(Self::of(name, Resources::from(&template.resources), template.host_ports().collect(), rules))
+        let wants = Resources::from(&template.resources);
+        let in_container = template.container.is_some();
+        Ok(Self { in_container, ..Self::of(name, wants, template.host_ports().collect(), rules) })
     }
 
     pub(super) fn of(name: ObjectName, wants: Resources, ports: Vec<HostPort>, rules: Vec<Rule>) -> Self {
         let any = ports.iter().filter(|it| **it == HostPort::Any).count();
-        let class = Self { name, wants, ports, host_ports: 0, rules };
+        let class = Self { name, wants, ports, host_ports: 0, rules, in_container: false };
         let fixed: BTreeSet<_> = class.fixed_ports().collect();
         Self { host_ports: u32::try_from(any + fixed.len()).unwrap_or(u32::MAX), ..class }
     }
@@ -38,6 +42,11 @@ impl Class {
     /// How many host ports each Task takes. A fixed one that is named twice (for TCP and for UDP) is one.
     pub(super) fn host_ports(&self) -> u32 {
         self.host_ports
+    }
+
+    /// Whether a machine that runs containers, or does not, can run its Tasks.
+    pub(super) fn runs_on(&self, runs_containers: bool) -> bool {
+        runs_containers || !self.in_container
     }
 
     pub(super) fn fixed_ports(&self) -> impl Iterator<Item = u16> {

@@ -15,6 +15,8 @@ use crate::plan::ObjectName;
 pub enum Refusal {
     /// It drains or goes into maintenance.
     NotAccepting,
+    /// The Tasks are containers, and it cannot start any.
+    NoContainers,
     /// We hold no offer of it.
     NoOffer,
     /// This constraint, as people write it.
@@ -92,6 +94,9 @@ fn refusal(agent: &AgentEntry, facts: &Agent, class: &Class, entry: &ClassEntry)
     if !facts.accepts {
         return Some(Refusal::NotAccepting);
     }
+    if !class.runs_on(facts.runs_containers) {
+        return Some(Refusal::NoContainers);
+    }
     if agent.offers.is_empty() {
         return Some(Refusal::NoOffer);
     }
@@ -136,6 +141,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::NotAccepting => formatter.write_str("drained or in maintenance"),
             Self::NoOffer => formatter.write_str("without an offer"),
+            Self::NoContainers => formatter.write_str("without a Docker engine that answers"),
             Self::Constraint(text) => write!(formatter, "refused by the constraint {text}"),
             Self::TooLittle(scalar) => write!(formatter, "with too little {scalar}"),
             Self::PortTaken(port) => write!(formatter, "without host port {port} free"),

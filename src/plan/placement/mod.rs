@@ -79,6 +79,8 @@ pub struct Agent {
     pub totals: Resources,
     /// Whether new Tasks may be placed on it: false while it drains or is going into maintenance.
     pub accepts: bool,
+    /// Whether containers can be started on it.
+    pub runs_containers: bool,
 }
 
 impl Agent {
@@ -93,6 +95,7 @@ impl Agent {
             attributes: BTreeMap::new(),
             totals: Resources::default(),
             accepts: true,
+            runs_containers: true,
         }
     }
 }

@@ -68,7 +68,7 @@ impl<'a> Room<'a> {
         self.working(agent).map_or_else(|| self.index.entry(agent).rank, |it| Some(it.rank))
     }
 
-    /// Whether the agent has room for one more Task of the class.
+    /// Whether the agent can run one more Task of the class.
     pub(super) fn fits(&self, class: &Class, agent: AgentIx) -> bool {
         #[cfg(test)]
         self.looks.set(self.looks.get() + 1);
@@ -76,7 +76,8 @@ impl<'a> Room<'a> {
         let working = self.working(agent);
         let free = working.map_or(&entry.free, |it| &it.free);
         let ports = working.and_then(|it| it.ports.as_ref()).unwrap_or(&entry.ports);
-        class.wants.lacks_in(free).is_none()
+        entry.facts.as_ref().is_none_or(|it| class.runs_on(it.runs_containers))
+            && class.wants.lacks_in(free).is_none()
             && ports.len() >= class.host_ports()
             && class.fixed_ports().all(|port| ports.contains(port))
     }

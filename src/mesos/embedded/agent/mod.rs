@@ -7,15 +7,16 @@
 //! ```
 //!
 //! Whatever comes in is turned into facts and acts without waiting; the facts are on the disk before the first act is
-//! done. After a start nothing is said to any master before the launcher has told what became of every task in the journal.
+//! done. After a start nothing is said to any master before the launcher has told what became of the processes in the
+//! journal, and of the containers if their engine answers ([`settle`]).
 
 pub mod journal;
 mod orders;
 mod reactions;
 mod resend;
+mod settle;
 pub mod state;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use crate::mesos::wire::{AgentId, AgentInfo, Reason, Source, TaskId, TaskState, 
 use journal::{Journal, JournalError};
 use orders::Drain;
 use resend::Resends;
+use settle::Settling;
 use state::{AgentState, Entry};
 
 /// What an agent is started with.
@@ -79,6 +81,7 @@ pub struct Agent {
     reports: Reports,
     master: MasterHandle,
     resends: Resends,
+    settling: Settling,
     uplink: Option<mpsc::Sender<ToMaster>>,
     draining: Option<Drain>,
     /// Everything is being ended, and then the agent is.
@@ -99,6 +102,19 @@ enum Act {
     Send(TaskId),
     /// Its end is on the disk: nothing that is left of it is needed any more.
     Remove(TaskId),
+    /// Tell how the container engine is.
+    TellEngine,
+}
+
+/// What became of one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Facts and acts wait to be committed.
+    Taken,
+    /// There is news of the engine.
+    Engine,
+    /// The link to the master is broken.
+    Broken,
 }
 
 /// How much is taken in before the disk is waited for.
@@ -121,6 +137,7 @@ impl Agent {
             config,
             journal,
             state,
+            settling: Settling::new(launcher.engine()),
             launcher,
             reports,
             master,
@@ -136,14 +153,10 @@ impl Agent {
     /// Runs for as long as its node, or until it leaves. While the disk refuses the journal nothing is done and nothing is lost: what
     /// comes in waits in bounded queues.
     pub async fn run(mut self) {
-        self.adopt().await;
-        self.commit_all().await;
-        self.sweep().await;
+        self.take_up().await;
         loop {
             if let Some(mut link) = self.register().await {
-                while self.step(&mut link).await {
-                    self.commit_all().await;
-                }
+                self.serve(&mut link).await;
             }
             if self.leaving {
                 self.commit_all().await;
@@ -155,9 +168,25 @@ impl Agent {
         }
     }
 
-    /// Learns what became of the tasks of the journal.
-    async fn adopt(&mut self) {
-        let launches: Vec<Launch> = self.state.tasks.values().map(|task| task.launch.clone()).collect();
+    /// Takes in what comes until the link to the master is broken or the agent is to leave.
+    async fn serve(&mut self, link: &mut mpsc::Receiver<ToAgent>) {
+        loop {
+            match self.step(link).await {
+                Step::Broken => return,
+                Step::Taken => self.commit_all().await,
+                Step::Engine => self.engine_news().await,
+            }
+            if self.uplink.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Learns what became of the plain processes of the journal.
+    async fn adopt_processes(&mut self, launches: Vec<Launch>) {
+        if launches.is_empty() {
+            return;
+        }
         let adopted = loop {
             match self.launcher.adopt(&launches).await {
                 Ok(adopted) => break adopted,
@@ -166,11 +195,13 @@ impl Agent {
             self.env.sleep(self.config.retry).await;
         };
         for (launch, adopted) in launches.into_iter().zip(adopted) {
-            self.adopted(launch, adopted);
+            self.adopted(launch, adopted, false);
         }
     }
 
-    fn adopted(&mut self, launch: Launch, adopted: Adopted) {
+    /// Takes in what became of one task. `was_doubted`: its status says that nothing is known of it, which is not true any
+    /// more.
+    fn adopted(&mut self, launch: Launch, adopted: Adopted, was_doubted: bool) {
         let Some(task) = self.state.tasks.get(launch.task_id()) else { return };
         if task.has_ended() {
             self.acts.push(Act::Remove(launch.task_id().clone()));
@@ -178,7 +209,8 @@ impl Agent {
         }
         // A launcher that begins anew knows nothing of checks yet; what was known of them stays.
         let same = |status: &TaskStatus| {
-            status.state() == task.latest.state()
+            !was_doubted
+                && status.state() == task.latest.state()
                 && status.healthy.is_none_or(|healthy| task.latest.healthy == Some(healthy))
         };
         match adopted {
@@ -200,21 +232,6 @@ impl Agent {
                     ..status
                 });
             }
-        }
-    }
-
-    /// Removes what nobody owns. Not before adoption, for until then nothing is known to be unowned, and not after
-    /// registration, for then new tasks come.
-    async fn sweep(&self) {
-        let alive = self.state.tasks.iter().filter(|(_, task)| !task.has_ended());
-        let owned: BTreeSet<TaskId> = alive.map(|(id, _)| id.clone()).collect();
-        loop {
-            match self.launcher.sweep(&owned).await {
-                Ok(removed) if removed.is_empty() => return,
-                Ok(removed) => return tracing::info!(?removed, "removed what no task owns"),
-                Err(error) => tracing::warn!(%error, "not swept yet"),
-            }
-            self.env.sleep(self.config.retry).await;
         }
     }
 
@@ -260,12 +277,13 @@ impl Agent {
         self.resends.forget_all();
         let waiting = self.state.tasks.iter().filter(|(_, task)| task.in_flight().is_some());
         self.acts.extend(waiting.map(|(id, _)| Act::Send(id.clone())));
+        self.acts.push(Act::TellEngine);
         self.commit_all().await;
         Some(link)
     }
 
-    /// Takes in what has come, waiting for the first of it. False when the link to the master is broken.
-    async fn step(&mut self, link: &mut mpsc::Receiver<ToAgent>) -> bool {
+    /// Takes in what has come, waiting for the first of it.
+    async fn step(&mut self, link: &mut mpsc::Receiver<ToAgent>) -> Step {
         let next_resend = self.resends.next();
         let leave = self.config.leave.clone();
         tokio::select! {
@@ -273,9 +291,10 @@ impl Agent {
             () = leave.cancelled() => self.leave().await,
             message = link.recv() => match message {
                 Some(message) => self.told(message),
-                None => return false,
+                None => return Step::Broken,
             },
             Some(status) = self.reports.recv() => self.reported(status),
+            () = self.settling.news() => return Step::Engine,
             () = sleep_until(next_resend) => self.resend(),
         }
         for _ in 0..BATCH {
@@ -287,7 +306,7 @@ impl Agent {
                 break;
             }
         }
-        self.uplink.is_some() && !self.leaving
+        if self.leaving { Step::Broken } else { Step::Taken }
     }
 
     fn record(&mut self, entry: Entry) {
@@ -305,12 +324,19 @@ impl Agent {
     /// Puts the facts on the disk, then does the acts.
     async fn commit(&mut self) {
         if !self.facts.is_empty() {
+            let mut is_told = false;
             while let Err(error) = self.journal.append(&self.facts).await {
                 if matches!(error, JournalError::Crashed) {
                     return std::future::pending().await;
                 }
-                tracing::error!(error = %Chain(&error), "agent journal not written: nothing is done until it is");
+                if !is_told {
+                    tracing::error!(error = %Chain(&error), "agent journal not written: nothing is done until it is");
+                    is_told = true;
+                }
                 self.env.sleep(self.config.retry).await;
+            }
+            if is_told {
+                tracing::info!("agent journal written");
             }
             self.facts.clear();
             self.env.seam("agent-journalled");
@@ -321,6 +347,7 @@ impl Agent {
         for act in std::mem::take(&mut self.acts) {
             match act {
                 Act::Send(task_id) => self.send(&task_id).await,
+                Act::TellEngine => self.tell_engine().await,
                 act => self.ask_launcher(act).await,
             }
         }
@@ -337,7 +364,7 @@ impl Agent {
                 Act::Launch(launch) => launcher.launch(*launch).await,
                 Act::Kill(task_id, grace) => launcher.kill(&task_id, grace).await,
                 Act::Remove(task_id) => launcher.remove(&task_id).await,
-                Act::Send(_) => {}
+                Act::Send(_) | Act::TellEngine => {}
             }
         };
         tokio::pin!(asked);

@@ -37,6 +37,7 @@ impl Agent {
                     self.resends.forget(&id);
                     self.acts.push(Act::Send(id));
                 }
+                self.acts.push(Act::TellEngine);
             }
             ToAgent::FrameworkRemoved { framework_id } => self.framework_removed(framework_id),
             ToAgent::Drain { max_grace, mark_gone } => self.draining = Some(Drain { max_grace, mark_gone }),
@@ -60,7 +61,11 @@ impl Agent {
             // Not in the journal: the next process does not know it, and sweeps it away.
             self.state.apply(entry);
         }
-        self.acts.push(Act::Launch(Box::new(launch)));
+        if self.must_wait(&launch) {
+            self.wait_for_engine(launch.task_id().clone());
+        } else {
+            self.acts.push(Act::Launch(Box::new(launch)));
+        }
     }
 
     fn kill(
@@ -88,7 +93,9 @@ impl Agent {
         if tell_killing && task.latest.state() == TaskState::Running {
             self.reported(TaskStatus::of(task_id.clone(), TaskState::Killing));
         }
-        self.kill_now(task_id.clone(), grace);
+        if !self.kill_unsettled(task_id, grace) {
+            self.kill_now(task_id.clone(), grace);
+        }
     }
 
     fn acknowledged(&mut self, acknowledged: Acknowledged) {
@@ -109,7 +116,7 @@ impl Agent {
         let (alive, all): (Vec<_>, Vec<_>) = tasks.map(|(id, task)| (!task.has_ended(), id.clone())).unzip();
         for (alive, id) in alive.into_iter().zip(all) {
             self.resends.forget(&id);
-            if alive {
+            if alive && !self.kill_unsettled(&id, self.config.default_grace) {
                 self.acts.push(Act::Kill(id, self.config.default_grace));
             }
         }

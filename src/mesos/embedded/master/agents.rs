@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use super::state::{Agent, Link, Master, Task, Timer};
 use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::protocol::{AgentTask, ToAgent};
-use crate::mesos::wire::scheduler::{Event, Failure};
+use crate::mesos::wire::scheduler::{Event, Failure, Message};
 use crate::mesos::wire::{
-    AgentId, AgentInfo, Capability, EventType, FrameworkId, OfferId, Reason, Source, TaskId, TaskState,
-    TaskStatus, TimeInfo,
+    AgentId, AgentInfo, Capability, EventType, ExecutorId, FrameworkId, MACHINE_EXECUTOR, OfferId, Reason,
+    Source, TaskId, TaskState, TaskStatus, TimeInfo,
 };
 
 /// What a registration brings.
@@ -220,6 +220,16 @@ impl Master {
             task.status = status.clone();
         }
         self.tell_status(&key.0, status);
+    }
+
+    /// Passes on what a machine tells of itself, to every framework that is there.
+    pub(super) fn message(&mut self, agent_id: &AgentId, data: Vec<u8>) {
+        let executor_id = ExecutorId::new(MACHINE_EXECUTOR);
+        let message = Some(Message { agent_id: agent_id.clone(), executor_id, data });
+        let frameworks: Vec<FrameworkId> = self.frameworks.keys().cloned().collect();
+        for framework in frameworks {
+            self.tell(&framework, Event { message: message.clone(), ..Event::of(EventType::Message) });
+        }
     }
 
     /// The link broke. The agent has the ping timeout to come back; nobody is told of its tasks meanwhile.

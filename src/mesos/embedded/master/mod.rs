@@ -351,8 +351,9 @@ impl Actor {
             (ToMaster::Update { framework_id, status, latest }, Some(agent)) => {
                 self.master.update(agent, connection, framework_id, *status, latest);
             }
+            (ToMaster::Message { data }, Some(agent)) => self.master.message(agent, data),
             (ToMaster::Unregister, Some(agent)) => self.master.unregister_agent(agent, connection),
-            (ToMaster::Update { .. } | ToMaster::Unregister, None) => {
+            (ToMaster::Update { .. } | ToMaster::Message { .. } | ToMaster::Unregister, None) => {
                 tracing::warn!(connection, "message of an agent that is not registered");
             }
         }

@@ -1,0 +1,152 @@
+//! What was heard of machines and is not written down yet: the latest of each sort per agent.
+//!
+//! Two sources: what a machine says of itself (a MESSAGE, sent again after every subscription), and what the master answers
+//! when it is asked about a task that never was ([`probe`]): whether it knows the agent.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::mesos::wire::scheduler::Message;
+use crate::mesos::wire::{AgentData, AgentId, Engine, MACHINE_EXECUTOR, TaskId, TaskState, TaskStatus};
+use crate::plan::agent::{Contact, Docker, Sighting};
+
+/// Begins the id of a task that never was. No namespace begins like that, so no task of ours has such an id.
+const PROBE: &str = "_probe.";
+
+/// Sightings by agent id. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sightings {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    heard: Mutex<BTreeMap<AgentId, Sighting>>,
+    posted: Notify,
+}
+
+/// A question about an agent, as one about a task: an explicit reconciliation of an unknown task tells whether its agent is known.
+pub(super) fn probe(agent: &AgentId) -> (TaskId, Option<AgentId>) {
+    (TaskId::new(format!("{PROBE}{agent}")), Some(agent.clone()))
+}
+
+impl Sightings {
+    /// Takes in an update if it answers a [`probe`]; false if it speaks of a real task.
+    pub(super) fn answered(&self, status: &TaskStatus) -> bool {
+        let Some(agent) = status.task_id.value.strip_prefix(PROBE) else { return false };
+        let contact = match status.state() {
+            TaskState::Gone => Some(Contact::Registered),
+            TaskState::Unreachable => Some(Contact::Unreachable),
+            TaskState::Unknown | TaskState::GoneByOperator => Some(Contact::Gone),
+            _ => None,
+        };
+        if contact.is_some() {
+            self.post(AgentId::new(agent), Sighting { contact, ..Sighting::default() });
+        }
+        true
+    }
+
+    /// Takes in what a machine says of itself.
+    pub(super) fn told(&self, message: Message) {
+        if message.executor_id.value != MACHINE_EXECUTOR {
+            return tracing::debug!(executor = %message.executor_id, "message of an executor ignored");
+        }
+        let docker = match AgentData::decode(&message.data).map(|data| data.engine) {
+            Ok(Engine::Ready) => Docker::Ready,
+            Ok(Engine::Absent { why }) => Docker::Absent(why),
+            Ok(Engine::Away { why }) => Docker::Away(why),
+            Ok(Engine::Unknown) => return,
+            Err(error) => {
+                return tracing::warn!(agent = %message.agent_id, %error, "message of a machine not understood");
+            }
+        };
+        self.post(message.agent_id, Sighting { docker: Some(docker), ..Sighting::default() });
+    }
+
+    /// All that was heard; it is the caller's now.
+    pub(super) fn take(&self) -> BTreeMap<AgentId, Sighting> {
+        std::mem::take(&mut *self.heard())
+    }
+
+    /// Gives back what could not be written down. What was heard meanwhile is newer and stays.
+    pub(super) fn give_back(&self, sightings: BTreeMap<AgentId, Sighting>) {
+        let mut heard = self.heard();
+        for (agent, older) in sightings {
+            let newer = heard.remove(&agent).unwrap_or_default();
+            heard.insert(agent, merged(older, newer));
+        }
+    }
+
+    /// Returns when something was heard since the last call.
+    pub(super) async fn heard_something(&self) {
+        self.inner.posted.notified().await;
+    }
+
+    fn post(&self, agent: AgentId, newer: Sighting) {
+        let mut heard = self.heard();
+        let older = heard.remove(&agent).unwrap_or_default();
+        heard.insert(agent, merged(older, newer));
+        drop(heard);
+        self.inner.posted.notify_one();
+    }
+
+    fn heard(&self) -> MutexGuard<'_, BTreeMap<AgentId, Sighting>> {
+        self.inner.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn merged(older: Sighting, newer: Sighting) -> Sighting {
+    Sighting {
+        offers: newer.offers,
+        contact: newer.contact.or(older.contact),
+        docker: newer.docker.or(older.docker),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesos::wire::ExecutorId;
+
+    fn answer(id: &TaskId, state: TaskState) -> TaskStatus {
+        TaskStatus::of(id.clone(), state)
+    }
+
+    #[test]
+    fn the_answer_to_a_probe_tells_whether_the_agent_is_known() {
+        let agent = AgentId::new("5f-S1");
+        let (id, _) = probe(&agent);
+        for (state, expected) in [
+            (TaskState::Gone, Some(Contact::Registered)),
+            (TaskState::Unreachable, Some(Contact::Unreachable)),
+            (TaskState::GoneByOperator, Some(Contact::Gone)),
+            (TaskState::Unknown, Some(Contact::Gone)),
+            (TaskState::Lost, None),
+        ] {
+            let sightings = Sightings::default();
+            assert!(sightings.answered(&answer(&id, state)));
+            assert_eq!(sightings.take().get(&agent).and_then(|it| it.contact), expected, "{state:?}");
+        }
+        assert!(!Sightings::default().answered(&answer(&TaskId::new("shop.web-1.0a1b"), TaskState::Gone)));
+    }
+
+    #[test]
+    fn what_is_given_back_does_not_replace_what_was_heard_meanwhile() {
+        let agent = AgentId::new("a");
+        let say = |engine: Engine| Message {
+            agent_id: agent.clone(),
+            executor_id: ExecutorId::new(MACHINE_EXECUTOR),
+            data: AgentData { engine }.encode(),
+        };
+        let sightings = Sightings::default();
+        sightings.told(say(Engine::Away { why: "x".to_owned() }));
+        sightings.answered(&answer(&probe(&agent).0, TaskState::Gone));
+        let taken = sightings.take();
+        sightings.told(say(Engine::Ready));
+        sightings.give_back(taken);
+        let heard = sightings.take().remove(&agent).unwrap();
+        assert_eq!((heard.docker, heard.contact), (Some(Docker::Ready), Some(Contact::Registered)));
+    }
+}
