@@ -34,6 +34,9 @@ pub const READY: &str = "Ready";
 /// Condition: containers can be started on the machine. Absent where nothing is known of its Docker engine.
 pub const DOCKER_READY: &str = "DockerReady";
 
+/// Condition: so many tasks run on the machine without being owned that a person must confirm their end.
+pub const ORPHANS: &str = "Orphans";
+
 /// What is known of a machine.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -47,10 +50,24 @@ pub struct AgentStatus {
     pub attributes: BTreeMap<String, String>,
     /// All that the machine has, used or not.
     pub totals: Totals,
-    /// `Ready`, and `DockerReady` where something is known of the Docker engine.
+    /// `Ready`; `DockerReady` where something is known of the Docker engine; `Orphans` when a person is asked about some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+    /// Tasks that run here without being owned, while a person must confirm their end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orphans: Option<Orphans>,
+}
+
+/// Tasks that no stored Task owns and whose end must be confirmed: by the annotation `tenure.dev/confirm-orphans` with the
+/// digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Orphans {
+    /// How many.
+    pub count: u32,
+    /// Differs when others come or some of them go.
+    pub digest: String,
 }
 
 /// All that a machine has, used or not.

@@ -14,5 +14,7 @@ pub const REVISION: &str = "tenure.dev/revision";
 pub const TASKS_FINALIZER: &str = "tenure.dev/tasks";
 /// Finalizer: holds a Task until the cluster says that it is gone.
 pub const CLUSTER_FINALIZER: &str = "tenure.dev/cluster";
+/// Annotation on an Agent: the digest of the orphans whose end a person confirms.
+pub const CONFIRM_ORPHANS: &str = "tenure.dev/confirm-orphans";
 /// Annotation on an App: why its template changed, shown by `rollout history`.
 pub const CHANGE_CAUSE: &str = "tenure.dev/change-cause";

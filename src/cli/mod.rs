@@ -7,6 +7,7 @@
 pub mod age;
 pub mod apply;
 pub mod completion;
+pub mod confirm;
 pub mod connection;
 pub mod delete;
 pub mod describe;
@@ -101,6 +102,8 @@ pub enum Verb {
     Events(events::EventsArgs),
     /// Wait until objects are as wanted
     Wait(wait::WaitArgs),
+    /// Answer what Tenure asks before it goes on
+    Confirm(confirm::ConfirmArgs),
     /// Show the versions of this program and of the server
     Version(version::VersionArgs),
     /// Write a script that completes commands in a shell
@@ -154,6 +157,7 @@ async fn done(target: &Target, verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Logs(args) => logs::run(&connect().await?, args).await,
         Verb::Events(args) => events::run(&connect().await?, args).await,
         Verb::Wait(args) => wait::run(&connect().await?, args).await,
+        Verb::Confirm(args) => confirm::run(&connect().await?, args).await,
         Verb::Version(args) => version::run(target, args).await,
         Verb::Completion(args) => completion::run(args),
         Verb::Generate(args) => generate::run(args),

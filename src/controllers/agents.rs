@@ -252,6 +252,7 @@ impl Agents {
                 .collect(),
             totals: self.totals(&seen.offers, &before.totals),
             conditions,
+            orphans: before.orphans.clone(),
         }
     }
 

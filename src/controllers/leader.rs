@@ -17,7 +17,7 @@ use super::endpoints::Publish;
 use super::events::Recorder;
 use super::gc::Gc;
 use super::health::Health;
-use super::orphans::Orphans;
+use super::orphans::{self, Orphans};
 use super::placement::{self, Placement};
 use super::reconcile::Reconcile;
 use super::session::{Dispatch, News, StoredIdentity};
@@ -252,22 +252,25 @@ impl Leader {
         let status = StatusWriter {
             env: env.clone(),
             cache: cache.clone(),
-            writer,
-            recorder,
+            writer: writer.clone(),
+            recorder: recorder.clone(),
             session: session.clone(),
             updates,
             strangers,
         };
         group.spawn("status", status.run());
-        let reconcile = Reconcile { env, cache: cache.clone(), session: session.clone(), signals };
+        let reconcile =
+            Reconcile { env, cache: cache.clone(), session: session.clone(), signals: signals.clone() };
         group.spawn("reconcile", reconcile.run());
-        let orphans = Orphans {
-            registry: self.registry.clone(),
+        let orphans = Orphans::new(orphans::Parts {
+            env: self.env.clone(),
+            writer: writer.clone(),
+            recorder: recorder.clone(),
             session: session.clone(),
-            term: term.clone(),
+            signals: signals.clone(),
             installation: self.installation.clone(),
             strangers: reported,
-        };
+        });
         group.spawn("orphans", orphans.run());
         let compaction = Compaction {
             env: self.env.clone(),

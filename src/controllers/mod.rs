@@ -9,7 +9,8 @@
 //! | `teardown` | Tasks that shall end | `plan::teardown` | KILL; takes the finalizer off |
 //! | `endpoints` | an App's running Tasks | `plan::discovery` | Endpoints |
 //! | `agents` | offers, what machines and the master say of machines | `plan::agent` | Agents |
-//! | `reconcile`, `orphans` | what the cluster runs | `plan::orphans` | RECONCILE, KILL |
+//! | `reconcile` | what the cluster runs | | RECONCILE |
+//! | `orphans` | reported tasks that nobody owns | `plan::orphans` | KILL; Agent condition `Orphans` |
 //! | `gc` | owners and what they own | `plan::gc` | deletions |
 //!
 //! Loops never call each other: they meet in the store. [`Leader`] runs all of them for a term.

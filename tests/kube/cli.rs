@@ -50,14 +50,14 @@ async fn tenure(server: &TestServer, arguments: &[&str]) -> Outcome {
 }
 
 /// Standard output of a command that succeeds.
-async fn shown(server: &TestServer, arguments: &[&str]) -> String {
+pub(crate) async fn shown(server: &TestServer, arguments: &[&str]) -> String {
     let outcome = tenure(server, arguments).await;
     assert_eq!(outcome.code, 0, "tenure {arguments:?}: {}", outcome.stderr);
     outcome.stdout
 }
 
 /// Standard error of a command that fails with 1.
-async fn refused(server: &TestServer, arguments: &[&str]) -> String {
+pub(crate) async fn refused(server: &TestServer, arguments: &[&str]) -> String {
     let outcome = tenure(server, arguments).await;
     assert_eq!(outcome.code, 1, "tenure {arguments:?}: {}", outcome.stdout);
     outcome.stderr

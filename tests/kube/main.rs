@@ -8,6 +8,7 @@
 mod bad_input;
 mod cli;
 mod client;
+mod confirm;
 mod kubectl;
 mod kubectl_verbs;
 mod server;

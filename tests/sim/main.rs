@@ -15,6 +15,7 @@ mod garbage;
 mod reality;
 mod operators;
 mod machines;
+mod orphans;
 mod rollout;
 mod seeded;
 mod seeds;

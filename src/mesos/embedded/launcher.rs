@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
+use crate::env::watch;
 use crate::mesos::wire::{AgentId, Engine, FrameworkId, TaskId, TaskInfo, TaskStatus};
 
 /// One task to run: enough to start it, and to recognise it after a restart.
