@@ -390,6 +390,12 @@ impl Failure {
         failure
     }
 
+    /// 503: there is nobody yet who could answer.
+    #[must_use]
+    pub fn unavailable(text: &str) -> Failure {
+        Failure::new(503, Some(Reason::ServiceUnavailable), text)
+    }
+
     /// What a failed store means for a request: 503 while it does not answer, 507 when it is full, 413 when the
     /// object does not fit, 500 when it is damaged.
     #[must_use]
@@ -402,7 +408,9 @@ impl Failure {
             StoreError::NoSpace(_) => Failure::new(507, None, text),
             StoreError::TooLarge { .. } => Failure::too_large(&text),
             StoreError::Compacted { .. } => Failure::expired(text, None),
-            StoreError::Denied(_) | StoreError::Damaged(_) => Failure::internal(text),
+            StoreError::Denied(_) | StoreError::Untrusted(_) | StoreError::Damaged(_) => {
+                Failure::internal(text)
+            }
         }
     }
 

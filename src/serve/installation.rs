@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::env::Env;
 use crate::registry::{Body, Prefix, Reason, Registry, Resource, WriteOptions};
-use crate::store::{Guard, Op, Store, Txn, TxnOutcome};
+use crate::store::{Guard, Op, Record, Store, StoreError, Txn, TxnOutcome};
 
 /// The form in which this build keeps documents. A store of a newer form is refused.
 const FORMAT: u32 = 1;
@@ -26,6 +26,10 @@ impl Installation {
     /// The installation that `store` holds under `prefix`, made if there is none.
     pub(super) async fn open(env: &Env, store: &dyn Store, prefix: &Prefix) -> Result<Installation> {
         let key = prefix.meta("installation");
+        // Asked first: a full store answers what it holds and takes nothing.
+        if let Some(record) = store.get(&key).await.context("failed to read from the store")? {
+            return known(&key, &record);
+        }
         let fresh = Installation { uid: env.uid(), format: FORMAT };
         let put = Op::Put { key: key.clone(), value: Bytes::from(serde_json::to_vec(&fresh)?), lease: None };
         let txn = Txn { guards: vec![Guard::Absent(key.clone())], ops: vec![put] };
@@ -33,17 +37,17 @@ impl Installation {
             return Ok(fresh);
         }
         let record = store.get(&key).await.context("failed to read from the store")?;
-        let record = record.with_context(|| format!("{key} has vanished"))?;
-        let known: Installation =
-            serde_json::from_slice(&record.value).with_context(|| format!("{key} is damaged"))?;
-        if known.format > FORMAT {
-            bail!(
-                "the store has format {}, this build knows up to {FORMAT}: use a newer tenure",
-                known.format
-            );
-        }
-        Ok(known)
+        known(&key, &record.with_context(|| format!("{key} has vanished"))?)
     }
+}
+
+fn known(key: &str, record: &Record) -> Result<Installation> {
+    let known: Installation =
+        serde_json::from_slice(&record.value).with_context(|| format!("{key} is damaged"))?;
+    if known.format > FORMAT {
+        bail!("the store has format {}, this build knows up to {FORMAT}: use a newer tenure", known.format);
+    }
+    Ok(known)
 }
 
 /// The namespaces that every client expects.
@@ -56,6 +60,10 @@ pub(super) async fn seed(registry: &Arc<Registry>) -> Result<()> {
         match registry.create(&kind, "", Body::of(namespace), &options).await {
             Ok(_) => {}
             Err(failure) if failure.reason == Some(Reason::AlreadyExists) => {}
+            Err(failure) if failure.code == 503 || failure.code == 504 => {
+                let why = StoreError::Unavailable(failure.message);
+                return Err(why).with_context(|| format!("failed to create namespace {name}"));
+            }
             Err(failure) => bail!("failed to create namespace {name}: {}", failure.message),
         }
     }

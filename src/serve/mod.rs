@@ -6,6 +6,7 @@
 //!     launcher ─▶ embedded agent, master ─▶ leader's loops
 //! ```
 
+mod documents;
 mod installation;
 mod logs;
 mod machine;
@@ -20,10 +21,11 @@ use anyhow::{Context, Result, bail};
 use prometheus_client::metrics::info::Info;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServerArgs;
-use crate::cli::server_args::{Listen, MesosTarget, ServerConfig, StoreTarget};
+use crate::cli::server_args::{Listen, MesosTarget, ServerConfig};
 use crate::controllers::{Leader, Policy, framework};
 use crate::env::Env;
 use crate::executor::logs::{LogLimits, TaskLogs};
@@ -34,10 +36,11 @@ use crate::mesos::embedded::master::MasterConfig;
 use crate::mesos::embedded::{self, agent::AgentConfig};
 use crate::registry::{Cache, Prefix, Registry, Scheme};
 use crate::runtime::{Election, Facts, LEADER_TTL};
-use crate::server::{Authority, Kubeconfig, ReadyCheck, RequestMetrics, Server, ServerCertificate, Token};
+use crate::server::{
+    Authority, Kubeconfig, ReadyCheck, ReadyMetrics, RequestMetrics, Server, ServerCertificate, Token,
+};
 use crate::store::Store;
-use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
-use crate::store::etcd::{EtcdConfig, EtcdStore};
+use documents::{Documents, Hall};
 use installation::Installation;
 use logs::LocalLogs;
 
@@ -71,15 +74,18 @@ async fn serve(config: ServerConfig) -> Result<()> {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("failed to create {}", config.data_dir.display()))?;
 
-    let documents = open_store(&env, &config).await?;
+    let documents = Documents::open(&env, &config).await?;
     let store = documents.store.clone();
+    let listener = listen(config.listen)?;
+    let certificate = certificate(&env, &config)?;
+    let hall = Hall { env: &env, listener: &listener, certificate: &certificate };
     let prefix = Prefix::new(&config.name);
-    let installation = Installation::open(&env, &*store, &prefix).await?;
+    let installation = hall.wait(|| Installation::open(&env, &*store, &prefix)).await?;
     let cache = Cache::start(&env, store.clone(), &prefix);
     let scheme = Scheme::ours().context("the kinds of this build are damaged")?;
     let registry = Registry::new(&env, store.clone(), cache.clone(), &prefix, scheme);
     cache.listed().await;
-    installation::seed(&registry).await?;
+    hall.wait(|| installation::seed(&registry)).await?;
 
     let (leader, launcher) = cluster(&env, &config, &installation, &registry, &store).await?;
     let election = Election {
@@ -89,11 +95,11 @@ async fn serve(config: ServerConfig) -> Result<()> {
         holder: format!("{} (pid {})", leader.host, std::process::id()),
         ttl: LEADER_TTL,
     };
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("failed to listen at {}", config.listen))?;
+    let listener = TcpListener::from_std(listener).context("failed to listen")?;
     let address = listener.local_addr().context("no address")?;
-    let door = front_door(&env, &config, &registry, &installation, launcher)?;
+    env.spawn("room", documents.probe_room(&env, prefix.meta("room")));
+    let full = documents.full.clone();
+    let door = front_door(&env, &config, &registry, &installation, (launcher, certificate, full))?;
     let (server, kubeconfig) = door.at(address);
 
     let stop = CancellationToken::new();
@@ -149,36 +155,6 @@ fn warn_of_what_is_not_built(config: &ServerConfig) -> Result<()> {
     Ok(())
 }
 
-/// The store, and what must be done with it at the end.
-struct Documents {
-    store: Arc<dyn Store>,
-    embedded: Option<Arc<EmbeddedStore>>,
-}
-
-impl Documents {
-    async fn close(self) -> Result<()> {
-        match self.embedded {
-            Some(embedded) => embedded.close().await.context("failed to close the store"),
-            None => Ok(()),
-        }
-    }
-}
-
-async fn open_store(env: &Env, config: &ServerConfig) -> Result<Documents> {
-    match &config.store {
-        StoreTarget::Embedded => {
-            let folder = config.data_dir.join("store");
-            let embedded = EmbeddedStore::open(env, &folder, EmbeddedOptions::default()).await?;
-            Ok(Documents { store: embedded.clone(), embedded: Some(embedded) })
-        }
-        StoreTarget::Etcd(url) => {
-            let etcd = EtcdConfig::new(url, config.store_auth_file.as_deref())?;
-            let prefix = Prefix::new(&config.name);
-            Ok(Documents { store: EtcdStore::new(etcd, prefix.as_str()), embedded: None })
-        }
-    }
-}
-
 /// The embedded cluster with this machine as its agent, and the leader of its tasks.
 async fn cluster(
     env: &Env,
@@ -225,6 +201,20 @@ fn launcher_config(config: &ServerConfig, installation: &Installation) -> Result
     })
 }
 
+/// Listens, for whoever comes first: the waiting front door or the real one.
+fn listen(address: SocketAddr) -> Result<std::net::TcpListener> {
+    let bound = std::net::TcpListener::bind(address);
+    let listener = bound.with_context(|| format!("failed to listen at {address}"))?;
+    listener.set_nonblocking(true).context("failed to listen")?;
+    Ok(listener)
+}
+
+fn certificate(env: &Env, config: &ServerConfig) -> Result<Arc<ServerCertificate>> {
+    let tls: &Path = &config.data_dir.join("tls");
+    let names: Vec<String> = config.address.iter().cloned().chain([machine::hostname()?]).collect();
+    Ok(Arc::new(ServerCertificate::new(env.clone(), Authority::load_or_create(tls)?, &names)?))
+}
+
 /// All of the front door but its address.
 struct Door {
     env: Env,
@@ -232,6 +222,7 @@ struct Door {
     installation: String,
     token: Token,
     certificate: Arc<ServerCertificate>,
+    full: watch::Receiver<Option<String>>,
     logs: Arc<LocalLogs>,
 }
 
@@ -240,17 +231,15 @@ fn front_door(
     config: &ServerConfig,
     registry: &Arc<Registry>,
     installation: &Installation,
-    launcher: LocalLauncher,
+    (launcher, certificate, full): (LocalLauncher, Arc<ServerCertificate>, watch::Receiver<Option<String>>),
 ) -> Result<Door> {
-    let tls: &Path = &config.data_dir.join("tls");
-    let names: Vec<String> = config.address.iter().cloned().chain([machine::hostname()?]).collect();
-    let certificate = ServerCertificate::new(env.clone(), Authority::load_or_create(tls)?, &names)?;
     Ok(Door {
         env: env.clone(),
         registry: registry.clone(),
         installation: installation.uid.clone(),
         token: Token::load_or_create(&config.data_dir.join("token"), env)?,
-        certificate: Arc::new(certificate),
+        certificate,
+        full,
         logs: Arc::new(LocalLogs::new(TaskLogs::new(launcher))),
     })
 }
@@ -272,7 +261,7 @@ impl Entrance {
 impl Door {
     /// The server, and how to enter it at `address`.
     fn at(self, address: SocketAddr) -> (Server, Entrance) {
-        let Door { env, registry, installation, token, certificate, logs } = self;
+        let Door { env, registry, installation, token, certificate, full, logs } = self;
         // Nobody connects to an unspecified address.
         let url = match address.ip().is_unspecified() {
             true => format!("https://127.0.0.1:{}", address.port()),
@@ -287,10 +276,11 @@ impl Door {
         metrics.register("tenure_build", "This build and its installation", Info::new(build));
         let cache = registry.cache().clone();
         let store = ReadyCheck::new("store", move || match cache.health() {
-            health if health.is_ready() => Ok(()),
+            health if health.is_ready() => full.borrow().clone().map_or(Ok(()), Err),
             health => Err(health.trouble.map_or("not read yet".to_owned(), |trouble| trouble.error)),
         });
-        let ready = vec![store];
+        let ready: Arc<[ReadyCheck]> = [store].into();
+        metrics.register_collector(Box::new(ReadyMetrics::of(ready.clone())));
         let metrics = Arc::new(metrics);
         let server =
             Server { env, registry, installation, token, certificate, logs, ready, requests, metrics };

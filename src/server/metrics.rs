@@ -1,16 +1,22 @@
 //! What the front door counts, and `/metrics`. The registry is the caller's: nothing here is global.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+use super::ReadyCheck;
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -57,6 +63,32 @@ impl RequestMetrics {
     pub(crate) fn watching(&self) -> Watching {
         self.watches.inc();
         Watching(self.watches.clone())
+    }
+}
+
+/// `tenure_ready`: what `/readyz` says, per check.
+#[derive(Debug)]
+pub struct ReadyMetrics {
+    checks: Arc<[ReadyCheck]>,
+}
+
+impl ReadyMetrics {
+    /// Asks `checks` at each scrape.
+    #[must_use]
+    pub fn of(checks: Arc<[ReadyCheck]>) -> ReadyMetrics {
+        ReadyMetrics { checks }
+    }
+}
+
+impl Collector for ReadyMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "Whether a check of /readyz passes: 1 or 0";
+        let mut family = encoder.encode_descriptor("tenure_ready", help, None, MetricType::Gauge)?;
+        for check in self.checks.iter() {
+            let passes = ConstGauge::new(i64::from(check.probe().is_ok()));
+            passes.encode(family.encode_family(&[("check", check.name)])?)?;
+        }
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ mod listen;
 mod logs;
 mod metrics;
 mod tls;
+mod waiting;
 
 use std::fmt;
 use std::sync::Arc;
@@ -36,8 +37,9 @@ pub use files::{FileError, write_private};
 pub use health::ReadyCheck;
 pub use kubeconfig::Kubeconfig;
 pub use logs::{LogError, LogQuery, LogStream, TaskLogs};
-pub use metrics::RequestMetrics;
+pub use metrics::{ReadyMetrics, RequestMetrics};
 pub use tls::{Authority, ServerCertificate, TlsError};
+pub use waiting::Waiting;
 
 use self::auth::Authenticator;
 use self::kube::Api;
@@ -56,7 +58,7 @@ pub struct Server {
     /// Where a task's output is read from.
     pub logs: Arc<dyn TaskLogs>,
     /// What `/readyz` asks, in order.
-    pub ready: Vec<ReadyCheck>,
+    pub ready: Arc<[ReadyCheck]>,
     /// What the front door counts; registered in `metrics` by the caller.
     pub requests: RequestMetrics,
     /// What `/metrics` shows.
@@ -106,7 +108,7 @@ struct Door {
     authenticator: Authenticator,
     /// A permit is held while an answer is made.
     places: Semaphore,
-    ready: Vec<ReadyCheck>,
+    ready: Arc<[ReadyCheck]>,
     metrics: Arc<prometheus_client::registry::Registry>,
     api: Arc<Api>,
 }

@@ -15,6 +15,7 @@ pub mod etcd;
 mod index;
 mod lease;
 pub mod memory;
+pub mod room;
 
 use std::fmt;
 use std::sync::Arc;
@@ -187,6 +188,9 @@ pub enum StoreError {
     /// Credentials refused.
     #[error("store refused the credentials: {0}")]
     Denied(String),
+    /// One side does not trust the other's certificate, or does not speak TLS as the other does.
+    #[error("store cannot be reached over TLS: {0}")]
+    Untrusted(String),
     /// What is stored cannot be read: never retried.
     #[error("store is damaged: {0}")]
     Damaged(String),

@@ -67,7 +67,7 @@ impl TestServer {
             token,
             certificate,
             logs: Arc::new(CannedLogs),
-            ready: vec![ReadyCheck::new("store", || Ok(()))],
+            ready: [ReadyCheck::new("store", || Ok(()))].into(),
             requests: RequestMetrics::register(&mut metrics),
             metrics: Arc::new(metrics),
         };

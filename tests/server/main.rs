@@ -16,4 +16,5 @@ mod engine;
 mod harness;
 mod kill;
 mod life;
+mod storage;
 mod trouble;

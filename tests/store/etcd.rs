@@ -73,19 +73,7 @@ async fn one_of_several_endpoints_may_be_down() {
 #[tokio::test]
 async fn wrong_credentials_are_told_as_denied() {
     let etcd = Etcd::start().await;
-    let etcdctl = |arguments: &[&str]| {
-        let endpoint = etcd.url().replace("etcd://", "http://");
-        let done = std::process::Command::new("etcdctl")
-            .env("ETCDCTL_API", "3")
-            .args(["--endpoints", &endpoint])
-            .args(arguments)
-            .output()
-            .expect("failed to start etcdctl: install the package etcd-client");
-        assert!(done.status.success(), "{done:?}");
-    };
-    etcdctl(&["user", "add", "root:right"]);
-    etcdctl(&["user", "grant-role", "root", "root"]);
-    etcdctl(&["auth", "enable"]);
+    etcd.require_login("right");
     let folder = tempfile::tempdir().unwrap();
     let as_root = |password: &str| {
         let file = folder.path().join("auth.toml");

@@ -1,5 +1,7 @@
 //! A real etcd of one's own: free loopback ports, data in a temporary folder, ended when dropped.
 
+#![allow(dead_code, reason = "each test binary uses a part of the harness")]
+
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -17,6 +19,8 @@ pub(crate) struct Etcd {
     folder: TempDir,
     client_port: u16,
     peer_port: u16,
+    /// Of its client URL.
+    scheme: &'static str,
     arguments: Vec<String>,
     process: Option<Child>,
 }
@@ -32,14 +36,47 @@ impl Etcd {
         let folder = tempfile::tempdir().expect("failed to make a folder for etcd");
         let [client_port, peer_port] = free_ports();
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut etcd = Etcd { folder, client_port, peer_port, arguments, process: None };
+        let mut etcd = Etcd { folder, client_port, peer_port, scheme: "http", arguments, process: None };
         etcd.resume().await;
+        etcd
+    }
+
+    /// Starts an empty etcd that speaks TLS with a certificate of its own making, and waits until it listens.
+    pub(crate) fn start_with_tls() -> Etcd {
+        let folder = tempfile::tempdir().expect("failed to make a folder for etcd");
+        let [client_port, peer_port] = free_ports();
+        let arguments = vec!["--auto-tls".to_owned()];
+        let mut etcd = Etcd { folder, client_port, peer_port, scheme: "https", arguments, process: None };
+        etcd.spawn();
+        let began = std::time::Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", client_port)).is_err() {
+            assert!(began.elapsed() < START_WITHIN, "etcd does not listen");
+            std::thread::sleep(Duration::from_millis(50));
+        }
         etcd
     }
 
     /// As `--store` wants it.
     pub(crate) fn url(&self) -> String {
-        format!("etcd://127.0.0.1:{}", self.client_port)
+        let scheme = if self.scheme == "https" { "etcds" } else { "etcd" };
+        format!("{scheme}://127.0.0.1:{}", self.client_port)
+    }
+
+    /// From now on nobody but `root` with this password is let in.
+    pub(crate) fn require_login(&self, password: &str) {
+        let endpoint = self.url().replace("etcd://", "http://");
+        let etcdctl = |arguments: &[&str]| {
+            let done = Command::new("etcdctl")
+                .env("ETCDCTL_API", "3")
+                .args(["--endpoints", &endpoint])
+                .args(arguments)
+                .output()
+                .expect("failed to start etcdctl: install the package etcd-client");
+            assert!(done.status.success(), "{done:?}");
+        };
+        etcdctl(&["user", "add", &format!("root:{password}")]);
+        etcdctl(&["user", "grant-role", "root", "root"]);
+        etcdctl(&["auth", "enable"]);
     }
 
     /// A store on this etcd.
@@ -59,7 +96,18 @@ impl Etcd {
 
     /// Starts it again after [`Etcd::kill`] and waits until it answers.
     pub(crate) async fn resume(&mut self) {
-        let client = format!("http://127.0.0.1:{}", self.client_port);
+        self.spawn();
+        let store = self.store();
+        let answers = async {
+            while store.revision().await.is_err() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(START_WITHIN, answers).await.expect("etcd does not answer");
+    }
+
+    fn spawn(&mut self) {
+        let client = format!("{}://127.0.0.1:{}", self.scheme, self.client_port);
         let peer = format!("http://127.0.0.1:{}", self.peer_port);
         // setpriv ends etcd with the test, should that be killed.
         let spawned = Command::new("setpriv")
@@ -85,13 +133,6 @@ impl Etcd {
             .spawn();
         self.process =
             Some(spawned.expect("failed to start etcd: install the packages etcd-server and util-linux"));
-        let store = self.store();
-        let answers = async {
-            while store.revision().await.is_err() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(START_WITHIN, answers).await.expect("etcd does not answer");
     }
 }
 

@@ -85,6 +85,11 @@ pub(super) fn unauthorized() -> Response {
     reply::failure(&Failure::unauthorized())
 }
 
+/// 503.
+pub(super) fn not_ready(why: &str) -> Response {
+    reply::failure(&Failure::unavailable(why))
+}
+
 /// 429.
 pub(super) fn busy() -> Response {
     reply::failure(&Failure::too_many_requests("the server has too many requests to answer now", 1))

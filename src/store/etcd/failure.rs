@@ -45,7 +45,34 @@ pub(super) fn meaning(error: Error, asked: Asked<'_>) -> StoreError {
     if says(&denied) {
         return StoreError::Denied(text);
     }
-    StoreError::Unavailable(text)
+    let causes = causes(&error, text);
+    let is_tls = [
+        "invalid peer certificate",
+        "received fatal alert",
+        "received corrupt message",
+        "peer is incompatible",
+    ];
+    if is_tls.iter().any(|words| causes.contains(words)) {
+        return StoreError::Untrusted(causes);
+    }
+    StoreError::Unavailable(causes)
+}
+
+/// The text with those of the causes that it does not repeat: the library tells only "transport error" itself.
+fn causes(error: &Error, text: String) -> String {
+    let mut told = text;
+    let mut cause = match error {
+        Error::GRpcStatus(status) => std::error::Error::source(status),
+        other => std::error::Error::source(other),
+    };
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !told.contains(&words) {
+            told = format!("{told}: {words}");
+        }
+        cause = error.source();
+    }
+    told
 }
 
 /// The lease that cannot have been found: the one asked for, or the first of the transaction.
