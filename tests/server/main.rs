@@ -11,10 +11,13 @@ mod dockerd;
 #[path = "../support/etcd.rs"]
 mod etcd;
 
+#[path = "../support/registry.rs"]
+mod registry_server;
 
 mod engine;
 mod harness;
 mod kill;
 mod life;
+mod registry;
 mod storage;
 mod trouble;
