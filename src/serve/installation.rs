@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::env::Env;
-use crate::registry::{Body, Prefix, Reason, Registry, Resource, WriteOptions};
+use crate::registry::{Body, Key, Prefix, Reason, Registry, Resource, WriteOptions};
 use crate::store::{Guard, Op, Record, Store, StoreError, Txn, TxnOutcome};
 
 /// The form in which this build keeps documents. A store of a newer form is refused.
@@ -56,15 +56,22 @@ pub(super) async fn seed(registry: &Arc<Registry>) -> Result<()> {
     let kind = kind.context("this build serves no namespaces")?;
     let options = WriteOptions { field_manager: "tenure".to_owned(), ..WriteOptions::default() };
     for name in ["default", "kube-system"] {
+        // A full store would not even answer that it is there.
+        if registry.cache().snapshot().get(&Key::new(&kind.resource, "", name)).is_some() {
+            continue;
+        }
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
         match registry.create(&kind, "", Body::of(namespace), &options).await {
             Ok(_) => {}
             Err(failure) if failure.reason == Some(Reason::AlreadyExists) => {}
-            Err(failure) if failure.code == 503 || failure.code == 504 => {
-                let why = StoreError::Unavailable(failure.message);
+            Err(failure) => {
+                let why = match failure.code {
+                    503 | 504 => StoreError::Unavailable(failure.message),
+                    507 => StoreError::NoSpace(failure.message),
+                    _ => bail!("failed to create namespace {name}: {}", failure.message),
+                };
                 return Err(why).with_context(|| format!("failed to create namespace {name}"));
             }
-            Err(failure) => bail!("failed to create namespace {name}: {}", failure.message),
         }
     }
     Ok(())

@@ -64,19 +64,29 @@ impl Etcd {
 
     /// From now on nobody but `root` with this password is let in.
     pub(crate) fn require_login(&self, password: &str) {
-        let endpoint = self.url().replace("etcd://", "http://");
-        let etcdctl = |arguments: &[&str]| {
-            let done = Command::new("etcdctl")
-                .env("ETCDCTL_API", "3")
-                .args(["--endpoints", &endpoint])
-                .args(arguments)
-                .output()
-                .expect("failed to start etcdctl: install the package etcd-client");
-            assert!(done.status.success(), "{done:?}");
-        };
-        etcdctl(&["user", "add", &format!("root:{password}")]);
-        etcdctl(&["user", "grant-role", "root", "root"]);
-        etcdctl(&["auth", "enable"]);
+        self.etcdctl(&["user", "add", &format!("root:{password}")]);
+        self.etcdctl(&["user", "grant-role", "root", "root"]);
+        self.etcdctl(&["auth", "enable"]);
+    }
+
+    /// What an operator does to an etcd that is full: forgets the past, and says that there is room again.
+    pub(crate) fn make_room(&self) {
+        let status = self.etcdctl(&["endpoint", "status", "--write-out", "fields"]);
+        let revision = status.lines().find_map(|line| line.strip_prefix("\"Revision\" : "));
+        self.etcdctl(&["compact", revision.expect("etcd tells its revision")]);
+        self.etcdctl(&["defrag"]);
+        self.etcdctl(&["alarm", "disarm"]);
+    }
+
+    fn etcdctl(&self, arguments: &[&str]) -> String {
+        let done = Command::new("etcdctl")
+            .env("ETCDCTL_API", "3")
+            .args(["--endpoints", &self.url().replace("etcd://", "http://")])
+            .args(arguments)
+            .output()
+            .expect("failed to start etcdctl: install the package etcd-client");
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8_lossy(&done.stdout).into_owned()
     }
 
     /// A store on this etcd.

@@ -27,13 +27,13 @@ use crate::mesos::wire;
 use crate::plan::Again;
 use crate::plan::placement::{self, Decline, Demand, DemandState, LeasePolicy, Plan};
 use crate::registry::Cache;
-use crate::runtime::{News, Setback, View, Writer};
+use crate::runtime::{Backoff, News, Setback, View, Writer};
 
 pub(super) use self::convert::{attributes, ports, scalars, to_api};
 
 /// The most bindings of one pass: a pass is short, and others get their turn.
 const BINDINGS: usize = 1000;
-/// How soon a pass that could not be carried out is tried again.
+/// How soon a pass is tried again that was decided on old facts.
 const AGAIN: Duration = Duration::from_millis(200);
 /// How long the view may take to show what was just written.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,12 +90,18 @@ impl Placement {
 
     /// Runs for ever.
     pub(super) async fn run(mut self) {
+        let mut failures = 0;
         loop {
             let wait = match self.pass().await {
-                Ok(wait) => wait,
+                Ok(wait) => {
+                    failures = 0;
+                    wait
+                }
                 Err(setback) => {
                     setback.log("placement", &"a pass");
-                    Some(AGAIN)
+                    failures += 1;
+                    let is_stale = matches!(setback, Setback::Stale { .. });
+                    Some(if is_stale { AGAIN } else { Backoff::RETRY.after(failures, &self.env) })
                 }
             };
             if let Some(news) = rest(&self.env, &mut self.view, &mut self.signals, wait).await {
