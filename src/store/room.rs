@@ -40,7 +40,7 @@ impl Room {
             if is_news {
                 match &full {
                     Some(why) => {
-                        tracing::error!(why, "the store takes no writes: nothing is decided until it does")
+                        tracing::error!(why, "the store takes no writes: nothing is decided until it does");
                     }
                     None => tracing::info!("the store takes writes again"),
                 }

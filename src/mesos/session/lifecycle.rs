@@ -222,7 +222,7 @@ impl Lifecycle {
             EventType::Heartbeat | EventType::Subscribed => {}
             // Maintenance is for information, and nobody here uses it yet.
             EventType::InverseOffers | EventType::RescindInverseOffer | EventType::UpdateOperationStatus => {
-                tracing::debug!(event = %event.r#type(), "event ignored")
+                tracing::debug!(event = %event.r#type(), "event ignored");
             }
             EventType::Error | EventType::Unknown | EventType::Unrecognised => {
                 tracing::warn!(?event, "unknown event ignored");

@@ -1,9 +1,9 @@
-//! dockerd stopped and started again.
+//! dockerd stopped and started again, or not there at all.
 
 use tenure::mesos::embedded::launcher::Launcher;
-use tenure::mesos::wire::TaskState;
+use tenure::mesos::wire::{Engine, Reason, TaskState};
 
-use crate::agent::{Installation, container};
+use crate::agent::{Installation, container, process};
 use crate::dockerd::Dockerd;
 
 #[tokio::test]
@@ -44,4 +44,20 @@ async fn while_dockerd_is_away_nothing_is_reported_and_then_everything_goes_on()
     agent.running("t.meanwhile").await;
     agent.launcher.launch(container("t.after", "exit 0").launch()).await;
     assert_eq!(agent.ended("t.after").await.state(), TaskState::Finished);
+}
+
+#[tokio::test]
+async fn container_on_a_machine_without_docker_fails_and_says_why_while_processes_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = format!("unix://{}/docker.sock", folder.path().display());
+    let installation = Installation::new(&host);
+    let mut agent = installation.agent();
+    let mut engine = agent.launcher.engine();
+    let known = engine.wait_for(|engine| *engine != Engine::Unknown).await.unwrap().clone();
+    assert_eq!(known, Engine::Absent { why: format!("nothing listens at {host}") });
+    let ended = agent.run(container("t.nowhere", "exit 0").launch()).await;
+    assert_eq!((ended.state(), ended.reason()), (TaskState::Failed, Reason::ContainerLaunchFailed));
+    assert_eq!(ended.message(), format!("this machine has no Docker engine: nothing listens at {host}"));
+    let ended = agent.run(process("t.plain", "exit 0").launch()).await;
+    assert_eq!(ended.state(), TaskState::Finished);
 }
