@@ -128,6 +128,12 @@ async fn lost_and_late_messages_of_agents_and_rescinded_offers_delay_an_update_a
         cluster.master.rescind_offers(None).await;
         cluster.master.begin_interval().await;
     }
+    // Messages get lost when a link breaks: then the agent registers again, and says what never came.
+    for machine in 0..2 {
+        let agent = agent(&cluster, machine).await;
+        cluster.master.cut_off_agent(&agent).await;
+        cluster.master.restore_agent(&agent).await;
+    }
     world.until_ready("web").await;
     world.assert_owned();
 }

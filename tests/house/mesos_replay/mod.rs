@@ -88,12 +88,12 @@ fn a_recording_that_says_something_else_is_noticed() {
     let recording = || Recording::read("16-agent-unreachable-and-return");
     assert_eq!(differences(recording(), &[]), Vec::<String>::new(), "unchanged");
     let is_unreachable = |event: &Value| event["update"]["status"]["state"] == "TASK_UNREACHABLE";
-    let changes: [(&str, Box<dyn Fn(&mut Value)>); 5] = [
-        ("state", Box::new(|event| event["update"]["status"]["state"] = "TASK_GONE".into())),
-        ("reason", Box::new(|event| event["update"]["status"]["reason"] = "REASON_RECONCILIATION".into())),
-        ("source", Box::new(|event| event["update"]["status"]["source"] = "SOURCE_AGENT".into())),
-        ("message", Box::new(|event| event["update"]["status"]["message"] = "it is away".into())),
-        ("time", Box::new(|event| event["update"]["status"]["unreachable_time"] = Value::Null)),
+    let changes: [(&str, fn(&mut Value)); 5] = [
+        ("state", |event| event["update"]["status"]["state"] = "TASK_GONE".into()),
+        ("reason", |event| event["update"]["status"]["reason"] = "REASON_RECONCILIATION".into()),
+        ("source", |event| event["update"]["status"]["source"] = "SOURCE_AGENT".into()),
+        ("message", |event| event["update"]["status"]["message"] = "it is away".into()),
+        ("time", |event| event["update"]["status"]["unreachable_time"] = Value::Null),
     ];
     for (what, change) in changes {
         let forged = forge(recording(), is_unreachable, change);
