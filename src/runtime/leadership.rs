@@ -215,7 +215,7 @@ impl Renewal {
     async fn is_taken_away(&self) -> bool {
         let deadline = *self.deadline.borrow();
         let found = tokio::time::timeout_at(deadline, self.store.get(&self.key)).await;
-        matches!(found, Ok(Ok(record)) if record.is_none_or(|record| record.created != self.created))
+        matches!(found, Ok(Ok(record)) if record.as_ref().is_none_or(|it| it.created != self.created))
     }
 
     async fn until_lost(&self) {

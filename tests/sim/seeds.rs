@@ -15,7 +15,7 @@ fn holds(from: u64, count: u64) -> Counts {
 
 #[test]
 fn one_seed_gives_one_story() {
-    for seed in [1, 2, 3, 4, 5, 6] {
+    for seed in [3, 4, 5] {
         let profile = Profile::of_seed(seed);
         let (first, second) = (run(seed, profile, Telling::Keep), run(seed, profile, Telling::Keep));
         let differing = first.whole.lines().zip(second.whole.lines()).find(|(a, b)| a != b);
@@ -33,6 +33,12 @@ fn nothing_happens_to_a_world_without_faults() {
 }
 
 #[test]
-fn first_seeds_hold() {
-    holds(0, 20);
+fn first_seeds_of_every_profile_hold() {
+    let counts = holds(0, 6);
+    assert!(counts.faults.len() > 10 && counts.acts.len() > 10, "{counts:?}");
+}
+
+#[test]
+fn next_seeds_of_every_profile_hold() {
+    holds(6, 6);
 }
