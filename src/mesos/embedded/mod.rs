@@ -12,6 +12,7 @@
 pub mod agent;
 mod allocator;
 pub mod bundle;
+pub mod fleet;
 pub mod launcher;
 pub mod master;
 pub mod protocol;

@@ -1,0 +1,281 @@
+//! Simulated agents by the thousand: a cluster as its master sees it, of which only what the master can see exists.
+//!
+//! An agent here starts what it is told to at once, runs it until it is told to end it, and keeps of a task no more than
+//! its name and what was not acknowledged. It has no journal and no timer, so that what a large cluster costs is what
+//! its scheduler costs. Behaviour worth testing is the [`Agent`](super::agent::Agent)'s on a
+//! [`Machine`](super::simulated::Machine).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::mpsc;
+
+use super::master::MasterHandle;
+use super::protocol::{LINK, ToAgent, ToMaster};
+use crate::env::{Env, Spawned};
+use crate::mesos::wire::{AgentId, AgentInfo, FrameworkId, Source, TaskId, TaskState, TaskStatus};
+
+/// The agents. Dropping it leaves them running; they end with their node or their master.
+#[derive(Debug)]
+pub struct Fleet {
+    agents: Vec<Spawned<()>>,
+    counts: Arc<Counts>,
+}
+
+/// What happened on all agents so far.
+#[derive(Debug, Default)]
+struct Counts {
+    started: AtomicU64,
+    started_twice: AtomicU64,
+    killed: AtomicU64,
+}
+
+impl Fleet {
+    /// Starts one agent per description; they register with `master` by themselves.
+    #[must_use]
+    pub fn start(env: &Env, master: &MasterHandle, agents: impl IntoIterator<Item = AgentInfo>) -> Fleet {
+        let counts = Arc::new(Counts::default());
+        let start = |info| {
+            let member = Member {
+                env: env.clone(),
+                info,
+                counts: counts.clone(),
+                agent_id: AgentId::default(),
+                tasks: BTreeMap::new(),
+            };
+            env.spawn("fleet agent", member.run(master.clone()))
+        };
+        Fleet { agents: agents.into_iter().map(start).collect(), counts: counts.clone() }
+    }
+
+    /// These agents are gone, with all that ran on them, without a word.
+    pub fn lose(&self, agents: Range<usize>) {
+        self.agents[agents].iter().for_each(Spawned::abort);
+    }
+
+    /// How many tasks were started so far.
+    #[must_use]
+    pub fn started(&self) -> u64 {
+        self.counts.started.load(Ordering::Relaxed)
+    }
+
+    /// How many launches named a task that was there already: always 0 when all is well.
+    #[must_use]
+    pub fn started_twice(&self) -> u64 {
+        self.counts.started_twice.load(Ordering::Relaxed)
+    }
+
+    /// How many tasks were ended by a KILL so far.
+    #[must_use]
+    pub fn killed(&self) -> u64 {
+        self.counts.killed.load(Ordering::Relaxed)
+    }
+}
+
+/// One agent.
+#[derive(Debug)]
+struct Member {
+    env: Env,
+    info: AgentInfo,
+    counts: Arc<Counts>,
+    agent_id: AgentId,
+    /// Statuses that are not acknowledged, of every task that runs or whose end is not. Only the first is under way.
+    tasks: BTreeMap<TaskId, Task>,
+}
+
+#[derive(Debug)]
+struct Task {
+    framework_id: FrameworkId,
+    state: TaskState,
+    pending: VecDeque<(TaskState, Vec<u8>)>,
+}
+
+impl Member {
+    async fn run(mut self, master: MasterHandle) {
+        let Some(uplink) = master.connect_agent().await else { return };
+        // Only the master's links hold it: an agent of a fleet does not outlive its master.
+        drop(master);
+        let (link, mut messages) = mpsc::channel(LINK);
+        let (info, ip) = (Box::new(self.info.clone()), self.info.hostname.clone());
+        let mut sends = vec![ToMaster::Register { info, ip, tasks: Vec::new(), link }];
+        loop {
+            for message in sends.drain(..) {
+                if uplink.send(message).await.is_err() {
+                    return;
+                }
+            }
+            let Some(message) = messages.recv().await else { return };
+            self.told(message, &mut sends);
+            while let Ok(message) = messages.try_recv() {
+                self.told(message, &mut sends);
+            }
+        }
+    }
+
+    fn told(&mut self, message: ToAgent, sends: &mut Vec<ToMaster>) {
+        match message {
+            ToAgent::Registered { agent_id } => self.agent_id = agent_id,
+            ToAgent::Launch { framework_id, task } => {
+                let id = task.task_id;
+                if self.tasks.contains_key(&id) {
+                    self.counts.started_twice.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+                self.counts.started.fetch_add(1, Ordering::Relaxed);
+                let task = Task { framework_id, state: TaskState::Staging, pending: VecDeque::new() };
+                self.tasks.insert(id.clone(), task);
+                self.advance(&id, TaskState::Running, sends);
+            }
+            ToAgent::Kill { task_id, .. } => {
+                let alive = self.tasks.get(&task_id).is_some_and(|task| !task.state.is_terminal());
+                if alive {
+                    self.counts.killed.fetch_add(1, Ordering::Relaxed);
+                    self.advance(&task_id, TaskState::Killed, sends);
+                }
+            }
+            ToAgent::Acknowledge { task_id, uuid, .. } => self.acknowledged(&task_id, &uuid, sends),
+            ToAgent::Resubscribed { framework_id } => {
+                let waiting = self.tasks.iter().filter(|(_, task)| task.framework_id == framework_id);
+                sends.extend(waiting.filter_map(|(id, task)| self.update(id, task)));
+            }
+            ToAgent::FrameworkRemoved { framework_id } => {
+                self.tasks.retain(|_, task| task.framework_id != framework_id);
+            }
+        }
+    }
+
+    fn advance(&mut self, id: &TaskId, state: TaskState, sends: &mut Vec<ToMaster>) {
+        let mut uuid = vec![0; 16];
+        self.env.fill(&mut uuid);
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        task.state = state;
+        task.pending.push_back((state, uuid));
+        if task.pending.len() == 1 {
+            sends.extend(self.tasks.get(id).and_then(|task| self.update(id, task)));
+        }
+    }
+
+    fn acknowledged(&mut self, id: &TaskId, uuid: &[u8], sends: &mut Vec<ToMaster>) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        if task.pending.front().is_none_or(|(_, first)| first != uuid) {
+            return;
+        }
+        task.pending.pop_front();
+        if task.state.is_terminal() && task.pending.is_empty() {
+            self.tasks.remove(id);
+        } else if let Some(task) = self.tasks.get(id) {
+            sends.extend(self.update(id, task));
+        }
+    }
+
+    /// The update that is under way for a task.
+    fn update(&self, id: &TaskId, task: &Task) -> Option<ToMaster> {
+        let (state, uuid) = task.pending.front()?;
+        let status = TaskStatus {
+            uuid: Some(uuid.clone()),
+            agent_id: Some(self.agent_id.clone()),
+            source: Source::Executor.wire(),
+            timestamp: Some(self.env.now().as_duration().as_secs_f64()),
+            ..TaskStatus::of(id.clone(), *state)
+        };
+        let framework_id = task.framework_id.clone();
+        Some(ToMaster::Update { framework_id, status: Box::new(status), latest: task.state })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::super::master::{self, MasterConfig};
+    use super::super::resources::parse_resources;
+    use super::*;
+    use crate::mesos::connection::Connection;
+    use crate::mesos::wire::scheduler::{Accept, Acknowledge, Call, Kill, Subscribe};
+    use crate::mesos::wire::{CallType, EventType, FrameworkInfo, Operation, OperationType, TaskInfo};
+    use futures::StreamExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn agents_with_the_same_ports_can_all_be_lost() {
+        let env = Env::simulated("fleet", 1, Timestamp::UNIX_EPOCH);
+        let config = MasterConfig { agent_ping_timeout: std::time::Duration::ZERO, ..MasterConfig::local() };
+        let master = master::start(&env, config, std::collections::BTreeSet::new());
+        let fleet = Fleet::start(&env, &master, [info(), info()]);
+        let framework_info =
+            FrameworkInfo { user: "root".into(), name: "f".into(), ..FrameworkInfo::default() };
+        let subscribe = Subscribe { framework_info, suppressed_roles: Vec::new(), offer_constraints: None };
+        let mut events = master.subscribe(Call::subscribe(subscribe)).await.unwrap().events;
+        let (mut offered, mut gone) = (0, 0);
+        while gone < 2 {
+            let event = events.next().await.unwrap().unwrap();
+            offered += event.offers.map_or(0, |it| it.offers.len());
+            gone += usize::from(event.failure.is_some());
+            if offered == 2 && gone == 0 {
+                fleet.lose(0..2);
+            }
+        }
+    }
+
+    fn info() -> AgentInfo {
+        AgentInfo {
+            hostname: "m".to_owned(),
+            resources: parse_resources("cpus:1;mem:100;ports:[31000-31009]").unwrap(),
+            ..AgentInfo::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn agent_of_a_fleet_runs_a_task_until_it_is_killed_and_tells_each_state_once() {
+        let env = Env::simulated("fleet", 1, Timestamp::UNIX_EPOCH);
+        let master = master::start(&env, MasterConfig::local(), std::collections::BTreeSet::new());
+        let fleet = Fleet::start(&env, &master, [info()]);
+        let framework_info =
+            FrameworkInfo { user: "root".into(), name: "f".into(), ..FrameworkInfo::default() };
+        let subscribe = Subscribe { framework_info, suppressed_roles: Vec::new(), offer_constraints: None };
+        let subscription = master.subscribe(Call::subscribe(subscribe)).await.unwrap();
+        let (mut events, mut calls) = (subscription.events, subscription.calls);
+        let mut told = Vec::new();
+        let mut framework = FrameworkId::default();
+        while told.len() < 2 {
+            let event = events.next().await.unwrap().unwrap();
+            match event.r#type() {
+                EventType::Subscribed => framework = event.subscribed.unwrap().framework_id,
+                EventType::Offers => {
+                    for offer in event.offers.unwrap().offers.into_iter().filter(|_| fleet.started() == 0) {
+                        let task = TaskInfo {
+                            name: "t".into(),
+                            task_id: TaskId::new("t"),
+                            agent_id: offer.agent_id.clone(),
+                            resources: offer.resources.clone(),
+                            command: Some(crate::mesos::wire::CommandInfo::default()),
+                            ..TaskInfo::default()
+                        };
+                        let operations = vec![Operation::launch(vec![task])];
+                        assert_eq!(operations[0].r#type(), OperationType::Launch);
+                        let accept = Accept { offer_ids: vec![offer.id], operations, filters: None };
+                        let mut call = Call::of(framework.clone(), CallType::Accept);
+                        call.accept = Some(accept);
+                        calls.send(&call).await.unwrap();
+                    }
+                }
+                EventType::Update => {
+                    let status = event.update.unwrap().status;
+                    told.push(status.state());
+                    let (task_id, agent_id) = (status.task_id.clone(), status.agent_id.clone().unwrap());
+                    let mut call = Call::of(framework.clone(), CallType::Acknowledge);
+                    let uuid = status.uuid.clone().unwrap();
+                    call.acknowledge = Some(Acknowledge { agent_id, task_id: task_id.clone(), uuid });
+                    calls.send(&call).await.unwrap();
+                    let mut call = Call::of(framework.clone(), CallType::Kill);
+                    call.kill = Some(Kill { task_id, agent_id: None, kill_policy: None });
+                    calls.send(&call).await.unwrap();
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(told, [TaskState::Running, TaskState::Killed]);
+        assert_eq!((fleet.started(), fleet.started_twice(), fleet.killed()), (1, 0, 1));
+    }
+}
