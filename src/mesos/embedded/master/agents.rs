@@ -62,7 +62,9 @@ impl Master {
         self.repeat_kills(&id);
         self.drain(&id);
         self.finish_drain(&id);
-        self.allocate();
+        if self.registry.is_active(&id) {
+            self.allocate_on(vec![id.clone()]);
+        }
         Some(id)
     }
 

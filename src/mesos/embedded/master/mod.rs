@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use futures::future::OptionFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -153,12 +154,14 @@ impl Actor {
                 Some((until, _)) => Some(*until),
                 None => self.master.timers.first_key_value().map(|((at, _), _)| *at),
             };
+            let room = self.away.is_none().then(|| self.master.room_for_answers()).flatten();
             tokio::select! {
                 biased;
                 () = sleep_until(timer) => match self.away.take() {
                     Some((_, registry)) => self.lead(registry),
                     None => self.fire_timers(),
                 },
+                Some(()) = OptionFuture::from(room) => self.master.answer_more(),
                 input = inputs.recv() => match input {
                     Some(input) => self.take_in(input),
                     None => return,

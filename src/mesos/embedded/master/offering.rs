@@ -41,13 +41,18 @@ impl Master {
 
     /// Offers everything that is free and wanted; each framework gets one event.
     pub(super) fn allocate(&mut self) {
-        let now = Instant::now();
-        let total = self.total.clone();
-        let mut made: BTreeMap<FrameworkId, Vec<Offer>> = BTreeMap::new();
         let has_some = |(id, agent): &(&AgentId, &Agent)| {
             agent.link.is_some() && !agent.free.is_empty() && self.registry.is_active(id)
         };
         let agents: Vec<AgentId> = self.agents.iter().filter(has_some).map(|(id, _)| id.clone()).collect();
+        self.allocate_on(agents);
+    }
+
+    /// Offers what is free and wanted on these agents, which are connected.
+    pub(super) fn allocate_on(&mut self, agents: Vec<AgentId>) {
+        let now = Instant::now();
+        let total = self.total.clone();
+        let mut made: BTreeMap<FrameworkId, Vec<Offer>> = BTreeMap::new();
         for agent_id in agents {
             let Some((framework_id, role)) = self.next_taker(&agent_id, &total, now) else { continue };
             if let Some(offer) = self.make_offer(&framework_id, &role, &agent_id) {

@@ -1,22 +1,61 @@
 //! RECONCILE, KILL and ACKNOWLEDGE: calls about tasks.
 
+use std::future::Future;
+use std::ops::Bound;
+
 use super::state::Master;
 use crate::mesos::embedded::protocol::ToAgent;
 use crate::mesos::wire::scheduler::{Acknowledge, Kill, Reconcile, ReconcileTask};
 use crate::mesos::wire::{AgentId, FrameworkId, Reason, Source, TaskId, TaskState, TaskStatus};
 
+/// How many tasks are told of at a time to who asked about all: far fewer than events may wait for a subscriber.
+const ANSWERS: usize = if cfg!(test) { 3 } else { super::EVENTS / 8 };
+
 impl Master {
     /// RECONCILE: of the tasks named, or of all that are known. Nothing is said of a task whose agent is still awaited.
     pub(super) fn reconcile(&mut self, framework_id: &FrameworkId, reconcile: Reconcile) {
-        let mut asked = reconcile.tasks;
-        if asked.is_empty() {
-            let known = self.tasks_of(framework_id).into_iter();
-            asked.extend(known.map(|(_, task_id)| ReconcileTask { task_id, agent_id: None }));
+        if reconcile.tasks.is_empty() {
+            self.answering.insert(framework_id.clone(), TaskId::default());
+            return self.answer_more();
         }
-        for task in asked {
-            if let Some(status) = self.truth(framework_id, &task.task_id, task.agent_id.as_ref()) {
+        for ReconcileTask { task_id, agent_id } in reconcile.tasks {
+            if let Some(status) = self.truth(framework_id, &task_id, agent_id.as_ref()) {
                 self.tell_status(framework_id, status);
             }
+        }
+    }
+
+    /// Goes on answering those who asked about all tasks: as many at a time as leave room on the stream for other news.
+    pub(super) fn answer_more(&mut self) {
+        let Some((framework_id, after)) = self.answering.pop_first() else { return };
+        let from = Bound::Excluded((framework_id.clone(), after));
+        let known =
+            self.tasks.range((from, Bound::Unbounded)).map(|((framework, task), _)| (framework, task));
+        let known =
+            known.take_while(|(framework, _)| **framework == framework_id).map(|(_, task)| task.clone());
+        let asked: Vec<TaskId> = known.take(ANSWERS).collect();
+        if let Some(last) = asked.last().filter(|_| asked.len() == ANSWERS) {
+            self.answering.insert(framework_id.clone(), last.clone());
+        }
+        for task_id in asked {
+            if let Some(status) = self.truth(&framework_id, &task_id, None) {
+                self.tell_status(&framework_id, status);
+            }
+        }
+    }
+
+    /// Becomes ready when there is room for [`Master::answer_more`] on the stream that is next; nothing when nobody
+    /// waits for answers, or who did is gone.
+    pub(super) fn room_for_answers(&mut self) -> Option<impl Future<Output = ()> + use<>> {
+        loop {
+            let (framework_id, _) = self.answering.first_key_value()?;
+            let framework = self.frameworks.get(framework_id);
+            if let Some(stream) = framework.and_then(|framework| framework.stream.as_ref()) {
+                let events = stream.events.clone();
+                // A stream that closed is found out by the next event.
+                return Some(async move { drop(events.reserve_many(ANSWERS * 2).await) });
+            }
+            self.answering.pop_first();
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Master {
     pub(super) under_way: UnderWay,
     pub(super) offers: BTreeMap<OfferId, OfferRecord>,
     pub(super) tasks: BTreeMap<(FrameworkId, TaskId), Task>,
+    /// Who asked about all tasks, and the last one that they were told of.
+    pub(super) answering: BTreeMap<FrameworkId, TaskId>,
     pub(super) timers: BTreeMap<(Instant, u64), Timer>,
     /// From here the allocation intervals are counted.
     pub(super) intervals_from: Instant,
@@ -187,6 +189,7 @@ impl Master {
             unreachable_tasks: UnreachableTasks::default(),
             offers: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            answering: BTreeMap::new(),
             timers: BTreeMap::new(),
             intervals_from: Instant::now(),
             allocation_planned: false,

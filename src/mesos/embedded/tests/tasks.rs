@@ -140,3 +140,21 @@ async fn simulated_tasks_hang_flap_start_late_and_are_felled_by_hand() {
     let turns: Vec<_> = of("flaps").into_iter().filter_map(|(_, healthy)| healthy).collect();
     assert!(turns.starts_with(&[true, false, true, false]), "{turns:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn reconciliation_goes_on_until_every_task_was_told_of_once() {
+    let mut world = World::new(Machine::reliable());
+    let server = world.start().await;
+    let mut framework = Framework::subscribe(&server, None).await;
+    let ids = ["a", "b", "c", "d"];
+    for id in ids {
+        framework.run(id).await;
+    }
+    framework.reconcile(&[]).await;
+    let mut told = Vec::new();
+    for _ in ids {
+        told.push(framework.status().await.task_id.value);
+    }
+    assert_eq!(told, ids);
+    assert!(tokio::time::timeout(Duration::from_secs(60), framework.status()).await.is_err());
+}
