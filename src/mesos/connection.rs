@@ -46,6 +46,16 @@ pub trait CallPipe: Send + fmt::Debug {
     /// # Errors
     /// [`ConnectionError::outcome`] tells whether the master may have acted on it.
     async fn send(&mut self, call: &Call) -> Result<(), ConnectionError>;
+
+    /// Sends calls in their order, without waiting for one to be queued before the next is sent where the way to the
+    /// master allows it. One answer for each, in their order.
+    async fn send_all(&mut self, calls: Vec<Call>) -> Vec<Result<(), ConnectionError>> {
+        let mut answers = Vec::with_capacity(calls.len());
+        for call in &calls {
+            answers.push(self.send(call).await);
+        }
+        answers
+    }
 }
 
 /// A request to a master failed.

@@ -9,6 +9,9 @@ use crate::mesos::wire::scheduler::{Call, Decline};
 use crate::mesos::wire::{CallType, Filters, FrameworkId, OfferId};
 use std::time::Duration;
 
+/// How many calls are sent without waiting for an answer.
+const AT_ONCE: usize = 64;
+
 /// A subscription as the caller sees it.
 #[derive(Debug)]
 pub(super) struct Line {
@@ -42,6 +45,7 @@ impl Caller {
     /// Runs until the session is closed. Commands that are not answered by then learn that the session has ended.
     pub(super) async fn run(mut self) {
         let leases = self.shared.leases.clone();
+        let mut commands = Vec::with_capacity(AT_ONCE);
         loop {
             tokio::select! {
                 biased;
@@ -50,23 +54,32 @@ impl Caller {
                     Some(line) => self.line = line,
                     None => return,
                 },
-                command = self.commands.recv() => match command {
-                    Some(command) => self.obey(command).await,
-                    None => return,
+                taken = self.commands.recv_many(&mut commands, AT_ONCE) => match taken {
+                    0 => return,
+                    _ => self.obey(commands.drain(..)).await,
                 },
                 expired = leases.expired() => self.give_back(expired).await,
             }
         }
     }
 
-    async fn obey(&mut self, command: Command) {
-        let result = match self.spend_leases(command.call) {
-            Ok(Some(call)) => self.send(call).await,
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        // Whoever made the call may have stopped waiting for the answer.
-        let _gone = command.done.send(result);
+    /// Sends the calls of `commands` in their order.
+    async fn obey(&mut self, commands: impl Iterator<Item = Command>) {
+        let (mut calls, mut waiting) = (Vec::new(), Vec::new());
+        for Command { call, done } in commands {
+            match self.spend_leases(call) {
+                Ok(Some(call)) => {
+                    calls.push(call);
+                    waiting.push(done);
+                }
+                // Whoever made the call may have stopped waiting for the answer.
+                Ok(None) => drop(done.send(Ok(()))),
+                Err(error) => drop(done.send(Err(error))),
+            }
+        }
+        for (done, result) in waiting.into_iter().zip(self.send(calls).await) {
+            drop(done.send(result));
+        }
     }
 
     /// Ends the leases that a call spends. Nothing is left of a DECLINE of offers that are gone already.
@@ -85,26 +98,32 @@ impl Caller {
         Ok(Some(call))
     }
 
-    async fn send(&mut self, mut call: Call) -> Result<(), CallError> {
-        let line = self.line.as_mut().ok_or(CallError::NotSubscribed)?;
-        call.framework_id = Some(line.framework_id.clone());
-        let result = line.calls.send(&call).await;
-        if let Err(error) = &result {
-            tracing::warn!(call = %call.r#type(), %error, "call failed");
-            let dead = !matches!(error, ConnectionError::Refused { .. });
-            if dead {
-                line.broken.cancel();
+    /// One result for each call.
+    async fn send(&mut self, mut calls: Vec<Call>) -> Vec<Result<(), CallError>> {
+        let Some(line) = self.line.as_mut() else {
+            return calls.iter().map(|_| Err(CallError::NotSubscribed)).collect();
+        };
+        calls.iter_mut().for_each(|call| call.framework_id = Some(line.framework_id.clone()));
+        let types: Vec<CallType> = calls.iter().map(Call::r#type).collect();
+        let results = line.calls.send_all(calls).await;
+        for (call, result) in types.into_iter().zip(&results) {
+            if let Err(error) = result {
+                tracing::warn!(%call, %error, "call failed");
+                let dead = !matches!(error, ConnectionError::Refused { .. });
+                if dead {
+                    line.broken.cancel();
+                }
             }
         }
-        result.map_err(CallError::Failed)
+        results.into_iter().map(|result| result.map_err(CallError::Failed)).collect()
     }
 
     /// Declines offers whose leases have ended of age; tells so even if the master cannot be told.
     async fn give_back(&mut self, expired: Vec<OfferId>) {
         let filters = Some(Filters::from(self.refuse_expired));
         let decline = Decline { offer_ids: expired.clone(), filters };
-        let declined = self.send(Call { decline: Some(decline), ..of(CallType::Decline) }).await;
-        if let Err(error) = declined {
+        let declined = self.send(vec![Call { decline: Some(decline), ..of(CallType::Decline) }]).await;
+        for error in declined.into_iter().filter_map(Result::err) {
             tracing::debug!(%error, "old offers not declined: they end with the subscription");
         }
         self.shared.mailbox.rescinded(expired);

@@ -459,11 +459,38 @@ struct InProcessCalls {
 #[async_trait]
 impl CallPipe for InProcessCalls {
     async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
-        let (answer, answered) = oneshot::channel();
-        let input = Input::Call { stream: self.stream.clone(), call: Box::new(call.clone()), answer };
-        self.inbox.send(input).await.map_err(|_| gone())?;
-        let lost =
-            || ConnectionError::Lost { message: "the embedded master ended during the call".to_owned() };
-        answered.await.map_err(|_| lost())?
+        self.post(call.clone()).await?.await.unwrap_or_else(|_| Err(lost()))
     }
+
+    async fn send_all(&mut self, calls: Vec<Call>) -> Vec<Result<(), ConnectionError>> {
+        let mut posted = Vec::with_capacity(calls.len());
+        for call in calls {
+            posted.push(self.post(call).await);
+        }
+        let mut answers = Vec::with_capacity(posted.len());
+        for posted in posted {
+            answers.push(match posted {
+                Ok(queued) => queued.await.unwrap_or_else(|_| Err(lost())),
+                Err(gone) => Err(gone),
+            });
+        }
+        answers
+    }
+}
+
+/// What the master will say of a call.
+type Queued = oneshot::Receiver<Result<(), ConnectionError>>;
+
+impl InProcessCalls {
+    /// Hands a call to the master, who reads them in this order.
+    async fn post(&self, call: Call) -> Result<Queued, ConnectionError> {
+        let (answer, answered) = oneshot::channel();
+        let input = Input::Call { stream: self.stream.clone(), call: Box::new(call), answer };
+        self.inbox.send(input).await.map_err(|_| gone())?;
+        Ok(answered)
+    }
+}
+
+fn lost() -> ConnectionError {
+    ConnectionError::Lost { message: "the embedded master ended during the call".to_owned() }
 }
