@@ -181,6 +181,15 @@ impl Doc {
     }
 }
 
+/// Equal is what is the same version of the same object.
+impl PartialEq for Doc {
+    fn eq(&self, other: &Doc) -> bool {
+        self.revision == other.revision && self.key == other.key
+    }
+}
+
+impl Eq for Doc {}
+
 impl fmt::Debug for Doc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} @{}", self.key, self.revision)

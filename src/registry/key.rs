@@ -54,6 +54,10 @@ impl Resource {
 
 impl Ord for Resource {
     fn cmp(&self, other: &Self) -> Ordering {
+        // Nearly always one and the same: all keys of a map are of one resource.
+        if self.0 == other.0 {
+            return Ordering::Equal;
+        }
         let ((a_group, a_plural), (b_group, b_plural)) = (self.split(), other.split());
         segment_order(a_group, b_group).then_with(|| segment_order(a_plural, b_plural))
     }

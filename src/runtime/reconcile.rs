@@ -86,11 +86,9 @@ pub async fn drive<R: Reconciler>(env: Env, cache: Arc<Cache>, reconciler: R) {
             key = queue.next() => {
                 let looked = look(&reconciler, &queue, key, view.scene()).await;
                 // A view that does not get there is no danger, only waste: every write is guarded by versions.
-                if let Ok(news) = tokio::time::timeout(PATIENCE, view.reach(looked.revision)).await {
-                    enqueue(&reconciler, &queue, news, view.scene());
-                } else {
-                    reconciler.all(view.scene()).into_iter().for_each(|key| queue.add(key));
-                }
+                let news = tokio::time::timeout(PATIENCE, view.reach(looked.revision)).await;
+                let news = news.unwrap_or_else(|_| view.catch_up());
+                enqueue(&reconciler, &queue, news, view.scene());
                 looked.ends.into_iter().for_each(|(key, requeue)| queue.done(key, requeue));
             }
         }
@@ -98,13 +96,8 @@ pub async fn drive<R: Reconciler>(env: Env, cache: Arc<Cache>, reconciler: R) {
 }
 
 fn enqueue<R: Reconciler>(reconciler: &R, queue: &WorkQueue<R::Key>, news: News, scene: &Scene<R::Index>) {
-    match news {
-        News::Changes(changes) => changes
-            .iter()
-            .flat_map(|change| reconciler.concerned(change, scene))
-            .for_each(|key| queue.add(key)),
-        News::Everything => reconciler.all(scene).into_iter().for_each(|key| queue.add(key)),
-    }
+    let concerned = news.iter().flat_map(|change| reconciler.concerned(change, scene));
+    concerned.for_each(|key| queue.add(key));
 }
 
 /// How a batch of keys ended.

@@ -38,20 +38,17 @@ pub struct Scene<I> {
     pub index: I,
 }
 
-/// What happened since a view was last looked at.
-#[derive(Debug)]
-pub enum News {
-    /// These changes, in order.
-    Changes(Vec<Arc<Change>>),
-    /// So much that it is not known what: everything must be looked at.
-    Everything,
-}
+/// What happened since a view was last looked at: steps that lead from the scene shown then to the one shown now. What
+/// a reader was too slow for comes as one step per object.
+pub type News = Vec<Arc<Change>>;
 
 /// A scene that moves forward when its reader asks for it.
 #[derive(Debug)]
 pub struct View<I> {
     subscription: Subscription,
     scene: Scene<I>,
+    /// Changes that the scene shows and nobody was told of yet.
+    untold: News,
 }
 
 impl<I: Index> View<I> {
@@ -60,7 +57,7 @@ impl<I: Index> View<I> {
     pub fn open(cache: &Arc<Cache>) -> View<I> {
         let (snapshot, subscription) = cache.follow(None);
         let scene = Scene { index: I::of(&snapshot), snapshot };
-        View { subscription, scene }
+        View { subscription, scene, untold: News::new() }
     }
 
     /// What can be seen now.
@@ -72,23 +69,20 @@ impl<I: Index> View<I> {
     /// Waits until something changes and moves on to the present. Cancelling loses nothing.
     pub async fn changed(&mut self) -> News {
         loop {
-            match self.advance() {
-                News::Changes(changes) if changes.is_empty() => self.subscription.moved().await,
-                news => return news,
+            self.advance();
+            if !self.untold.is_empty() {
+                return std::mem::take(&mut self.untold);
             }
+            self.subscription.moved().await;
         }
     }
 
-    /// Moves on to the present at or after `revision`, which is waited for. Cancelling loses nothing but news.
+    /// Moves on to the present at or after `revision`, which is waited for. Cancelling loses nothing.
     pub async fn reach(&mut self, revision: Revision) -> News {
-        let mut all = Vec::new();
         loop {
-            match self.advance() {
-                News::Changes(changes) => all.extend(changes),
-                News::Everything => return News::Everything,
-            }
+            self.advance();
             if self.shows(revision) {
-                return News::Changes(all);
+                return std::mem::take(&mut self.untold);
             }
             self.subscription.moved().await;
         }
@@ -96,26 +90,24 @@ impl<I: Index> View<I> {
 
     /// Moves on to the present, without waiting.
     pub fn catch_up(&mut self) -> News {
-        self.advance()
+        self.advance();
+        std::mem::take(&mut self.untold)
     }
 
-    fn advance(&mut self) -> News {
-        match self.subscription.advance() {
-            Ok((changes, snapshot)) => {
-                changes.iter().for_each(|change| self.scene.index.apply(change));
-                self.scene.snapshot = snapshot;
-                debug_assert!(
-                    changes.is_empty() || self.scene.index == I::of(&self.scene.snapshot),
-                    "the index is level with its snapshot"
-                );
-                News::Changes(changes)
-            }
-            Err(_gone) => {
-                let snapshot = self.subscription.resync();
-                self.scene = Scene { index: I::of(&snapshot), snapshot };
-                News::Everything
-            }
-        }
+    /// Costs as much as there are changes, also for a reader that fell behind the history that is kept: then the two
+    /// snapshots are compared, which skips what they share.
+    fn advance(&mut self) {
+        let (changes, snapshot) = self.subscription.advance().unwrap_or_else(|_gone| {
+            let snapshot = self.subscription.resync();
+            (self.scene.snapshot.steps_to(&snapshot), snapshot)
+        });
+        changes.iter().for_each(|change| self.scene.index.apply(change));
+        self.scene.snapshot = snapshot;
+        debug_assert!(
+            changes.is_empty() || self.scene.index == I::of(&self.scene.snapshot),
+            "the index is level with its snapshot"
+        );
+        self.untold.extend(changes);
     }
 
     /// Whether the view shows `revision`.
@@ -175,15 +167,14 @@ mod tests {
         let mut view: View<Names> = View::open(&cache);
         assert_eq!(names(&view), ["a"]);
         let revision = put(&store, "b").await;
-        let News::Changes(changes) = view.reach(revision).await else { panic!("nothing was cut") };
-        assert_eq!((changes.len(), names(&view)), (1, vec!["a", "b"]));
+        assert_eq!((view.reach(revision).await.len(), names(&view)), (1, vec!["a", "b"]));
         put(&store, "c").await;
-        assert!(matches!(view.changed().await, News::Changes(changes) if changes.len() == 1));
+        assert_eq!(view.changed().await.len(), 1);
         assert_eq!(view.scene().snapshot.iter().count(), 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn view_that_was_cut_starts_anew() {
+    async fn view_that_was_cut_is_told_what_differs_from_what_it_showed() {
         let env = Env::simulated("test", 1, Timestamp::UNIX_EPOCH);
         let store = MemoryStore::new(&env);
         let options = CacheOptions { ring_bytes_max: 1, ..CacheOptions::default() };
@@ -191,8 +182,26 @@ mod tests {
         cache.listed().await;
         let mut view: View<Names> = View::open(&cache);
         put(&store, "a").await;
-        put(&store, "b").await;
-        assert!(matches!(view.changed().await, News::Everything));
-        assert_eq!(names(&view), ["a", "b"]);
+        let mut last = put(&store, "b").await;
+        let told = |news: News| -> Vec<String> { news.iter().map(|it| it.key.name.to_string()).collect() };
+        assert_eq!(told(view.reach(last).await), ["a", "b"]);
+        for name in ["b", "c", "b"] {
+            last = put(&store, name).await;
+        }
+        assert_eq!(told(view.reach(last).await), ["b", "c"], "one step per object, however often it changed");
+        assert_eq!(names(&view), ["a", "b", "c"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn news_that_a_wait_was_given_up_over_are_told_later() {
+        let env = Env::simulated("test", 1, Timestamp::UNIX_EPOCH);
+        let store = MemoryStore::new(&env);
+        let cache = Cache::start(&env, store.clone(), &Prefix::new("demo"));
+        cache.listed().await;
+        let mut view: View<Names> = View::open(&cache);
+        let revision = put(&store, "a").await;
+        let never = view.reach(revision + 1);
+        assert!(tokio::time::timeout(std::time::Duration::from_secs(1), never).await.is_err());
+        assert_eq!(view.catch_up().len(), 1);
     }
 }

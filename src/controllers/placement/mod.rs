@@ -112,10 +112,7 @@ impl Placement {
 
     fn take_in(&mut self, news: News) {
         let snapshot = &self.view.scene().snapshot;
-        match news {
-            News::Changes(changes) => changes.iter().for_each(|change| self.market.take(change, snapshot)),
-            News::Everything => self.market = Market::of(snapshot),
-        }
+        news.iter().for_each(|change| self.market.take(change, snapshot));
     }
 
     /// One pass over all waiting Tasks and leased offers; says when to look again even if nothing changes.
@@ -166,9 +163,9 @@ impl Placement {
             let snapshot = self.view.scene().snapshot.clone();
             self.demand.spent = Some(now);
             let revision = self.launcher.launch(bindings, &snapshot, now).await?;
-            if let Ok(news) = tokio::time::timeout(PATIENCE, self.view.reach(revision)).await {
-                self.take_in(news);
-            }
+            let news = tokio::time::timeout(PATIENCE, self.view.reach(revision)).await;
+            let news = news.unwrap_or_else(|_| self.view.catch_up());
+            self.take_in(news);
         }
         self.decline(declines, now).await;
         self.tell_demand(demand, now).await;
