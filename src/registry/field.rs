@@ -1,5 +1,7 @@
 //! Paths of fields, and the faults that a schema can find beside those of [`crate::api`].
 
+use std::fmt;
+
 use serde_json::Value;
 
 pub use crate::api::FieldError;
@@ -15,6 +17,26 @@ pub fn child(parent: &str, name: &str) -> String {
 #[must_use]
 pub fn item(parent: &str, index: usize) -> String {
     format!("{parent}[{index}]")
+}
+
+/// Where a walk over a document stands. It becomes text only where there is a fault to tell.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'p> {
+    /// Where the walk began; empty for the document itself.
+    Root(&'p str),
+    Field(&'p Place<'p>, &'p str),
+    Item(&'p Place<'p>, usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Root(path) => f.write_str(path),
+            Place::Field(Place::Root(""), name) => f.write_str(name),
+            Place::Field(parent, name) => write!(f, "{parent}.{name}"),
+            Place::Item(parent, index) => write!(f, "{parent}[{index}]"),
+        }
+    }
 }
 
 /// The value has the wrong type; `got` names the type that it has.
@@ -35,4 +57,19 @@ pub fn too_long(path: &str, max: usize) -> FieldError {
 pub fn too_many(path: &str, count: usize, max: usize) -> FieldError {
     let message = format!("{count}: must have at most {max} items");
     FieldError { path: path.to_owned(), value: Value::Null, reason: FieldReason::TooMany, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_spelled_as_its_path() {
+        let root = Place::Root("");
+        let ports = Place::Field(&root, "ports");
+        let name = Place::Item(&ports, 1);
+        let name = Place::Field(&name, "name");
+        assert_eq!((name.to_string(), root.to_string()), ("ports[1].name".to_owned(), String::new()));
+        assert_eq!(Place::Field(&Place::Root("spec"), "cmd").to_string(), child("spec", "cmd"));
+    }
 }

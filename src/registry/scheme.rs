@@ -51,7 +51,8 @@ impl Scheme {
     /// The kind that a document names by `apiVersion` and `kind`.
     #[must_use]
     pub fn by_kind(&self, api_version: &str, name: &str) -> Option<&Arc<KindDef>> {
-        self.iter().find(|kind| kind.kind == name && kind.api_version() == api_version)
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        self.iter().find(|kind| kind.kind == name && kind.version == version && kind.group == group)
     }
 
     /// All kinds: the core group first, then groups and plurals in order.

@@ -5,30 +5,34 @@ use serde_json::Value;
 
 use super::Schema;
 use crate::api::format;
-use crate::registry::field::{FieldError, child, item};
+use crate::registry::field::{FieldError, Place};
 
 /// Rewrites every value below `value` whose schema has a format of ours, and reports those that do not parse.
 /// A value of a type that the schema refuses anyway is left to validation.
 pub fn canonicalise(value: &mut Value, schema: &Schema, path: &str, errors: &mut Vec<FieldError>) {
+    walk(value, schema, &Place::Root(path), errors);
+}
+
+fn walk(value: &mut Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
     match value {
         Value::Object(map) => {
             for (name, field) in map {
                 if let Some(schema) = schema.field(name) {
-                    canonicalise(field, schema, &child(path, name), errors);
+                    walk(field, schema, &Place::Field(path, name), errors);
                 }
             }
         }
         Value::Array(items) => {
             if let Some(schema) = schema.items.as_deref() {
                 for (at, value) in items.iter_mut().enumerate() {
-                    canonicalise(value, schema, &item(path, at), errors);
+                    walk(value, schema, &Place::Item(path, at), errors);
                 }
             }
         }
         Value::String(_) | Value::Number(_) => {
             match schema.format.as_deref().and_then(|format| format::canonical(format, value)) {
                 Some(Ok(canonical)) => *value = canonical,
-                Some(Err(text)) => errors.push(FieldError::invalid(path, value.clone(), text)),
+                Some(Err(text)) => errors.push(FieldError::invalid(path.to_string(), value.clone(), text)),
                 None => {}
             }
         }

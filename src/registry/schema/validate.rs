@@ -7,18 +7,18 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::{ListType, Schema, Type};
-use crate::registry::field::{FieldError, child, item, wrong_type};
+use crate::registry::field::{FieldError, Place, wrong_type};
 
 /// Everything at and below `path` that `schema` refuses: first what single values break, then duplicates in lists.
 #[must_use]
 pub fn validate(value: &Value, schema: &Schema, path: &str) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    check(value, schema, path, &mut errors);
-    uniqueness(value, schema, path, &mut errors);
+    let (mut errors, root) = (Vec::new(), Place::Root(path));
+    check(value, schema, &root, &mut errors);
+    uniqueness(value, schema, &root, &mut errors);
     errors
 }
 
-fn check(value: &Value, schema: &Schema, path: &str, errors: &mut Vec<FieldError>) {
+fn check(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
     if value.is_null() && schema.nullable {
         return;
     }
@@ -33,7 +33,7 @@ fn check(value: &Value, schema: &Schema, path: &str, errors: &mut Vec<FieldError
         Value::Array(items) => {
             if let Some(schema) = schema.items.as_deref() {
                 for (at, value) in items.iter().enumerate() {
-                    check(value, schema, &item(path, at), errors);
+                    check(value, schema, &Place::Item(path, at), errors);
                 }
             }
         }
@@ -41,13 +41,13 @@ fn check(value: &Value, schema: &Schema, path: &str, errors: &mut Vec<FieldError
     }
 }
 
-fn check_object(map: &Map<String, Value>, schema: &Schema, path: &str, errors: &mut Vec<FieldError>) {
+fn check_object(map: &Map<String, Value>, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
     for name in schema.required.iter().filter(|&name| !map.contains_key(name)) {
-        errors.push(FieldError::required(child(path, name), ""));
+        errors.push(FieldError::required(Place::Field(path, name).to_string(), ""));
     }
     for (name, field) in map {
         if let Some(schema) = schema.field(name) {
-            check(field, schema, &child(path, name), errors);
+            check(field, schema, &Place::Field(path, name), errors);
         }
     }
 }
@@ -65,7 +65,7 @@ fn type_of(value: &Value) -> (&'static str, &'static str) {
     }
 }
 
-fn type_error(value: &Value, schema: &Schema, path: &str) -> Option<FieldError> {
+fn type_error(value: &Value, schema: &Schema, path: &Place<'_>) -> Option<FieldError> {
     let (got, got_format) = type_of(value);
     let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
     let fits = match schema.type_ {
@@ -87,16 +87,16 @@ fn type_error(value: &Value, schema: &Schema, path: &str) -> Option<FieldError> 
         None => (schema.type_.as_str(), got),
     };
     let message = format!("{path} in body must be of type {want}: {}", Value::from(got));
-    Some(wrong_type(path, got, message))
+    Some(wrong_type(&path.to_string(), got, message))
 }
 
 /// Reports items that stand twice in a set or a list-map, as Kubernetes does in a pass of its own.
-fn uniqueness(value: &Value, schema: &Schema, path: &str, errors: &mut Vec<FieldError>) {
+fn uniqueness(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
     match value {
         Value::Object(map) => {
             for (name, field) in map {
                 if let Some(schema) = schema.field(name) {
-                    uniqueness(field, schema, &child(path, name), errors);
+                    uniqueness(field, schema, &Place::Field(path, name), errors);
                 }
             }
         }
@@ -104,7 +104,7 @@ fn uniqueness(value: &Value, schema: &Schema, path: &str, errors: &mut Vec<Field
             duplicates(items, &schema.list, path, errors);
             if let Some(schema) = schema.items.as_deref() {
                 for (at, value) in items.iter().enumerate() {
-                    uniqueness(value, schema, &item(path, at), errors);
+                    uniqueness(value, schema, &Place::Item(path, at), errors);
                 }
             }
         }
@@ -112,7 +112,7 @@ fn uniqueness(value: &Value, schema: &Schema, path: &str, errors: &mut Vec<Field
     }
 }
 
-fn duplicates(items: &[Value], list: &ListType, path: &str, errors: &mut Vec<FieldError>) {
+fn duplicates(items: &[Value], list: &ListType, path: &Place<'_>, errors: &mut Vec<FieldError>) {
     let identity = |value: &Value| match list {
         ListType::Atomic => None,
         ListType::Set => Some(value.clone()),
@@ -127,7 +127,7 @@ fn duplicates(items: &[Value], list: &ListType, path: &str, errors: &mut Vec<Fie
         if let Some(identity) = identity(value)
             && !seen.insert(identity.to_string())
         {
-            errors.push(FieldError::duplicate(item(path, at), identity));
+            errors.push(FieldError::duplicate(Place::Item(path, at).to_string(), identity));
         }
     }
 }

@@ -3,11 +3,11 @@
 use serde_json::Value;
 
 use super::check as check_value;
-use crate::registry::field::{FieldError, FieldReason, too_long, too_many, wrong_type};
+use crate::registry::field::{FieldError, FieldReason, Place, too_long, too_many, wrong_type};
 use crate::registry::schema::{Bound, Schema, Type};
 
 /// Everything of `schema`'s rules that `value`, whose type fits, breaks.
-pub(super) fn check(value: &Value, schema: &Schema, path: &str, errors: &mut Vec<FieldError>) {
+pub(super) fn check(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
     match value {
         Value::Number(_) => number(value, schema, path, errors),
         Value::String(text) => string(text, schema, path, errors),
@@ -21,21 +21,21 @@ pub(super) fn check(value: &Value, schema: &Schema, path: &str, errors: &mut Vec
     branches(value, schema, path, errors);
 }
 
-fn not_among(path: &str, value: &Value, allowed: &[Value]) -> FieldError {
+fn not_among(path: &Place<'_>, value: &Value, allowed: &[Value]) -> FieldError {
     let allowed: Vec<String> = allowed.iter().map(Value::to_string).collect();
     FieldError {
-        path: path.to_owned(),
+        path: path.to_string(),
         value: value.clone(),
         reason: FieldReason::NotSupported,
         message: format!("supported values: {}", allowed.join(", ")),
     }
 }
 
-fn number(value: &Value, schema: &Schema, path: &str, errors: &mut Vec<FieldError>) {
+fn number(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
     range_of_format(value, schema, path, errors);
     let Some(number) = value.as_f64() else { return };
     let mut broken = |text: String| {
-        errors.push(FieldError::invalid(path, value.clone(), format!("{path} in body {text}")));
+        errors.push(FieldError::invalid(path.to_string(), value.clone(), format!("{path} in body {text}")));
     };
     if let Some(Bound { value: least, text, exclusive }) = &schema.rules.minimum {
         match exclusive {
@@ -59,7 +59,12 @@ fn number(value: &Value, schema: &Schema, path: &str, errors: &mut Vec<FieldErro
 }
 
 /// Reports a number that does not fit its `int32` or `int64`, under the path that a real apiserver gives it.
-pub(super) fn range_of_format(value: &Value, schema: &Schema, path: &str, errors: &mut Vec<FieldError>) {
+pub(super) fn range_of_format(
+    value: &Value,
+    schema: &Schema,
+    path: &Place<'_>,
+    errors: &mut Vec<FieldError>,
+) {
     let (Type::Integer, Some(format), Value::Number(number)) =
         (schema.type_, schema.format.as_deref(), value)
     else {
@@ -79,11 +84,11 @@ pub(super) fn range_of_format(value: &Value, schema: &Schema, path: &str, errors
     }
 }
 
-fn string(text: &str, schema: &Schema, path: &str, errors: &mut Vec<FieldError>) {
+fn string(text: &str, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
     let rules = &schema.rules;
     let length = text.chars().count();
     let mut broken = |text_: String| {
-        errors.push(FieldError::invalid(path, text, format!("{path} in body {text_}")));
+        errors.push(FieldError::invalid(path.to_string(), text, format!("{path} in body {text_}")));
     };
     if let Some(least) = rules.min_length.filter(|&least| length < least) {
         broken(format!("should be at least {least} chars long"));
@@ -92,11 +97,15 @@ fn string(text: &str, schema: &Schema, path: &str, errors: &mut Vec<FieldError>)
         broken(format!("should match '{pattern}'"));
     }
     if let Some(most) = rules.max_length.filter(|&most| length > most) {
-        errors.push(too_long(path, most));
+        errors.push(too_long(&path.to_string(), most));
     }
     if let Some(format) = schema.format.as_deref().filter(|format| !has_format(text, format)) {
         let quoted = Value::from(text);
-        errors.push(wrong_type(path, text, format!("{path} in body must be of type {format}: {quoted}")));
+        errors.push(wrong_type(
+            &path.to_string(),
+            text,
+            format!("{path} in body must be of type {format}: {quoted}"),
+        ));
     }
 }
 
@@ -121,7 +130,7 @@ enum Counted {
     Properties,
 }
 
-fn count(counted: Counted, count: usize, schema: &Schema, path: &str, errors: &mut Vec<FieldError>) {
+fn count(counted: Counted, count: usize, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
     let rules = &schema.rules;
     let (least, most, noun) = match counted {
         Counted::Items => (rules.min_items, rules.max_items, "items"),
@@ -129,14 +138,14 @@ fn count(counted: Counted, count: usize, schema: &Schema, path: &str, errors: &m
     };
     if let Some(least) = least.filter(|&least| count < least) {
         let text = format!("{path} in body should have at least {least} {noun}");
-        errors.push(FieldError::invalid(path, count, text));
+        errors.push(FieldError::invalid(path.to_string(), count, text));
     }
     if let Some(most) = most.filter(|&most| count > most) {
-        errors.push(too_many(path, count, most));
+        errors.push(too_many(&path.to_string(), count, most));
     }
 }
 
-fn branches(value: &Value, schema: &Schema, path: &str, errors: &mut Vec<FieldError>) {
+fn branches(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
     let rules = &schema.rules;
     let holds = |branch: &Schema| {
         let mut found = Vec::new();
@@ -144,7 +153,7 @@ fn branches(value: &Value, schema: &Schema, path: &str, errors: &mut Vec<FieldEr
         found.is_empty()
     };
     let mut broken = |text: &str| {
-        errors.push(FieldError::invalid(path, "", format!("{path} in body {text}")));
+        errors.push(FieldError::invalid(path.to_string(), "", format!("{path} in body {text}")));
     };
     if !rules.any_of.is_empty() && !rules.any_of.iter().any(holds) {
         broken("must validate at least one schema (anyOf)");
