@@ -24,6 +24,7 @@ mod meta;
 pub mod names;
 mod object;
 pub mod options;
+mod parts;
 pub mod patch;
 pub mod read;
 pub mod schema;

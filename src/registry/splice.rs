@@ -34,18 +34,18 @@ fn start_of_metadata(document: &[u8]) -> Option<usize> {
 }
 
 /// After the byte `wanted`, which may have space before it.
-fn expect(document: &[u8], at: usize, wanted: u8) -> Option<usize> {
+pub(super) fn expect(document: &[u8], at: usize, wanted: u8) -> Option<usize> {
     let at = skip_space(document, at);
     (document.get(at) == Some(&wanted)).then_some(at + 1)
 }
 
-fn skip_space(document: &[u8], at: usize) -> usize {
+pub(super) fn skip_space(document: &[u8], at: usize) -> usize {
     let space = document[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     at + space
 }
 
 /// After the string that begins at `at`.
-fn skip_string(document: &[u8], at: usize) -> Option<usize> {
+pub(super) fn skip_string(document: &[u8], at: usize) -> Option<usize> {
     let mut at = expect(document, at, b'"')?;
     loop {
         match document.get(at)? {
@@ -57,7 +57,7 @@ fn skip_string(document: &[u8], at: usize) -> Option<usize> {
 }
 
 /// After the value that begins at `at`: a string, a bracketed value, or up to the next delimiter.
-fn skip_value(document: &[u8], mut at: usize) -> Option<usize> {
+pub(super) fn skip_value(document: &[u8], mut at: usize) -> Option<usize> {
     let mut depth = 0_usize;
     loop {
         match document.get(at)? {
@@ -66,11 +66,11 @@ fn skip_value(document: &[u8], mut at: usize) -> Option<usize> {
                 depth += 1;
                 at += 1;
             }
+            b',' | b'}' | b']' if depth == 0 => return Some(at),
             b'}' | b']' => {
-                depth = depth.checked_sub(1)?;
+                depth -= 1;
                 at += 1;
             }
-            b',' if depth == 0 => return Some(at),
             _ => at += 1,
         }
         let closed = matches!(document[at - 1], b'"' | b'}' | b']');

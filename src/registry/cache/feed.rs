@@ -96,6 +96,8 @@ impl Feed {
         }
         tracing::info!(revision = listed.revision, "listed the registry");
         self.shared.update(|log| log.reset(listed));
+        // What was written before the list will not be told any more.
+        self.shared.drafts.clear();
         self.verify_at = Instant::now() + self.env.jitter(self.options.verify_every, 0.1);
         self.shared.health.send_modify(|health| {
             health.listed = true;
@@ -171,8 +173,12 @@ impl Feed {
     }
 
     fn decode(&self, key: Key, record: &Record) -> Option<Arc<Doc>> {
-        match Doc::from_stored(key, record.revision, &record.value) {
-            Ok(doc) => Some(Arc::new(doc)),
+        let doc = match self.shared.drafts.take(&key, record) {
+            Some(draft) => draft.doc(record.revision),
+            None => Doc::from_stored(key, record.revision, &record.value).map(Arc::new),
+        };
+        match doc {
+            Ok(doc) => Some(doc),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "stored value is no document");
                 self.shared.health.send_modify(|health| health.unreadable += 1);

@@ -14,6 +14,7 @@
 //! - Each version of each object is encoded once and shared.
 
 mod ask;
+mod draft;
 mod feed;
 mod log;
 mod ring;
@@ -27,6 +28,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use self::ask::Asker;
+pub(super) use self::draft::Draft;
+use self::draft::Drafts;
 use self::feed::Feed;
 use self::log::Log;
 pub use self::subscription::Subscription;
@@ -191,6 +194,16 @@ impl Cache {
         Subscription::from_now(self.shared.clone(), resource)
     }
 
+    /// These documents are about to be written: what the watch tells of them need not be decoded anew.
+    pub(super) fn expect(&self, drafts: &[Arc<Draft>]) {
+        drafts.iter().for_each(|draft| self.shared.drafts.add(draft));
+    }
+
+    /// These were not written after all, or nobody knows.
+    pub(super) fn forget(&self, drafts: &[Arc<Draft>]) {
+        drafts.iter().for_each(|draft| self.shared.drafts.discard(draft));
+    }
+
     /// The revision of the present snapshot, as it moves.
     #[must_use]
     pub fn revisions(&self) -> watch::Receiver<Revision> {
@@ -229,6 +242,7 @@ struct Shared {
     /// Set after the log, so whoever sees a revision here finds it there.
     revision: watch::Sender<Revision>,
     health: watch::Sender<CacheHealth>,
+    drafts: Drafts,
 }
 
 impl Shared {
@@ -237,6 +251,7 @@ impl Shared {
             log: RwLock::new(Log::new(options.ring_bytes_max)),
             revision: watch::Sender::new(0),
             health: watch::Sender::new(CacheHealth::default()),
+            drafts: Drafts::default(),
         }
     }
 

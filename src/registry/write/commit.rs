@@ -9,13 +9,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::settle::{Outcome, birth, complete, count_generation, faults, is_held, outcome};
+use super::settle::{birth, complete, faults, is_held};
 use crate::registry::Registry;
+use crate::registry::cache::Draft;
 use crate::registry::doc::Doc;
 use crate::registry::failure::{Failure, Reason};
 use crate::registry::key::Key;
 use crate::registry::kind::KindDef;
-use crate::registry::object::{is_terminating, meta_value, restore, seconds, set, take, text};
+use crate::registry::object::text;
 use crate::store::{Guard, LeaseId, Limits, Op, Revision, StoreError, Txn, TxnOutcome};
 
 /// One change by a controller.
@@ -107,8 +108,8 @@ fn first(losers: &[Key]) -> String {
 }
 
 /// What one write comes to.
-enum Step {
-    Put { key: Key, value: Bytes, guard: Guard, lease: Option<LeaseId> },
+pub(super) enum Step {
+    Put { key: Key, value: Bytes, draft: Arc<Draft>, guard: Guard, lease: Option<LeaseId> },
     Delete { key: Key, guard: Guard },
     Keep { base: Arc<Doc>, guard: Option<Guard> },
 }
@@ -133,7 +134,12 @@ impl Registry {
             steps.push(step);
         }
         let revision = match self.transaction(fence, &steps) {
-            Some(txn) => self.apply_batch(fence, txn, &steps).await?,
+            Some(txn) => {
+                let drafts: Vec<Arc<Draft>> = steps.iter().filter_map(Step::draft).cloned().collect();
+                self.cache.expect(&drafts);
+                let applied = self.apply_batch(fence, txn, &steps).await;
+                applied.inspect_err(|_| self.cache.forget(&drafts))?
+            }
             None => steps.iter().map(Step::base_revision).max().unwrap_or_default(),
         };
         let docs = steps.into_iter().map(|step| step.committed(revision)).collect::<Result<_, _>>()?;
@@ -145,7 +151,7 @@ impl Registry {
         let mut txn = Txn::default();
         for step in steps {
             match step {
-                Step::Put { key, value, guard, lease } => {
+                Step::Put { key, value, guard, lease, draft: _ } => {
                     txn.guards.push(guard.clone());
                     let key = key.store_key(&self.prefix);
                     txn.ops.push(Op::Put { key, value: value.clone(), lease: *lease });
@@ -206,11 +212,11 @@ impl Registry {
         }
     }
 
-    fn at(&self, base: &Doc) -> Guard {
+    pub(super) fn at(&self, base: &Doc) -> Guard {
         Guard::At(base.key().store_key(&self.prefix), base.revision())
     }
 
-    fn kind_of(&self, key: &Key) -> Result<Arc<KindDef>, CommitError> {
+    pub(super) fn kind_of(&self, key: &Key) -> Result<Arc<KindDef>, CommitError> {
         self.scheme().by_resource(&key.resource).cloned().ok_or_else(|| CommitError::UnknownKind {
             api_version: key.resource.group().to_owned(),
             kind: key.resource.plural().to_owned(),
@@ -233,64 +239,25 @@ impl Registry {
             return Err(invalid(&key, Failure::invalid(&kind, &key.name, errors)));
         }
         let guard = Guard::Absent(key.store_key(&self.prefix));
-        self.put(&kind, key, &object, guard).await
+        let value = self.encoded(&object).map_err(|failure| invalid(&key, failure))?;
+        self.put(&kind, key, value, guard).await
     }
 
-    async fn merge(&self, base: Arc<Doc>, patch: &Value) -> Result<Step, CommitError> {
-        let kind = self.kind_of(base.key())?;
-        let live = value_of(&base)?;
-        let mut object = live.clone();
-        json_patch::merge(&mut object, patch);
-        take(&mut object, "resourceVersion");
-        for name in ["uid", "creationTimestamp", "generation", "name", "namespace"] {
-            restore(&mut object, &live, name);
-        }
-        self.settle_end(&mut object, &live);
-        let quantities = complete(&kind, &mut object);
-        count_generation(&kind, &mut object, &live);
-        // Controllers may begin an end, which people may not: the rule about immutable metadata does not see it.
-        let before = with_same_end(&live, &object);
-        let errors = faults(&kind, &object, Some(&before), quantities, &mut Vec::new());
-        if !errors.is_empty() {
-            return Err(invalid(base.key(), Failure::invalid(&kind, &base.key().name, errors)));
-        }
-        match outcome(&kind, &mut object, &live) {
-            Outcome::Unchanged => Ok(Step::Keep { base, guard: None }),
-            Outcome::Removed => Ok(Step::Delete { key: base.key().clone(), guard: self.at(&base) }),
-            Outcome::Replaced => self.put(&kind, base.key().clone(), &object, self.at(&base)).await,
-        }
-    }
-
-    /// An end that has begun cannot be taken back, and begins now.
-    fn settle_end(&self, object: &mut Value, live: &Value) {
-        if is_terminating(live) {
-            restore(object, live, "deletionTimestamp");
-            restore(object, live, "deletionGracePeriodSeconds");
-        } else if is_terminating(object) {
-            set(object, "deletionTimestamp", seconds(self.env.now()));
-            if meta_value(object, "deletionGracePeriodSeconds").is_none() {
-                set(object, "deletionGracePeriodSeconds", 0);
-            }
-        }
-    }
-
-    async fn put(&self, kind: &KindDef, key: Key, object: &Value, guard: Guard) -> Result<Step, CommitError> {
-        let value = self.encoded(object).map_err(|failure| invalid(&key, failure))?;
+    pub(super) async fn put(
+        &self,
+        kind: &KindDef,
+        key: Key,
+        value: Bytes,
+        guard: Guard,
+    ) -> Result<Step, CommitError> {
         let lease = self.lease_for(kind).await.map_err(|failure| invalid(&key, failure))?;
-        Ok(Step::Put { key, value, guard, lease })
+        let draft = Draft::new(key.clone(), value.clone());
+        Ok(Step::Put { key, value, draft, guard, lease })
     }
-}
-
-fn with_same_end(live: &Value, object: &Value) -> Value {
-    let mut before = live.clone();
-    for name in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
-        restore(&mut before, object, name);
-    }
-    before
 }
 
 /// A refusal by the rules, or by a store that did not answer while they were looked up.
-fn invalid(key: &Key, failure: Failure) -> CommitError {
+pub(super) fn invalid(key: &Key, failure: Failure) -> CommitError {
     if failure.reason == Some(Reason::ServiceUnavailable) {
         return CommitError::Store { ops: 0, source: StoreError::Unavailable(failure.message) };
     }
@@ -306,6 +273,13 @@ impl Step {
         match self {
             Step::Put { key, .. } | Step::Delete { key, .. } => key,
             Step::Keep { base, .. } => base.key(),
+        }
+    }
+
+    fn draft(&self) -> Option<&Arc<Draft>> {
+        match self {
+            Step::Put { draft, .. } => Some(draft),
+            Step::Delete { .. } | Step::Keep { .. } => None,
         }
     }
 
@@ -327,8 +301,8 @@ impl Step {
         match self {
             Step::Keep { base, .. } => Ok(Some(base)),
             Step::Delete { .. } => Ok(None),
-            Step::Put { key, value, .. } => match Doc::from_stored(key.clone(), revision, &value) {
-                Ok(doc) => Ok(Some(Arc::new(doc))),
+            Step::Put { key, draft, .. } => match draft.doc(revision) {
+                Ok(doc) => Ok(Some(doc)),
                 Err(error) => Err(CommitError::Damaged { key, problem: error.to_string() }),
             },
         }

@@ -112,11 +112,17 @@ impl Registry {
     /// The bytes that are stored for `object`.
     pub(super) fn encoded(&self, object: &Value) -> Result<Bytes, Failure> {
         let bytes = serde_json::to_vec(object).map_err(|error| Failure::internal(error.to_string()))?;
+        self.checked_size(bytes)
+    }
+
+    /// A document that is not too large for the store.
+    pub(super) fn checked_size(&self, bytes: Vec<u8>) -> Result<Bytes, Failure> {
         let limits = self.store.limits();
         if bytes.len() > limits.bytes_max {
             return Err(Failure::object_too_large(bytes.len(), limits));
         }
-        Ok(bytes.into())
+        // What is kept is kept without the room that it grew in.
+        Ok(bytes.into_boxed_slice().into())
     }
 
     /// Refuses what would be created in a namespace that is missing or going.

@@ -14,6 +14,7 @@ mod commit;
 mod create;
 mod delete;
 mod intake;
+mod merge;
 mod scale;
 mod settle;
 mod update;

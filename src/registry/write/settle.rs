@@ -63,6 +63,19 @@ pub(super) fn complete(kind: &KindDef, object: &mut Value) -> Vec<FieldError> {
     errors
 }
 
+/// As [`complete`], for an object of which only some fields are here.
+pub(super) fn complete_parts(kind: &KindDef, object: &mut Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for (name, field) in object.as_object_mut().into_iter().flatten() {
+        if let Some(schema) = kind.schema.field(name) {
+            apply_defaults(field, schema);
+            canonicalise(field, schema, name, &mut errors);
+        }
+    }
+    meta::drop_empty(object);
+    errors
+}
+
 /// Restores in `object` what the request had no business with: everything outside its subresource, and what the
 /// server owns.
 pub(super) fn isolate(kind: &KindDef, object: &mut Value, live: &Value, subresource: Subresource) {
@@ -159,6 +172,33 @@ pub(super) fn faults(
     errors
 }
 
+/// As [`faults`], for objects of which only some fields are here, none of which the kind's own rules read.
+pub(super) fn faults_of_parts(
+    kind: &KindDef,
+    object: &Value,
+    live: &Value,
+    mut quantities: Vec<FieldError>,
+) -> Vec<FieldError> {
+    let mut errors = meta::validate(object, kind, &mut Vec::new());
+    errors.extend(meta::validate_update(object, live));
+    errors.append(&mut quantities);
+    let found = |object: &Value| {
+        let fields = object.as_object().into_iter().flatten();
+        let fields = fields.filter_map(|(name, field)| Some((name, field, kind.schema.field(name)?)));
+        let mut found: Vec<FieldError> =
+            fields.flat_map(|(name, field, schema)| validate(field, schema, name)).collect();
+        found.extend(super::scale::faults(kind, object));
+        found
+    };
+    let mut new = found(object);
+    if !new.is_empty() {
+        let known = found(live);
+        new.retain(|fault| !known.contains(fault));
+    }
+    errors.append(&mut new);
+    errors
+}
+
 fn document_faults(
     kind: &KindDef,
     rules: Option<Rules>,
@@ -204,9 +244,20 @@ pub(super) fn outcome(kind: &KindDef, object: &mut Value, live: &Value) -> Outco
     if is_terminating(object) && !is_held(kind, object) {
         return Outcome::Removed;
     }
-    let mut before = live.clone();
-    take(&mut before, "resourceVersion");
-    if *object == before { Outcome::Unchanged } else { Outcome::Replaced }
+    if says_the_same(object, live) { Outcome::Unchanged } else { Outcome::Replaced }
+}
+
+/// Whether two versions differ in nothing but their version.
+fn says_the_same(a: &Value, b: &Value) -> bool {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
+    let same = |((name, value), (other, old)): ((&String, &Value), (&String, &Value))| {
+        name == other && (value == old || (name == "metadata" && versionless(value).eq(versionless(old))))
+    };
+    a.len() == b.len() && a.iter().zip(b).all(same)
+}
+
+fn versionless(metadata: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    metadata.as_object().into_iter().flatten().filter(|(name, _)| *name != "resourceVersion")
 }
 
 /// Whether a finalizer keeps the object.

@@ -1,0 +1,72 @@
+//! Documents that this process is about to write. The writer and the feed both need the new version; whoever learns its
+//! revision first makes it, and the other takes the same.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::registry::doc::{DecodeError, Doc};
+use crate::registry::key::Key;
+use crate::store::{Record, Revision};
+
+/// A document without its revision.
+#[derive(Debug)]
+pub(in crate::registry) struct Draft {
+    key: Key,
+    value: Bytes,
+    /// Made once, under this lock.
+    doc: Mutex<Option<Arc<Doc>>>,
+}
+
+/// The drafts whose versions the feed has not told yet: at most one per object.
+#[derive(Debug, Default)]
+pub(super) struct Drafts {
+    by_key: Mutex<BTreeMap<Key, Arc<Draft>>>,
+}
+
+impl Draft {
+    pub(in crate::registry) fn new(key: Key, value: Bytes) -> Arc<Draft> {
+        Arc::new(Draft { key, value, doc: Mutex::new(None) })
+    }
+
+    /// The version that `revision` wrote.
+    pub(in crate::registry) fn doc(&self, revision: Revision) -> Result<Arc<Doc>, DecodeError> {
+        let mut made = self.doc.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(doc) = made.as_ref().filter(|doc| doc.revision() == revision) {
+            return Ok(doc.clone());
+        }
+        let doc = Arc::new(Doc::from_stored(self.key.clone(), revision, &self.value)?);
+        *made = Some(doc.clone());
+        Ok(doc)
+    }
+}
+
+impl Drafts {
+    pub(super) fn add(&self, draft: &Arc<Draft>) {
+        self.lock().insert(draft.key.clone(), draft.clone());
+    }
+
+    /// It was not written.
+    pub(super) fn discard(&self, draft: &Arc<Draft>) {
+        let mut drafts = self.lock();
+        if drafts.get(&draft.key).is_some_and(|known| Arc::ptr_eq(known, draft)) {
+            drafts.remove(&draft.key);
+        }
+    }
+
+    /// The draft that became `record`, if that was ours.
+    pub(super) fn take(&self, key: &Key, record: &Record) -> Option<Arc<Draft>> {
+        let mut drafts = self.lock();
+        drafts.get(key).filter(|draft| draft.value == record.value)?;
+        drafts.remove(key)
+    }
+
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Draft>>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
