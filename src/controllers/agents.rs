@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use imbl::OrdMap;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -18,8 +19,9 @@ use super::{placement, until};
 use crate::api::agent::{DOCKER_READY, READY};
 use crate::api::{Agent, AgentStatus, Phase, Resources, Task, Totals};
 use crate::env::{Env, watch};
+use crate::mesos::leases::{self, Lease};
 use crate::mesos::session::Session;
-use crate::mesos::wire;
+use crate::mesos::wire::{self, AgentId, OfferId};
 use crate::plan::agent::{self, Sighting};
 use crate::plan::{Again, ObjectName};
 use crate::registry::{Cache, Change, Write};
@@ -84,7 +86,11 @@ pub(super) struct Agents {
     parts: Parts,
     view: View<Machines>,
     /// Since when machines look larger than their Agents say, by agent.
-    larger: BTreeMap<String, Timestamp>,
+    larger: BTreeMap<AgentId, Timestamp>,
+    /// The leases that the Agents are level with.
+    told: OrdMap<OfferId, Lease>,
+    /// The leased offers of each agent.
+    offers: BTreeMap<AgentId, BTreeSet<OfferId>>,
 }
 
 /// What the loop works with.
@@ -100,14 +106,15 @@ pub(super) struct Parts {
 }
 
 /// A machine as a pass sees it.
-struct Seen<'a> {
-    offers: Vec<&'a wire::Offer>,
+struct Seen {
+    offers: Vec<Arc<wire::Offer>>,
     sighting: Sighting,
 }
 
 impl Agents {
     pub(super) fn new(parts: Parts) -> Agents {
-        Agents { view: View::open(&parts.cache), parts, larger: BTreeMap::new() }
+        let view = View::open(&parts.cache);
+        Agents { view, parts, larger: BTreeMap::new(), told: OrdMap::new(), offers: BTreeMap::new() }
     }
 
     /// Runs for ever: looks whenever offers come or go, and whenever something is heard of a machine.
@@ -169,27 +176,24 @@ impl Agents {
     /// their first offer makes one.
     async fn write_down(
         &mut self,
-        heard: &BTreeMap<wire::AgentId, Sighting>,
-    ) -> Result<BTreeMap<wire::AgentId, Sighting>, Setback> {
+        heard: &BTreeMap<AgentId, Sighting>,
+    ) -> Result<BTreeMap<AgentId, Sighting>, Setback> {
         let leases = self.parts.session.leases().snapshot();
-        let mut machines: BTreeMap<&wire::AgentId, Seen<'_>> = BTreeMap::new();
-        for (agent, sighting) in heard {
-            machines.insert(agent, Seen { offers: Vec::new(), sighting: sighting.clone() });
-        }
-        for lease in leases.values() {
-            let none = || Seen { offers: Vec::new(), sighting: Sighting::default() };
-            let seen = machines.entry(&lease.offer.agent_id).or_insert_with(none);
-            seen.offers.push(&lease.offer);
-            seen.sighting.offers = true;
-        }
-        self.larger.retain(|agent, _| machines.contains_key(&wire::AgentId::new(agent.as_str())));
+        let mut machines = self.offered(&leases);
+        machines.extend(heard.keys().cloned());
+        machines.extend(self.larger.keys().cloned());
         let mut unknown = BTreeMap::new();
         let mut batch = Vec::new();
-        for (agent, seen) in machines {
-            match self.of_machine(agent, &seen)? {
+        for agent in machines {
+            let ids = self.offers.get(&agent).into_iter().flatten();
+            let offers: Vec<Arc<wire::Offer>> =
+                ids.filter_map(|id| Some(leases.get(id)?.offer.clone())).collect();
+            let mut sighting = heard.get(&agent).cloned().unwrap_or_default();
+            sighting.offers = !offers.is_empty();
+            match self.of_machine(&agent, &Seen { offers, sighting: sighting.clone() })? {
                 Some(writes) => batch.extend(writes),
-                None if seen.sighting.docker.is_some() => {
-                    unknown.insert(agent.clone(), Sighting { contact: None, ..seen.sighting });
+                None if sighting.docker.is_some() => {
+                    unknown.insert(agent, Sighting { contact: None, ..sighting });
                 }
                 None => {}
             }
@@ -198,11 +202,30 @@ impl Agents {
             }
         }
         self.parts.writer.commit(batch).await?;
+        self.told = leases;
         Ok(unknown)
     }
 
+    /// Takes in which offers came and went, and names the agents of those that came: only they have something to tell.
+    fn offered(&mut self, leases: &OrdMap<OfferId, Lease>) -> BTreeSet<AgentId> {
+        let (gone, come) = leases::changes(&self.told, leases);
+        for Lease { offer, .. } in gone {
+            if let Some(offers) = self.offers.get_mut(&offer.agent_id) {
+                offers.remove(&offer.id);
+                if offers.is_empty() {
+                    self.offers.remove(&offer.agent_id);
+                    self.larger.remove(&offer.agent_id);
+                }
+            }
+        }
+        for Lease { offer, .. } in &come {
+            self.offers.entry(offer.agent_id.clone()).or_default().insert(offer.id.clone());
+        }
+        come.into_iter().map(|lease| lease.offer.agent_id.clone()).collect()
+    }
+
     /// What changes of one machine's object; nothing when it has none and offers nothing.
-    fn of_machine(&mut self, agent: &wire::AgentId, seen: &Seen<'_>) -> Result<Option<Vec<Write>>, Setback> {
+    fn of_machine(&mut self, agent: &AgentId, seen: &Seen) -> Result<Option<Vec<Write>>, Setback> {
         let name = ObjectName::new("", &object_name(&agent.value));
         let present = Stored::<Agent>::find(&self.view.scene().snapshot, &name)?;
         if present.is_none() && seen.offers.is_empty() {
@@ -210,13 +233,16 @@ impl Agents {
         }
         let before = present.as_ref().and_then(|it| it.object.status.clone()).unwrap_or_default();
         let mut status = self.status(seen, &before);
-        if present.is_some() && self.is_doubtful(&status, &before) {
+        if present.is_some() && self.is_doubtful(agent, &status, &before) {
             status.totals = before.totals.clone();
         }
         let Some(present) = present else {
             return create(&Agent { status: Some(status), ..Agent::new(&name.name) })
                 .map(|it| Some(vec![it]));
         };
+        if before == status {
+            return Ok(Some(Vec::new()));
+        }
         let Some(patch) = typed_difference(&before, &status)? else { return Ok(Some(Vec::new())) };
         let kinds = [READY, DOCKER_READY];
         let happenings = events::of_conditions(&before.conditions, &status.conditions, &kinds);
@@ -227,18 +253,20 @@ impl Agents {
     }
 
     /// Whether the machine looks larger than before, and has not done so for long.
-    fn is_doubtful(&mut self, status: &AgentStatus, before: &AgentStatus) -> bool {
+    fn is_doubtful(&mut self, agent: &AgentId, status: &AgentStatus, before: &AgentStatus) -> bool {
         let now = self.parts.env.now();
-        let since = *self.larger.entry(status.agent_id.clone()).or_insert(now);
         let grows = status.totals != before.totals;
+        let since = self.larger.get(agent).copied().unwrap_or(now);
         let doubtful = grows && until(since, now) < DOUBT;
-        if !doubtful {
-            self.larger.remove(&status.agent_id);
+        if doubtful {
+            self.larger.insert(agent.clone(), since);
+        } else {
+            self.larger.remove(agent);
         }
         doubtful
     }
 
-    fn status(&self, seen: &Seen<'_>, before: &AgentStatus) -> AgentStatus {
+    fn status(&self, seen: &Seen, before: &AgentStatus) -> AgentStatus {
         let conditions = agent::conditions(&before.conditions, &seen.sighting, self.parts.env.now());
         let Some(offer) = seen.offers.first() else {
             return AgentStatus { conditions, ..before.clone() };
@@ -283,7 +311,7 @@ impl Agents {
     }
 
     /// What is offered and what our Tasks use make up the machine, unless others use it, too: then more was seen before.
-    fn totals(&self, offers: &[&wire::Offer], before: &Totals) -> Totals {
+    fn totals(&self, offers: &[Arc<wire::Offer>], before: &Totals) -> Totals {
         let all: Vec<wire::Resource> = offers.iter().flat_map(|it| it.resources.clone()).collect();
         let offered = placement::to_api(&placement::scalars(&all));
         let agent = offers.first().map(|it| it.agent_id.value.as_str()).unwrap_or_default();

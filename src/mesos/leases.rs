@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -25,6 +26,33 @@ pub struct Lease {
     pub received_at: Timestamp,
     /// When it is given back unless used before.
     pub expires_at: Instant,
+}
+
+/// Equal is what was granted by the same arrival: an offer's id stands for one offer.
+impl PartialEq for Lease {
+    fn eq(&self, other: &Lease) -> bool {
+        Arc::ptr_eq(&self.offer, &other.offer)
+    }
+}
+
+/// What happened between two snapshots of the table. Costs about as much as that is, not as much as is held.
+#[must_use]
+pub fn changes<'l>(
+    before: &'l OrdMap<OfferId, Lease>,
+    after: &'l OrdMap<OfferId, Lease>,
+) -> (Vec<&'l Lease>, Vec<&'l Lease>) {
+    let (mut gone, mut come) = (Vec::new(), Vec::new());
+    for item in before.diff(after) {
+        match item {
+            DiffItem::Add(_, lease) => come.push(lease),
+            DiffItem::Remove(_, lease) => gone.push(lease),
+            DiffItem::Update { old: (_, old), new: (_, new) } => {
+                gone.push(old);
+                come.push(new);
+            }
+        }
+    }
+    (gone, come)
 }
 
 /// The table of live offers. Clones share it; a snapshot of it costs nothing.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -32,6 +33,8 @@ const BATCH: usize = 100;
 /// next step of an update, a retry), and a filter could only be lifted by a REVIVE, which is rationed. Whether it is kept
 /// is decided by its lease.
 const KEEP_REST: Duration = Duration::ZERO;
+/// About how many bindings are committed before their offers are accepted.
+const AT_ONCE: usize = 400;
 
 /// Carries bindings out.
 #[derive(Debug)]
@@ -72,8 +75,10 @@ impl Launcher {
             let mut batch = next_batch(&mut groups);
             written = written.max(self.bind(&mut batch).await?);
             self.env.seam("bound");
-            for group in batch {
-                written = written.max(self.accept(group).await?);
+            // All are sent before the first is answered.
+            let accepted = join_all(batch.into_iter().map(|group| self.accept(group))).await;
+            for revision in accepted {
+                written = written.max(revision?);
             }
         }
         Ok(written)
@@ -83,7 +88,8 @@ impl Launcher {
     fn prepare(&self, bindings: Vec<Binding>, snapshot: &Snapshot, now: Timestamp) -> Vec<Group> {
         let leases = self.session.leases().snapshot();
         let mut pools: BTreeMap<AgentId, Vec<wire::Resource>> = BTreeMap::new();
-        let mut groups: Vec<(AgentId, Group)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
+        let mut of_agent: BTreeMap<AgentId, usize> = BTreeMap::new();
         for binding in bindings {
             let offers: Vec<_> = binding.offers.iter().map(|it| wire::OfferId::new(&*it.0)).collect();
             let pool = pools.entry(binding.agent.clone()).or_insert_with(|| {
@@ -91,12 +97,15 @@ impl Launcher {
                 leased.flat_map(|lease| lease.offer.resources.clone()).collect()
             });
             let Some(launch) = self.prepare_one(&binding, pool, snapshot, now) else { continue };
-            match groups.iter_mut().rev().find(|(agent, _)| *agent == binding.agent) {
-                Some((_, group)) => group.launches.push(launch),
-                None => groups.push((binding.agent, Group { offers, launches: vec![launch] })),
+            match of_agent.get(&binding.agent) {
+                Some(group) => groups[*group].launches.push(launch),
+                None => {
+                    of_agent.insert(binding.agent, groups.len());
+                    groups.push(Group { offers, launches: vec![launch] });
+                }
             }
         }
-        groups.into_iter().map(|(_, group)| group).collect()
+        groups
     }
 
     fn prepare_one(
@@ -133,8 +142,9 @@ impl Launcher {
     async fn bind(&self, groups: &mut [Group]) -> Result<StoreRevision, Setback> {
         let mut revision = 0;
         let mut launches: Vec<&mut Launch> = groups.iter_mut().flat_map(|it| &mut it.launches).collect();
-        for chunk in launches.chunks_mut(BATCH) {
-            revision = revision.max(self.bind_chunk(chunk).await?);
+        // The store commits together what waits together.
+        for bound in join_all(launches.chunks_mut(BATCH).map(|chunk| self.bind_chunk(chunk))).await {
+            revision = revision.max(bound?);
         }
         for group in groups {
             group.launches.retain(|launch| launch.bound.is_some());
@@ -166,7 +176,7 @@ impl Launcher {
 
     /// Sends the ACCEPT of one agent. Tasks of different Apps go into operations of their own: one malformed resource
     /// fails all Tasks of its operation.
-    async fn accept(&self, group: Group) -> Result<StoreRevision, Setback> {
+    async fn accept(&self, mut group: Group) -> Result<StoreRevision, Setback> {
         if group.launches.is_empty() {
             return Ok(0);
         }
@@ -178,9 +188,9 @@ impl Launcher {
             return self.unbind(group.launches).await;
         }
         let mut by_app: BTreeMap<ObjectName, Vec<wire::TaskInfo>> = BTreeMap::new();
-        for launch in &group.launches {
+        for launch in &mut group.launches {
             let app = ObjectName::new(&launch.task.doc.key().namespace, &launch.task.object.spec.app);
-            by_app.entry(app).or_default().push(launch.info.clone());
+            by_app.entry(app).or_default().push(std::mem::take(&mut launch.info));
         }
         let operations = by_app.into_values().map(wire::Operation::launch).collect();
         match self.session.accept(group.offers, operations, KEEP_REST).await {
@@ -223,13 +233,13 @@ impl Launcher {
     }
 }
 
-/// Groups of about [`BATCH`] Tasks, at least one.
+/// Groups of about [`AT_ONCE`] Tasks, at least one.
 fn next_batch(groups: &mut Vec<Group>) -> Vec<Group> {
     let mut tasks = 0;
     let fits = |group: &Group| {
         let first = tasks == 0;
         tasks += group.launches.len();
-        first || tasks <= BATCH
+        first || tasks <= AT_ONCE
     };
     let end = groups.iter().map(fits).position(|fits| !fits).unwrap_or(groups.len());
     groups.drain(..end).collect()

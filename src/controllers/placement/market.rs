@@ -12,7 +12,7 @@ use super::convert;
 use crate::api::{Agent, App, Phase, Revision, Task, Template, labels};
 use crate::controllers::objects::{Stored, is, key, name_of, resource};
 use crate::controllers::secrets::{SecretError, Secrets};
-use crate::mesos::leases::Lease;
+use crate::mesos::leases::{self, Lease};
 use crate::mesos::wire;
 use crate::plan::ObjectName;
 use crate::plan::agent::runs_containers;
@@ -25,8 +25,8 @@ pub(super) struct Market {
     index: Index,
     /// Revisions that are in the index.
     classes: BTreeSet<ObjectName>,
-    /// Offers that are in the index.
-    offers: BTreeSet<OfferId>,
+    /// Leases whose offers are in the index.
+    leases: OrdMap<wire::OfferId, Lease>,
     /// Tasks that cannot be launched although they wait, by Revision.
     withheld: BTreeMap<ObjectName, Withheld>,
     /// Tasks that are on their way up or down: offers may soon be wanted again.
@@ -35,6 +35,8 @@ pub(super) struct Market {
     waiting: Vec<Waiting>,
     /// Agents whose objects have changed since their offers were last looked at.
     changed_agents: BTreeSet<ObjectName>,
+    /// The last pass bound as many as it may: what waits may just not have had its turn.
+    is_catching_up: bool,
     /// Apps whose condition `Waiting` is true.
     told: BTreeSet<ObjectName>,
 }
@@ -70,9 +72,15 @@ impl Market {
     /// What a pass found: classes that it left waiting, and those that every agent has refused.
     pub(super) fn note(&mut self, plan: &Plan) {
         self.waiting.clone_from(&plan.waiting);
+        self.is_catching_up = plan.more;
         for class in &plan.refused {
             self.index.apply(Fact::Refused { class: class.clone(), seen: plan.seen });
         }
+    }
+
+    /// Whether Tasks wait for their turn and not for an offer.
+    pub(super) fn is_catching_up(&self) -> bool {
+        self.is_catching_up
     }
 
     /// Classes that the last pass left waiting.
@@ -190,7 +198,7 @@ impl Market {
     }
 
     fn has_changed(&self, agent: &wire::AgentId) -> bool {
-        !self.changed_agents.is_empty() && self.changed_agents.contains(&agent_name(agent))
+        self.changed_agents.contains(&agent_name(agent))
     }
 
     /// Brings the offers level with the leases that are held now.
@@ -200,22 +208,22 @@ impl Market {
         snapshot: &Snapshot,
         now: Timestamp,
     ) {
-        let held: BTreeSet<OfferId> = leases.keys().map(|id| OfferId(Arc::from(id.value.as_str()))).collect();
-        for gone in self.offers.difference(&held) {
-            self.index.apply(Fact::OfferGone(gone.clone()));
+        let (gone, come) = leases::changes(&self.leases, leases);
+        for lease in gone {
+            self.index.apply(Fact::OfferGone(OfferId(Arc::from(lease.offer.id.value.as_str()))));
         }
-        for lease in leases.values() {
-            let offer = convert::offer(lease);
-            let is_new = !self.offers.contains(&offer.id);
-            if is_new || self.has_changed(&lease.offer.agent_id) {
+        for lease in come {
+            self.index.apply(Fact::Agent(agent(&lease.offer, snapshot, now)));
+            self.index.apply(Fact::Offer(convert::offer(lease)));
+        }
+        self.leases = leases.clone();
+        if !self.changed_agents.is_empty() {
+            let changed: Vec<_> = leases.values().filter(|it| self.has_changed(&it.offer.agent_id)).collect();
+            for lease in changed {
                 self.index.apply(Fact::Agent(agent(&lease.offer, snapshot, now)));
             }
-            if is_new {
-                self.index.apply(Fact::Offer(offer));
-            }
+            self.changed_agents.clear();
         }
-        self.changed_agents.clear();
-        self.offers = held;
     }
 }
 

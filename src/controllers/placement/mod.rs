@@ -31,8 +31,9 @@ use crate::runtime::{Backoff, News, Setback, View, Writer};
 
 pub(super) use self::convert::{attributes, ports, scalars, to_api};
 
-/// The most bindings of one pass: a pass is short, and others get their turn.
-const BINDINGS: usize = 1000;
+/// The most bindings of one pass: enough for an agent to get several Tasks by one ACCEPT, so few that what changes
+/// meanwhile is soon seen.
+const BINDINGS: usize = 10_000;
 /// How soon a pass is tried again that was decided on old facts.
 const AGAIN: Duration = Duration::from_millis(200);
 /// How long the view may take to show what was just written.

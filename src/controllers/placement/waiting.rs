@@ -13,7 +13,7 @@ use crate::controllers::events::{Happening, Recorder};
 use crate::controllers::objects::Stored;
 use crate::plan::ObjectName;
 use crate::plan::placement::explain;
-use crate::registry::Snapshot;
+use crate::registry::{Key, Snapshot, Write};
 use crate::runtime::{Setback, Writer};
 
 /// The condition's type.
@@ -22,6 +22,8 @@ pub(super) const CONDITION: &str = "Waiting";
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The least time between two writes about one App.
 const PAUSE: Duration = Duration::from_secs(5);
+/// The most Apps that are told of in one transaction, each with an Event; others have their turn right after.
+const BATCH: usize = 60;
 
 /// Writes the condition.
 #[derive(Debug)]
@@ -38,6 +40,13 @@ struct Reason {
     message: String,
 }
 
+/// The writes about one App.
+struct Telling {
+    app: ObjectName,
+    key: Key,
+    writes: Vec<Write>,
+}
+
 impl WaitingReport {
     pub(super) fn new(writer: Writer, recorder: Recorder) -> WaitingReport {
         WaitingReport { writer, recorder, written: BTreeMap::new() }
@@ -50,6 +59,9 @@ impl WaitingReport {
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Result<Option<Duration>, Setback> {
+        if market.is_catching_up() {
+            return Ok(None);
+        }
         let mut again = None;
         let mut later = |wait: Duration| again = Some(again.map_or(wait, |other: Duration| other.min(wait)));
         let mut apps: BTreeMap<ObjectName, Vec<(ObjectName, usize, Timestamp)>> = BTreeMap::new();
@@ -62,7 +74,12 @@ impl WaitingReport {
         }
         self.written.retain(|_, at| at.elapsed() < PAUSE);
         let waiting: BTreeSet<_> = apps.keys().cloned().collect();
+        let mut tellings = Vec::new();
         for app in waiting.union(market.told()) {
+            if tellings.len() == BATCH {
+                later(Duration::ZERO);
+                break;
+            }
             let classes = apps.remove(app).unwrap_or_default();
             let oldest = classes.iter().map(|(_, _, since)| *since).min();
             let waited = oldest.map_or(PATIENCE, |since| elapsed(since, now));
@@ -73,40 +90,57 @@ impl WaitingReport {
                 continue;
             }
             let reason = classes.first().map(|(class, tasks, _)| reason(class, *tasks, market));
-            if self.write(app, reason, snapshot, now).await? {
-                self.written.insert(app.clone(), Instant::now());
-            }
+            tellings.extend(self.telling(app, reason, snapshot, now)?);
             if !classes.is_empty() {
                 later(PAUSE);
             }
         }
+        self.commit(tellings).await?;
         Ok(again)
     }
 
-    /// Whether something was written.
-    async fn write(
+    /// What is to be written about an App; nothing when it says so already.
+    fn telling(
         &self,
         app: &ObjectName,
         reason: Option<Reason>,
         snapshot: &Snapshot,
         now: Timestamp,
-    ) -> Result<bool, Setback> {
-        let Some(app) = Stored::<App>::find(snapshot, app)? else { return Ok(false) };
+    ) -> Result<Option<Telling>, Setback> {
+        let Some(app) = Stored::<App>::find(snapshot, app)? else { return Ok(None) };
         let before = app.object.status.clone().unwrap_or_default().conditions;
         let Some(conditions) = with_condition(&before, reason.as_ref(), app.object.metadata.generation, now)
         else {
-            return Ok(false);
+            return Ok(None);
         };
         let mut writes = vec![app.merge(json!({"status": {"conditions": conditions}}))];
         if let Some(reason) = reason {
             let happening = Happening::warning(reason.word, reason.message);
             writes.extend(self.recorder.writes(snapshot, &app, vec![happening], now));
         }
-        match self.writer.commit(writes).await {
-            // Another loop was faster: the next pass sees what it wrote.
-            Err(Setback::Stale { .. }) => Ok(false),
-            result => result.map(|_| true),
+        Ok(Some(Telling { app: app.name(), key: app.doc.key().clone(), writes }))
+    }
+
+    /// Writes all of `tellings` but those about Apps that changed meanwhile: the next pass sees what another loop wrote.
+    async fn commit(&mut self, mut tellings: Vec<Telling>) -> Result<(), Setback> {
+        while !tellings.is_empty() {
+            let writes = tellings.iter().flat_map(|telling| telling.writes.clone()).collect();
+            match self.writer.commit(writes).await {
+                Ok(_) => break,
+                Err(Setback::Stale { losers }) => {
+                    let before = tellings.len();
+                    tellings.retain(|telling| !losers.contains(&telling.key));
+                    if tellings.len() == before {
+                        // An Event was written that the snapshot does not show yet.
+                        return Ok(());
+                    }
+                }
+                Err(setback) => return Err(setback),
+            }
         }
+        let now = Instant::now();
+        self.written.extend(tellings.into_iter().map(|telling| (telling.app, now)));
+        Ok(())
     }
 }
 
