@@ -7,13 +7,13 @@ use super::objects::{Stored, is, name_of, resource};
 use crate::api::resource::Kind;
 use crate::api::{App, labels};
 use crate::plan::ObjectName;
-use crate::registry::{Change, Doc, Key, Snapshot};
+use crate::registry::{Change, Doc, Key};
 use crate::runtime::{Index, Scene, Setback};
 
 /// The index of the loops that look at one App at a time.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct ByApp {
-    members: BTreeMap<ObjectName, BTreeSet<Key>>,
+    members: BTreeMap<ObjectName, BTreeMap<Key, Arc<Doc>>>,
     dependents: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
 }
 
@@ -29,11 +29,18 @@ impl Index for ByApp {
             });
             return;
         }
-        if let Some(app) = change.old.as_ref().and_then(|doc| owner(doc)) {
-            remove(&mut self.members, &app, &change.key);
+        let owner_of = |doc: &Option<Arc<Doc>>| doc.as_ref().and_then(|doc| owner(doc));
+        let (before, after) = (owner_of(&change.old), owner_of(&change.new));
+        if let Some(app) = before.filter(|app| after.as_ref() != Some(app))
+            && let Some(parts) = self.members.get_mut(&app)
+        {
+            parts.remove(&change.key);
+            if parts.is_empty() {
+                self.members.remove(&app);
+            }
         }
-        if let Some(app) = change.new.as_ref().and_then(|doc| owner(doc)) {
-            self.members.entry(app).or_default().insert(change.key.clone());
+        if let (Some(app), Some(doc)) = (after, &change.new) {
+            self.members.entry(app).or_default().insert(change.key.clone(), doc.clone());
         }
     }
 }
@@ -62,14 +69,10 @@ fn dependencies(doc: &Doc) -> Vec<ObjectName> {
 
 impl ByApp {
     /// The `K`s of `app`, in order of their names.
-    pub(super) fn parts<K: Kind>(
-        &self,
-        snapshot: &Snapshot,
-        app: &ObjectName,
-    ) -> Result<Vec<Stored<K>>, Setback> {
+    pub(super) fn parts<K: Kind>(&self, app: &ObjectName) -> Result<Vec<Stored<K>>, Setback> {
         let first = Key::new(&resource::<K>(), &app.namespace, "");
-        let keys = self.members.get(app).into_iter().flat_map(|keys| keys.range(first.clone()..));
-        keys.take_while(|key| is::<K>(key)).filter_map(|key| snapshot.get(key)).map(Stored::read).collect()
+        let parts = self.members.get(app).into_iter().flat_map(|parts| parts.range(first.clone()..));
+        parts.take_while(|(key, _)| is::<K>(key)).map(|(_, doc)| Stored::read(doc)).collect()
     }
 
     /// The Apps that a change concerns: the App itself and those that depend on it, or the one it is a part of.

@@ -38,8 +38,11 @@ impl Reconciler for Deployment {
         scene.index.concerned(change)
     }
 
+    /// Apps whose present spec nobody has looked at come first: a new leader has many, and people wait for these.
     fn all(&self, scene: &Scene<ByApp>) -> Vec<ObjectName> {
-        all_apps(scene)
+        let mut apps = all_apps(scene);
+        apps.sort_by_cached_key(|name| is_observed(name, scene));
+        apps
     }
 
     async fn reconcile(&self, name: &ObjectName, scene: &Scene<ByApp>) -> Result<Done, Setback> {
@@ -63,6 +66,15 @@ impl Reconciler for Deployment {
     }
 }
 
+/// Whether the App's status speaks of its present spec.
+fn is_observed(name: &ObjectName, scene: &Scene<ByApp>) -> bool {
+    let app = Stored::<App>::find(&scene.snapshot, name).ok().flatten();
+    app.is_none_or(|app| {
+        let observed = app.object.status.as_ref().and_then(|status| status.observed_generation);
+        observed == app.object.metadata.generation
+    })
+}
+
 /// One App and everything that its plan looks at, at one revision.
 struct Observed {
     app: Stored<App>,
@@ -77,8 +89,8 @@ impl Observed {
     fn of(name: &ObjectName, scene: &Scene<ByApp>) -> Result<Option<Observed>, Setback> {
         let Scene { snapshot, index } = scene;
         let Some(app) = Stored::<App>::find(snapshot, name)? else { return Ok(None) };
-        let revisions = index.parts::<Revision>(snapshot, name)?;
-        let tasks = index.parts::<Task>(snapshot, name)?;
+        let revisions = index.parts::<Revision>(name)?;
+        let tasks = index.parts::<Task>(name)?;
         let mut dependencies = BTreeMap::new();
         for other in &app.object.spec.depends_on {
             let other_app = Stored::<App>::find(snapshot, &ObjectName::new(&name.namespace, other))?;

@@ -67,14 +67,14 @@ impl Reconciler for Publish {
 
     async fn reconcile(&self, name: &ObjectName, scene: &Scene<ByApp>) -> Result<Done, Setback> {
         let Some(app) = Stored::<App>::find(&scene.snapshot, name)? else { return Ok(Done::IDLE) };
-        let present = scene.index.parts::<Endpoints>(&scene.snapshot, name)?;
+        if let Some(rest) = self.rest(name) {
+            return Ok(Done::IDLE.again_after(rest));
+        }
+        let present = scene.index.parts::<Endpoints>(name)?;
         let wanted = wanted(&app, &present, name, scene)?;
         let writes = difference(&present, &wanted)?;
         if writes.is_empty() {
             return Ok(Done::IDLE);
-        }
-        if let Some(rest) = self.rest(name) {
-            return Ok(Done::IDLE.again_after(rest));
         }
         let written = self.writer.commit(writes).await?.revision;
         self.wrote(name);
@@ -89,11 +89,10 @@ fn wanted(
     name: &ObjectName,
     scene: &Scene<ByApp>,
 ) -> Result<Vec<Endpoints>, Setback> {
-    let revisions = scene.index.parts::<Revision>(&scene.snapshot, name)?;
+    let revisions = scene.index.parts::<Revision>(name)?;
     let templates: BTreeMap<String, &Template> =
         revisions.iter().map(|it| (it.doc.key().name.to_string(), &it.object.spec.template)).collect();
-    let tasks: Vec<Arc<Task>> =
-        scene.index.parts::<Task>(&scene.snapshot, name)?.into_iter().map(|it| it.object).collect();
+    let tasks: Vec<Arc<Task>> = scene.index.parts::<Task>(name)?.into_iter().map(|it| it.object).collect();
     let previous: Vec<Arc<Endpoints>> = present.iter().map(|it| it.object.clone()).collect();
     Ok(discovery::endpoints(&discovery::Snapshot {
         app: &app.object,

@@ -108,7 +108,9 @@ impl Reconciler for Gc {
         let Scene { snapshot, index } = scene;
         let mut subjects = Vec::new();
         let docs = || [&change.old, &change.new].into_iter().flatten();
-        if change.new.as_ref().is_some_and(|doc| !doc.meta().owners.is_empty() || is_ending(doc)) {
+        if change.new.as_ref().is_some_and(|doc| !doc.meta().owners.is_empty() || is_ending(doc))
+            && !is_indifferent(change)
+        {
             subjects.push(Subject::Object(change.key.clone()));
         }
         for uid in docs().map(|doc| doc.meta().uid.as_str()).collect::<BTreeSet<_>>() {
@@ -185,7 +187,7 @@ impl Gc {
         scene: &Scene<Owners>,
         now: Timestamp,
     ) -> Result<(Vec<Action<Key>>, Again), Setback> {
-        let tasks = scene.index.by_app.parts::<Task>(&scene.snapshot, app)?;
+        let tasks = scene.index.by_app.parts::<Task>(app)?;
         let ended = tasks.iter().filter(|it| it.object.is_terminal() && it.doc.meta().deletion.is_none());
         let ended: Vec<Ended<Key>> = ended
             .map(|it| {
@@ -242,6 +244,14 @@ fn remaining(
         last_transition_time: Some(since),
     });
     Some(conditions)
+}
+
+/// Whether a change leaves an object that lives with the owners that it had.
+fn is_indifferent(change: &Change) -> bool {
+    match (&change.old, &change.new) {
+        (Some(old), Some(new)) => !is_ending(new) && old.meta().owners == new.meta().owners,
+        _ => false,
+    }
 }
 
 fn is_ending(doc: &Arc<Doc>) -> bool {

@@ -43,7 +43,7 @@ impl Reconciler for Health {
         if !is::<App>(&change.key) || !spec_changed(change) {
             return Vec::new();
         }
-        let tasks = scene.index.parts::<Task>(&scene.snapshot, &name_of(&change.key));
+        let tasks = scene.index.parts::<Task>(&name_of(&change.key));
         tasks.unwrap_or_default().iter().map(Stored::name).collect()
     }
 

@@ -5,6 +5,7 @@
 //! Election ──Term──▶ lead: read the store ─▶ subscribe (ends an older leader's stream) ─▶ loops … until the term ends
 //! ```
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,12 +18,14 @@ use super::endpoints::Publish;
 use super::events::Recorder;
 use super::gc::Gc;
 use super::health::Health;
+use super::objects::resource;
 use super::orphans::{self, Orphans};
 use super::placement::{self, Placement};
 use super::reconcile::Reconcile;
 use super::session::{Dispatch, News, StoredIdentity};
 use super::status::StatusWriter;
 use super::teardown::Teardown;
+use crate::api::Task;
 use crate::env::Env;
 use crate::mesos::connection::Connection;
 use crate::mesos::session::{self, EndReason, Session, SessionConfig};
@@ -30,7 +33,7 @@ use crate::mesos::wire::FrameworkInfo;
 use crate::plan::gc::Retention;
 use crate::plan::health::Limits;
 use crate::plan::placement::LeasePolicy;
-use crate::registry::Registry;
+use crate::registry::{Doc, Registry};
 use crate::runtime::{Backoff, Compaction, Election, Facts, Group, LoopEnded, Term, Writer, drive};
 
 /// Everything that leading takes.
@@ -91,6 +94,8 @@ pub enum LeadError {
 const AFTER_FAILOVER: Duration = Duration::from_secs(10);
 /// An offer is given back by the session only if placement has not done so long before.
 const LEASE_MARGIN: Duration = Duration::from_secs(60);
+/// How many documents are decoded before others have their turn.
+const DECODED_AT_ONCE: usize = 256;
 /// Reports of tasks that the store does not know and that wait to be judged.
 const STRANGERS: usize = 1024;
 
@@ -105,6 +110,7 @@ impl Leader {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 term = election.campaign() => term,
+                never = self.stay_ready() => match never {},
             };
             let end = tokio::select! {
                 biased;
@@ -119,6 +125,25 @@ impl Leader {
                 Some(EndReason::FailedOver) => self.env.sleep(AFTER_FAILOVER).await,
                 Some(EndReason::Closed) | None => {}
             }
+        }
+    }
+
+    /// Decodes what the loops of a term look at, while somebody else leads: a successor then loses no time over it.
+    async fn stay_ready(&self) -> Infallible {
+        let (snapshot, mut changes) = self.registry.cache().follow(Some(resource::<Task>()));
+        let mut docs: Vec<Arc<Doc>> = snapshot.list(&resource::<Task>(), None).cloned().collect();
+        loop {
+            for (count, doc) in docs.iter().enumerate() {
+                // What cannot be read is told by the loops that want to.
+                let _unreadable = doc.typed::<Task>();
+                if count % DECODED_AT_ONCE == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            docs = match changes.next().await {
+                Ok(changes) => changes.iter().filter_map(|change| change.new.clone()).collect(),
+                Err(_cut) => changes.resync().list(&resource::<Task>(), None).cloned().collect(),
+            };
         }
     }
 
@@ -225,7 +250,7 @@ impl Leader {
         let gc = Gc { env: env.clone(), writer: writer.clone(), retention: self.policy.retention.clone() };
         group.spawn("gc", drive(env.clone(), cache.clone(), gc));
 
-        let placement = Placement::new(placement::Parts {
+        let parts = placement::Parts {
             env: env.clone(),
             cache: cache.clone(),
             writer: writer.clone(),
@@ -234,11 +259,16 @@ impl Leader {
             signals: signals.clone(),
             policy: self.policy.leases.clone(),
             installation: self.installation.clone(),
+        };
+        // Each loop reads the store for itself, beside the others.
+        group.spawn("placement", async move { Placement::new(parts).run().await });
+        let (of_loop, view) =
+            ((env.clone(), writer.clone(), session.clone(), signals.clone()), cache.clone());
+        group.spawn("teardown", async move {
+            let (env, writer, session, signals) = of_loop;
+            Teardown::new(env, &view, writer, session, signals).run().await;
         });
-        group.spawn("placement", placement.run());
-        let teardown = Teardown::new(env.clone(), cache, writer.clone(), session.clone(), signals.clone());
-        group.spawn("teardown", teardown.run());
-        let agents = Agents::new(agents::Parts {
+        let parts = agents::Parts {
             env: env.clone(),
             cache: cache.clone(),
             writer: writer.clone(),
@@ -246,8 +276,8 @@ impl Leader {
             session: session.clone(),
             signals: signals.clone(),
             sightings,
-        });
-        group.spawn("agents", agents.run());
+        };
+        group.spawn("agents", async move { Agents::new(parts).run().await });
 
         let status = StatusWriter {
             env: env.clone(),

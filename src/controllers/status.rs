@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::future::join_all;
 use tokio::sync::mpsc;
 
 use super::events::{Happening, Recorder};
@@ -25,6 +26,8 @@ use crate::runtime::{Backoff, Setback, Writer};
 
 /// The most updates in one transaction: each may bring an Event with it.
 const BATCH: usize = 60;
+/// The most updates that are stored and acknowledged together.
+const AT_ONCE: usize = 240;
 
 /// The task status writer.
 #[derive(Debug)]
@@ -49,8 +52,8 @@ struct Told {
 impl StatusWriter {
     /// Runs for ever.
     pub(super) async fn run(mut self) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while self.updates.recv_many(&mut batch, BATCH).await > 0 {
+        let mut batch = Vec::with_capacity(AT_ONCE);
+        while self.updates.recv_many(&mut batch, AT_ONCE).await > 0 {
             self.take_in(&batch).await;
             batch.clear();
         }
@@ -72,8 +75,9 @@ impl StatusWriter {
                 snapshot = recent;
             }
         }
-        for update in updates {
-            if let Err(error) = self.session.acknowledge(update).await {
+        let acknowledged = join_all(updates.iter().map(|update| self.session.acknowledge(update))).await;
+        for (update, result) in updates.iter().zip(acknowledged) {
+            if let Err(error) = result {
                 tracing::debug!(task = %update.task_id, %error, "update not acknowledged: it will come again");
             }
         }
@@ -97,7 +101,12 @@ impl StatusWriter {
                 None => strangers.push(update),
             }
         }
-        self.commit(told.into_values().collect(), snapshot).await?;
+        let told: Vec<Told> = told.into_values().collect();
+        // The store commits together what waits together.
+        for committed in join_all(told.chunks(BATCH).map(|chunk| self.commit(chunk, snapshot))).await {
+            committed?;
+        }
+        self.env.seam("status-committed");
         for stranger in strangers {
             // A full queue is no loss: the next reconciliation reports it again.
             let _full = self.strangers.try_send(stranger.clone());
@@ -123,21 +132,20 @@ impl StatusWriter {
         }
     }
 
-    async fn commit(&self, told: Vec<Told>, snapshot: &Snapshot) -> Result<(), Setback> {
+    async fn commit(&self, told: &[Told], snapshot: &Snapshot) -> Result<(), Setback> {
         let now = self.env.now();
         let mut writes: Vec<Write> = Vec::new();
         for Told { task, before, after } in told {
-            let Some(patch) = typed_difference(&before, &after)? else { continue };
+            let Some(patch) = typed_difference(before, after)? else { continue };
             writes.push(task.merge(serde_json::json!({"status": patch})));
             let failed = after.phase == Phase::Failed && before.phase != Phase::Failed;
             if failed && task.object.spec.stop.is_none() {
                 let message = after.message.clone().unwrap_or_else(|| "the task failed".to_owned());
                 let happening = Happening::warning("TaskFailed", message);
-                writes.extend(self.recorder.writes(snapshot, &task, vec![happening], now));
+                writes.extend(self.recorder.writes(snapshot, task, vec![happening], now));
             }
         }
         self.writer.commit(writes).await?;
-        self.env.seam("status-committed");
         Ok(())
     }
 }

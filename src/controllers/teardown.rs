@@ -27,6 +27,11 @@ use crate::runtime::{Index, Scene, Setback, View, Writer};
 const IN_FLIGHT: usize = 500;
 /// The most releases in one transaction.
 const BATCH: usize = 100;
+/// From how many Tasks on that shall end a pause follows each pass.
+const MANY: u32 = 100;
+/// How long it is for each of them: about ten times as long as the pass takes.
+const PER_TASK: Duration = Duration::from_micros(20);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// How soon a pass that could not be carried out is tried again.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -104,6 +109,11 @@ impl Teardown {
                 setback.log("teardown", &"a pass");
                 Some(AGAIN)
             });
+            // A pass costs as much as there is to end; what comes meanwhile is looked at together.
+            let dying = u32::try_from(self.view.scene().index.dying.len()).unwrap_or(u32::MAX);
+            if dying >= MANY {
+                self.env.sleep(PER_TASK.saturating_mul(dying).min(PAUSE_MAX)).await;
+            }
             // A pass looks at all that is dying: what changed does not matter.
             let _news = rest(&self.env, &mut self.view, &mut self.signals, wait).await;
         }

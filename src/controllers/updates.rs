@@ -20,10 +20,18 @@ pub(super) fn merge(
     let namespace = task.metadata.namespace.as_deref().unwrap_or_default();
     let revision = key::<Revision>(&ObjectName::new(namespace, &task.spec.revision));
     let revision = snapshot.get(&revision).and_then(|doc| doc.typed::<Revision>().ok());
-    let template = revision.map(|it| it.spec.template.clone()).unwrap_or_default();
-    let update = update(told, &template, now)?;
+    let without = Template::default();
+    let template = revision.as_ref().map_or(&without, |it| &it.spec.template);
+    let update = update(told, template, now)?;
+    let is_stored = match &task.status {
+        Some(stored) => stored == present,
+        None => *present == TaskStatus::default(),
+    };
+    if is_stored {
+        return status::merge(task, template, update);
+    }
     let task = Task { status: Some(present.clone()), ..task.clone() };
-    status::merge(&task, &template, update)
+    status::merge(&task, template, update)
 }
 
 /// What Mesos told, in `plan`'s words; nothing for a state that this version does not know.
