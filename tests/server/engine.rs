@@ -1,6 +1,5 @@
 //! A Docker engine that is stopped, hangs, or is not there: told on the Agent, and no reason not to run plain processes.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use bollard::models::ContainerCreateBody;
@@ -156,16 +155,15 @@ async fn machine_without_docker_runs_plain_processes_and_uses_docker_once_it_is_
 
 /// A container of this installation that no Task owns; its id.
 async fn stray(server: &Server, uid: &str) -> String {
-    let labels: HashMap<String, String> = [
+    let labels = [
         ("tenure.dev/installation".to_owned(), uid.to_owned()),
         ("MESOS_TASK_ID".to_owned(), "default.gone.0a1b2c3d".to_owned()),
         ("tenure.dev/task".to_owned(), "gone".to_owned()),
-    ]
-    .into();
+    ];
     let body = ContainerCreateBody {
         image: Some(BUSYBOX.to_owned()),
         cmd: Some(vec!["sleep".to_owned(), "1000".to_owned()]),
-        labels: Some(labels),
+        labels: Some(labels.into()),
         ..ContainerCreateBody::default()
     };
     let options = CreateContainerOptionsBuilder::new().name("stray").build();

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -14,6 +14,8 @@ const HTPASSWD: &str = "tenant:$2y$05$abcdefghijklmnopqrstuu8xaCxxL82bnl.UY74PMk
 
 /// How long it may take to answer after it was started.
 const START_WITHIN: Duration = Duration::from_secs(30);
+/// Between two attempts to connect.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A running registry.
 pub(crate) struct Registry {
@@ -51,12 +53,13 @@ impl Registry {
     }
 
     fn wait(&mut self) {
-        let began = Instant::now();
+        let mut attempts = 0;
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             let ended = self.process.try_wait().unwrap();
             assert!(ended.is_none(), "docker-registry ended ({ended:?}): apt-get install docker-registry");
-            assert!(began.elapsed() < START_WITHIN, "docker-registry does not listen");
-            std::thread::sleep(Duration::from_millis(20));
+            attempts += 1;
+            assert!(attempts * PAUSE < START_WITHIN, "docker-registry does not listen");
+            std::thread::sleep(PAUSE);
         }
     }
 
