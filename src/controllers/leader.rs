@@ -183,11 +183,11 @@ impl Leader {
         let forgotten = self.identity(term).forget_unused().await;
         match &forgotten {
             Ok(true) => {
-                tracing::warn!("the framework was removed before it launched anything: registering anew")
+                tracing::warn!("the framework was removed before it launched anything: registering anew");
             }
             Ok(false) => {}
             Err(error) => {
-                tracing::warn!(%error, "the framework was removed: not yet known whether it matters")
+                tracing::warn!(%error, "the framework was removed: not yet known whether it matters");
             }
         }
         forgotten.unwrap_or(true)
