@@ -1,5 +1,6 @@
 //! Runs seeds of the simulated world (`tests/sim`), as fast as they go: `hack/sim`.
 #![allow(clippy::unwrap_used, reason = "a failing simulation ends by a panic")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 #![allow(dead_code, reason = "the modules are those of tests/sim, whose scenarios use all of them")]
 
 #[path = "../../tests/sim/checks/mod.rs"]

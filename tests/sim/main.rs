@@ -4,6 +4,12 @@
 //! `world` builds it, `checks` asserts at every change what must always hold; `seeded` are runs that a number decides, with
 //! faults of every kind; the other modules are scenarios.
 #![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
+#![allow(clippy::print_stdout, reason = "a replayed seed prints its log")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "`benches/sim` is built of the same modules, and uses what tests do not"
+)]
 
 mod agents;
 mod apps;

@@ -18,8 +18,7 @@ pub(crate) fn unsettled<'a>(
     if scene.term.is_none() {
         return Some("nobody leads".to_owned());
     }
-    let apps: Vec<_> =
-        scene.objects.list(&resource("apps"), None).filter_map(|doc| typed::<App>(doc)).collect();
+    let apps: Vec<_> = scene.objects.list(&resource("apps"), None).filter_map(typed::<App>).collect();
     apps.iter()
         .find_map(|app| app_unsettled(app, &scene.objects))
         .or_else(|| tasks_unsettled(&apps, &scene.objects))
@@ -60,7 +59,7 @@ fn app_unsettled(app: &App, snapshot: &Snapshot) -> Option<String> {
 /// The Tasks whose addresses an App publishes as ready.
 fn published(snapshot: &Snapshot, namespace: &str, app: &str) -> BTreeSet<String> {
     let docs = snapshot.list(&resource("endpoints"), Some(namespace));
-    let endpoints = docs.filter_map(|doc| typed::<Endpoints>(doc)).filter(|it| it.spec.app == app);
+    let endpoints = docs.filter_map(typed::<Endpoints>).filter(|it| it.spec.app == app);
     endpoints.flat_map(|it| it.spec.ready.iter().map(|it| it.task.clone()).collect::<Vec<_>>()).collect()
 }
 
