@@ -64,7 +64,7 @@ async fn run(options: &Options) -> Result<()> {
 }
 
 async fn rollout(options: &Options, world: &World) -> Result<()> {
-    let mut observer = Observer::new(world);
+    let mut observer = Observer::new(world, 0);
     let (before, begun) = (Usage::now(&world.counts)?, Instant::now());
     world.write_apps(options).await?;
     let written = begun.elapsed();
@@ -91,8 +91,8 @@ async fn quiet(options: &Options, world: &World) -> Result<()> {
 
 async fn loss(options: &Options, world: &World) -> Result<()> {
     until_calm(world, options.patience).await?;
-    let mut observer = Observer::new(world);
     let lost = options.agents / 10;
+    let mut observer = Observer::new(world, lost);
     let before = Usage::now(&world.counts)?;
     let begun = Instant::now();
     world.fleet.lose(0..lost);

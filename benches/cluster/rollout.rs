@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tenure::api::{Phase, Task};
 use tenure::registry::cache::Subscription;
-use tenure::registry::{Cache, Doc};
+use tenure::registry::{Cache, Doc, Snapshot};
 use tokio::time::Instant;
 
 use crate::world::{World, tasks_resource};
@@ -16,20 +16,32 @@ pub(crate) struct Observer {
     cache: Arc<Cache>,
     subscription: Subscription,
     running: usize,
+    /// How many of the agents, the first ones, are gone.
+    lost: usize,
+    /// Running Tasks of which it is not known yet that their agent is gone.
+    unnoticed: usize,
 }
 
 impl Observer {
-    pub(crate) fn new(world: &World) -> Observer {
+    /// An observer of a world whose first `lost` agents are gone, or soon will be.
+    pub(crate) fn new(world: &World, lost: usize) -> Observer {
         let cache = world.cache().clone();
         let (snapshot, subscription) = cache.follow(Some(tasks_resource()));
-        let running = snapshot.list(&tasks_resource(), None).filter(|doc| runs(doc)).count();
-        Observer { cache, subscription, running }
+        let mut observer = Observer { cache, subscription, running: 0, lost, unnoticed: 0 };
+        observer.count(&snapshot);
+        observer
     }
 
-    /// Waits until `tasks` run.
+    fn count(&mut self, snapshot: &Snapshot) {
+        let hosts: Vec<usize> = snapshot.list(&tasks_resource(), None).filter_map(runs_on).collect();
+        self.running = hosts.len();
+        self.unnoticed = hosts.iter().filter(|host| **host < self.lost).count();
+    }
+
+    /// Waits until `tasks` run, none of them on an agent that is gone.
     pub(crate) async fn until_running(&mut self, tasks: usize, patience: Duration) -> Result<()> {
         let begun = Instant::now();
-        while self.running != tasks {
+        while self.running != tasks || self.unnoticed > 0 {
             let left = patience.saturating_sub(begun.elapsed());
             let moved = tokio::time::timeout(left, self.advance()).await;
             moved.with_context(|| format!("only {} of {tasks} tasks run", self.running))?;
@@ -51,24 +63,30 @@ impl Observer {
         match self.subscription.next().await {
             Ok(changes) => {
                 for change in changes {
-                    self.running += usize::from(change.new.as_ref().is_some_and(runs));
-                    self.running -= usize::from(change.old.as_ref().is_some_and(runs));
+                    if let Some(host) = change.new.as_ref().and_then(runs_on) {
+                        self.running += 1;
+                        self.unnoticed += usize::from(host < self.lost);
+                    }
+                    if let Some(host) = change.old.as_ref().and_then(runs_on) {
+                        self.running -= 1;
+                        self.unnoticed -= usize::from(host < self.lost);
+                    }
                 }
             }
             Err(_cut) => {
                 let snapshot = self.subscription.resync();
-                self.running = snapshot.list(&tasks_resource(), None).filter(|doc| runs(doc)).count();
+                self.count(&snapshot);
             }
         }
         let _alive = &self.cache;
     }
 }
 
-/// Whether the Task runs where it can be reached, and is wanted.
-fn runs(doc: &Arc<Doc>) -> bool {
-    doc.typed::<Task>().is_ok_and(|task| {
-        task.phase() == Phase::Running
-            && task.spec.stop.is_none()
-            && task.status.as_ref().is_some_and(|status| status.reachable)
-    })
+/// The number of the machine that the Task runs on, if it can be reached there and is wanted.
+fn runs_on(doc: &Arc<Doc>) -> Option<usize> {
+    let task = doc.typed::<Task>().ok()?;
+    let reachable = task.status.as_ref().is_some_and(|status| status.reachable);
+    let runs = task.phase() == Phase::Running && task.spec.stop.is_none() && reachable;
+    let host = &task.spec.binding.as_ref().filter(|_| runs)?.host;
+    host.rsplit('-').next()?.parse().ok()
 }
