@@ -168,7 +168,8 @@ impl Agents {
         }
         self.view.catch_up();
         let forget = self.forget().await?;
-        let believe = self.larger.values().min().map(|since| DOUBT.saturating_sub(until(*since, self.parts.env.now())));
+        let believe =
+            self.larger.values().min().map(|since| DOUBT.saturating_sub(until(*since, self.parts.env.now())));
         Ok([forget, believe].into_iter().flatten().min())
     }
 

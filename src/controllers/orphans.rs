@@ -337,8 +337,5 @@ fn with(before: &[Condition], new: Condition) -> Vec<Condition> {
 }
 
 fn concerns_agents(news: &News) -> bool {
-    match news {
-        News::Changes(changes) => changes.iter().any(|change| is::<Agent>(&change.key)),
-        News::Everything => true,
-    }
+    news.iter().any(|change| is::<Agent>(&change.key))
 }

@@ -117,7 +117,7 @@ impl Member {
     fn told(&mut self, message: ToAgent, sends: &mut Vec<ToMaster>) {
         match message {
             ToAgent::Registered { agent_id } => self.agent_id = agent_id,
-            ToAgent::Launch { framework_id, task } => {
+            ToAgent::Launch { framework_id, task, checkpoint: _ } => {
                 let id = task.task_id;
                 if self.tasks.contains_key(&id) {
                     self.counts.started_twice.fetch_add(1, Ordering::Relaxed);
@@ -127,6 +127,11 @@ impl Member {
                 let task = Task { framework_id, state: TaskState::Staging, pending: VecDeque::new() };
                 self.tasks.insert(id.clone(), task);
                 self.advance(&id, TaskState::Running, sends);
+            }
+            ToAgent::Missing { framework_id, task_id } => {
+                let task = Task { framework_id, state: TaskState::Staging, pending: VecDeque::new() };
+                self.tasks.insert(task_id.clone(), task);
+                self.advance(&task_id, TaskState::Dropped, sends);
             }
             ToAgent::Kill { task_id, .. } => {
                 let alive = self.tasks.get(&task_id).is_some_and(|task| !task.state.is_terminal());
@@ -142,6 +147,10 @@ impl Member {
             }
             ToAgent::FrameworkRemoved { framework_id } => {
                 self.tasks.retain(|_, task| task.framework_id != framework_id);
+            }
+            ToAgent::Shutdown => self.tasks.clear(),
+            order @ (ToAgent::Drain { .. } | ToAgent::Reactivated) => {
+                tracing::error!(?order, "the agents of a fleet do not drain");
             }
         }
     }
