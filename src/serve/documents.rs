@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::server_args::{ServerConfig, StoreTarget};
-use crate::env::Env;
+use crate::env::{Env, watch};
 use crate::registry::Prefix;
 use crate::server::{ServerCertificate, Waiting};
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};

@@ -21,13 +21,12 @@ use anyhow::{Context, Result, bail};
 use prometheus_client::metrics::info::Info;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServerArgs;
 use crate::cli::server_args::{Listen, MesosTarget, ServerConfig};
 use crate::controllers::{Leader, Policy, framework};
-use crate::env::Env;
+use crate::env::{Env, watch};
 use crate::executor::logs::{LogLimits, TaskLogs};
 use crate::executor::{LauncherConfig, LocalLauncher, docker};
 use crate::mesos::embedded::agent::journal::Medium;

@@ -6,12 +6,11 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::health::{self, ReadyCheck};
 use super::{ServerCertificate, TlsError, kube, listen};
-use crate::env::Env;
+use crate::env::{Env, watch};
 
 /// A front door behind which there is nothing yet.
 #[derive(Debug)]

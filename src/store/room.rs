@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::watch;
 
 use super::{LeaseId, Limits, Page, Record, Revision, Store, StoreError, Txn, TxnOutcome, Watch};
+use crate::env::watch;
 
 /// Another store, watched.
 #[derive(Debug)]

@@ -141,8 +141,8 @@ impl Script {
     }
 
     fn launch(&self, task: &TaskId, now: Duration) -> Vec<(Duration, TaskStatus)> {
-        let launches = self.launches.get(task).into_iter().flatten();
-        let last = launches.filter(|said| said.launched <= now + Duration::from_millis(1)).next_back();
+        let mut launches = self.launches.get(task).into_iter().flatten();
+        let last = launches.rfind(|said| said.launched <= now + Duration::from_millis(1));
         last.map(|said| said.statuses.clone()).unwrap_or_default()
     }
 }

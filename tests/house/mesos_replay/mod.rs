@@ -88,7 +88,8 @@ fn a_recording_that_says_something_else_is_noticed() {
     let recording = || Recording::read("16-agent-unreachable-and-return");
     assert_eq!(differences(recording(), &[]), Vec::<String>::new(), "unchanged");
     let is_unreachable = |event: &Value| event["update"]["status"]["state"] == "TASK_UNREACHABLE";
-    let changes: [(&str, fn(&mut Value)); 5] = [
+    type Change = fn(&mut Value);
+    let changes: [(&str, Change); 5] = [
         ("state", |event| event["update"]["status"]["state"] = "TASK_GONE".into()),
         ("reason", |event| event["update"]["status"]["reason"] = "REASON_RECONCILIATION".into()),
         ("source", |event| event["update"]["status"]["source"] = "SOURCE_AGENT".into()),
