@@ -13,7 +13,6 @@
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
 mod counted;
-#[allow(dead_code, reason = "tests use more of it")]
 #[path = "../../tests/support/etcd.rs"]
 mod etcd;
 mod options;
