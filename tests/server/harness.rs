@@ -431,11 +431,11 @@ fn name_of(task: Task) -> String {
     task.metadata.name.expect("stored objects have names")
 }
 
-fn task_of(container: &ContainerSummary) -> String {
+pub(crate) fn task_of(container: &ContainerSummary) -> String {
     container.labels.as_ref().unwrap()["tenure.dev/task"].clone()
 }
 
-fn is_running(container: &ContainerSummary) -> bool {
+pub(crate) fn is_running(container: &ContainerSummary) -> bool {
     container.state.is_some_and(|state| state.to_string() == "running")
 }
 
