@@ -42,3 +42,11 @@ fn first_seeds_of_every_profile_hold() {
 fn next_seeds_of_every_profile_hold() {
     holds(6, 6);
 }
+
+/// What each showed: a Task that came back while others got their places beside it (66, 107).
+#[test]
+fn seeds_that_once_failed_hold() {
+    for seed in [66, 107] {
+        holds(seed, 1);
+    }
+}

@@ -1,18 +1,58 @@
 //! A constraint that held at placement was true of the state that placement saw.
+//!
+//! A cut-off Task that came back while a binding was on its way to the store was not there when the place was chosen, and
+//! the binding is not guarded by it: the update is the agent's, and a binding that lost against it would lose its offer for nothing.
+//! It is left out, by the times at which the place was chosen and at which the Task was told to be back.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
 use tenure::api::{Constraint, Operator, Revision, Task};
 use tenure::registry::{Key, Snapshot};
+use tokio::time::Instant;
 
 use super::kinds::{resource, task_changes};
 use super::{Check, Step, is_live, of_app, typed};
 
 pub(super) struct Constraints {
     /// See [`super::Terms::blurred`]: counts are then not judged.
-    pub(super) blurred: bool,
+    blurred: bool,
+    /// The beginning of the world, at which all clocks in it stand at the epoch.
+    origin: Instant,
+    /// When each Task that was cut off came back, after [`Constraints::origin`].
+    back: BTreeMap<String, Duration>,
+}
+
+impl Constraints {
+    /// In a world that begins now.
+    pub(super) fn new(blurred: bool) -> Constraints {
+        Constraints { blurred, origin: Instant::now(), back: BTreeMap::new() }
+    }
+
+    fn note_returns(&mut self, step: &Step<'_>) {
+        for change in task_changes(step.changes) {
+            if change.old.as_deref().is_some_and(|old| !is_reachable(old)) && is_reachable(&change.new) {
+                self.back.insert(change.name.to_owned(), self.origin.elapsed());
+            }
+        }
+    }
+
+    /// Whether the Task `name` had come back when the place of `task` was chosen, if it ever was away.
+    fn was_seen(&self, name: &str, task: &Task) -> bool {
+        let chosen = task.spec.binding.as_ref().map(|it| it.bound_at.0.duration_since(Timestamp::UNIX_EPOCH));
+        let chosen = chosen.and_then(|it| Duration::try_from(it).ok()).unwrap_or_default();
+        self.back.get(name).is_none_or(|back| *back < chosen)
+    }
+}
+
+fn is_reachable(task: &Task) -> bool {
+    task.status.as_ref().is_none_or(|status| status.reachable)
 }
 
 impl Check for Constraints {
     fn committed(&mut self, step: &Step<'_>, broken: &mut Vec<String>) {
+        self.note_returns(step);
         let newly = task_changes(step.changes).filter(|it| {
             it.new.spec.binding.is_some() && it.old.as_ref().is_some_and(|old| old.spec.binding.is_none())
         });
@@ -25,6 +65,7 @@ impl Check for Constraints {
                     name.as_str() != change.name
                         && task.spec.revision == change.new.spec.revision
                         && is_live(task)
+                        && self.was_seen(name, &change.new)
                         && self::host(task) == Some(host)
                 });
                 let beside = if self.blurred { 0 } else { beside.count() };

@@ -213,7 +213,7 @@ impl Checks {
 fn all(terms: &Terms) -> Vec<Box<dyn Check>> {
     vec![
         Box::new(capacity::Capacity { blurred: terms.blurred }),
-        Box::new(constraints::Constraints { blurred: terms.blurred }),
+        Box::new(constraints::Constraints::new(terms.blurred)),
         Box::new(deposed::Deposed),
         Box::new(endpoints::LeftEndpoints { blurred: terms.blurred }),
         Box::new(ends::EndsAreFinal),
