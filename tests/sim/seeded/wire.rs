@@ -207,6 +207,8 @@ impl fmt::Debug for Calls {
 impl CallPipe for Calls {
     async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
         let name = call.r#type();
+        // What a server does is judged when it does it, whatever becomes of the call on its way.
+        self.checks.lock().unwrap().called(&self.server, call);
         if self.sim.strikes(Fault::CallDelayed) {
             let by = self.sim.millis(1, 5_000);
             self.sim.strike(Fault::CallDelayed, format_args!("{} {name} by {by:?}", self.server));
@@ -222,7 +224,6 @@ impl CallPipe for Calls {
         }
         self.sim.act(&format!("call {name}"));
         self.sim.log(format_args!("{} calls {name}{}", self.server, subject(call)));
-        self.checks.lock().unwrap().called(&self.server, call);
         let result = self.inner.send(call).await;
         // A repeated ACCEPT spends an offer twice, and nobody repeats it.
         if result.is_ok() && name != CallType::Accept && self.sim.strikes(Fault::CallRepeated) {
