@@ -3,7 +3,7 @@
 //! observe (updates about tasks that the store does not know, handed on by the status writer; confirmations on Agents) →
 //! `plan::orphans`, against a read of the store made after they were reported → act (KILL, or ask: condition `Orphans` and
 //! `status.orphans` of the Agent) → report (an Event). The view may have missed an event, so the store itself is asked about
-//! each task before it is ended.
+//! each task before it is ended. Nor is one ended that Endpoints still name.
 //!
 //! A person answers by the annotation `tenure.dev/confirm-orphans` with the digest of what is asked about.
 
@@ -20,11 +20,13 @@ use super::events::{self, Recorder};
 use super::objects::{Stored, create, is, key, resource};
 use super::session::Signals;
 use super::status::{find, is_alive, is_bound_as, name_of};
+use super::teardown::named_by;
 use crate::api::agent::ORPHANS;
-use crate::api::{Agent, AgentStatus, Condition, Orphans as Question, Task, labels};
+use crate::api::{Agent, AgentStatus, Condition, Endpoints, Orphans as Question, Task, labels};
 use crate::env::{Env, watch};
 use crate::mesos::session::Session;
 use crate::mesos::wire::{AgentId, TaskId, TaskStatus};
+use crate::plan::ObjectName;
 use crate::plan::agent::{Fact, find as condition};
 use crate::plan::orphans::{self, Reported, Standing, Verdict};
 use crate::registry::{Snapshot, Write};
@@ -50,6 +52,15 @@ pub(super) struct Orphans {
     reported_of: BTreeSet<String>,
     all_heard_at: Option<Instant>,
     generation: u64,
+}
+
+/// What a judgement came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// All that is to be done is done.
+    Settled,
+    /// Endpoints still name some that shall end: a Task that was given up, and came back before its address was taken out.
+    Published,
 }
 
 /// What the loop works with.
@@ -84,7 +95,8 @@ impl Orphans {
             self.wait(again).await;
             self.note_subscription();
             again = match self.judge().await {
-                Ok(()) => None,
+                Ok(Outcome::Settled) => None,
+                Ok(Outcome::Published) => Some(Instant::now() + AGAIN),
                 Err(setback) => {
                     setback.log("orphans", &self.pending.len());
                     Some(Instant::now() + AGAIN)
@@ -147,7 +159,7 @@ impl Orphans {
     }
 
     /// Judges what was reported. What cannot be read or written now is judged again.
-    async fn judge(&mut self) -> Result<(), Setback> {
+    async fn judge(&mut self) -> Result<Outcome, Setback> {
         let snapshot = self.parts.writer.registry().cache().most_recent().await.map_err(Setback::Store)?;
         let is_owned =
             |id: &str| find(&TaskId::new(id), &snapshot).is_some_and(|task| !task.object.is_terminal());
@@ -158,12 +170,16 @@ impl Orphans {
         }
         let machines = machines(&snapshot)?;
         if self.pending.is_empty() && machines.values().all(|it| !asks(&it.object)) {
-            return Ok(());
+            return Ok(Outcome::Settled);
         }
         let reported: Vec<Reported> = self.pending.values().map(|status| self.reported(status)).collect();
         let orphans = orphans::among(&reported, &self.parts.installation, is_owned);
         let standing = machines.iter().map(|(agent, machine)| (agent.clone(), standing(machine))).collect();
-        let verdict = orphans::judge(orphans, snapshot.count(&resource::<Task>()), &standing);
+        let mut verdict = orphans::judge(orphans, snapshot.count(&resource::<Task>()), &standing);
+        let published = published(&snapshot);
+        let in_use = |it: &Reported| name_of(&it.mesos_task_id).is_some_and(|it| published.contains(&it));
+        let waits = verdict.kill.iter().any(in_use);
+        verdict.kill.retain(|it| !in_use(it));
         if verdict.nowhere > 0 {
             tracing::error!(
                 orphans = verdict.nowhere,
@@ -178,7 +194,7 @@ impl Orphans {
         for killed in verdict.kill {
             self.pending.remove(&TaskId::new(killed.mesos_task_id));
         }
-        Ok(())
+        Ok(if waits { Outcome::Published } else { Outcome::Settled })
     }
 
     /// A master reports the tasks of our own framework only, and its own reports carry no labels: without labels a task is
@@ -297,6 +313,11 @@ impl Orphans {
             "status": {"orphans": Value::Null, "conditions": with(&before, fact)},
         }))
     }
+}
+
+/// The Tasks that Endpoints name: requests may be on their way to them.
+fn published(snapshot: &Snapshot) -> BTreeSet<ObjectName> {
+    snapshot.list(&resource::<Endpoints>(), None).flat_map(|doc| named_by(doc)).collect()
 }
 
 /// All machines that have an object, by agent id.

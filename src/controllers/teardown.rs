@@ -66,7 +66,7 @@ impl Index for DyingTasks {
 }
 
 /// The Tasks that an Endpoints object names.
-fn named_by(doc: &Doc) -> BTreeSet<ObjectName> {
+pub(super) fn named_by(doc: &Doc) -> BTreeSet<ObjectName> {
     let Ok(endpoints) = doc.typed::<Endpoints>() else { return BTreeSet::new() };
     let addresses = endpoints.spec.ready.iter().chain(&endpoints.spec.not_ready);
     addresses.map(|address| ObjectName::new(&doc.key().namespace, &address.task)).collect()
