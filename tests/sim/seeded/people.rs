@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tenure::api::App;
-use tenure::registry::{CommitError, Doc, Fence, Key, Registry, Resource, Write};
+use tenure::registry::{CommitError, Doc, Fence, Key, Registry, Resource, Snapshot, Write};
 
 use super::sim::Sim;
 
@@ -147,8 +147,20 @@ fn place(sim: &Sim) -> Value {
     json!({"constraints": [constraint]})
 }
 
-/// The last wishes: what is wanted can be had with the machines that are left. Returns whether all were accepted.
-pub(crate) async fn settle(sim: &Sim, door: Arc<Registry>) -> bool {
+/// Whether what is wanted can be had with the machines that are left.
+fn can_be_had(app: &App) -> bool {
+    let anywhere = app.spec.template.constraints.is_empty() && app.spec.depends_on.is_empty();
+    app.metadata.deletion_timestamp.is_some() || anywhere
+}
+
+/// The last wishes: what is wanted can be had. Returns whether all are accepted, by the `truth` of the store: a server may show
+/// Apps as they were, and then refuses to change them.
+pub(crate) async fn settle(sim: &Sim, door: Arc<Registry>, truth: &Snapshot) -> bool {
+    let mut wanted = truth.list(&Resource::new("tenure.dev", "apps"), Some("shop")).peekable();
+    let some = wanted.peek().is_some();
+    if some && wanted.all(|doc| doc.typed::<App>().is_ok_and(|app| can_be_had(&app))) {
+        return true;
+    }
     let Ok(snapshot) = door.cache().most_recent().await else { return false };
     let apps: Vec<_> = snapshot.list(&Resource::new("tenure.dev", "apps"), Some("shop")).cloned().collect();
     let mut writes: Vec<Write> = Vec::new();
@@ -157,16 +169,14 @@ pub(crate) async fn settle(sim: &Sim, door: Arc<Registry>) -> bool {
     }
     for base in apps {
         let Ok(app) = base.typed::<App>() else { return false };
-        let anywhere = app.spec.template.constraints.is_empty() && app.spec.depends_on.is_empty();
-        if app.metadata.deletion_timestamp.is_none() && !anywhere {
+        if !can_be_had(&app) {
             writes.push(Write::Merge { base, patch: json!({"spec": {"constraints": [], "dependsOn": []}}) });
         }
     }
     for write in writes {
         if let Err(error) = door.commit(&Fence::none(), vec![write]).await {
             sim.log(format_args!("a last wish is not accepted: {error}"));
-            return false;
         }
     }
-    true
+    false
 }
