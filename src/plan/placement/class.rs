@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Resources;
-use super::constraint::{ConstraintError, Field, Rule, Test};
+use super::constraint::{ConstraintError, Rule};
 use crate::api::{HostPort, Template};
 use crate::plan::ObjectName;
 
@@ -54,12 +54,5 @@ impl Class {
             HostPort::Fixed(port) => Some(*port),
             HostPort::None | HostPort::Any => None,
         })
-    }
-
-    /// Fields by whose values agents are looked up. Where each value is one agent's, a rule that refuses values one by
-    /// one is as well asked about each agent.
-    pub(super) fn tracked(&self) -> impl Iterator<Item = &Field> {
-        let one_by_one = |rule: &Rule| matches!(rule.test, Test::AtMost(_) | Test::Differs(_));
-        self.rules.iter().filter(move |it| it.field != Field::Hostname || !one_by_one(it)).map(|it| &it.field)
     }
 }

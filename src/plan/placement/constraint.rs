@@ -6,13 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::OrdMap;
 use regex::Regex;
 
 use super::Agent;
+use super::values::{Value, ValueIx};
 use crate::api::{Constraint, Operator};
 
 /// Why a constraint cannot be understood. Validation refuses such an App; this is for one that slipped through.
@@ -97,7 +97,7 @@ pub(super) struct Rule {
 /// How many placed instances of a class have each value of a field. A copy costs next to nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    by_value: OrdMap<Arc<str>, u32>,
+    by_value: OrdMap<ValueIx, u32>,
     /// Those on agents without a value, or that nothing is known of: together they are one group.
     without: u32,
     /// How many groups have each size.
@@ -105,35 +105,33 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub(super) fn of(&self, value: &str) -> u32 {
-        self.by_value.get(value).copied().unwrap_or(0)
+    pub(super) fn of(&self, value: ValueIx) -> u32 {
+        self.by_value.get(&value).copied().unwrap_or(0)
     }
 
-    pub(super) fn add(&mut self, value: Option<&Arc<str>>) {
-        let before = self.slot(value).map_or(0, |count| *count);
-        match value {
-            Some(value) => *self.by_value.entry(value.clone()).or_default() += 1,
-            None => self.without += 1,
-        }
+    pub(super) fn add(&mut self, value: Option<ValueIx>) {
+        let count = match value {
+            Some(value) => self.by_value.entry(value).or_default(),
+            None => &mut self.without,
+        };
+        let before = *count;
+        *count += 1;
         self.resize(before, before + 1);
     }
 
     /// Undoes one [`add`](Self::add).
-    pub(super) fn remove(&mut self, value: Option<&Arc<str>>) {
-        let Some(count) = self.slot(value).filter(|it| **it > 0) else { return };
+    pub(super) fn remove(&mut self, value: Option<ValueIx>) {
+        let count = match value {
+            Some(value) => self.by_value.get_mut(&value),
+            None => Some(&mut self.without),
+        };
+        let Some(count) = count.filter(|it| **it > 0) else { return };
         let before = *count;
         *count -= 1;
         if let (1, Some(value)) = (before, value) {
-            self.by_value.remove(value);
+            self.by_value.remove(&value);
         }
         self.resize(before, before - 1);
-    }
-
-    fn slot(&mut self, value: Option<&Arc<str>>) -> Option<&mut u32> {
-        match value {
-            Some(value) => self.by_value.get_mut(value),
-            None => Some(&mut self.without),
-        }
     }
 
     fn resize(&mut self, before: u32, after: u32) {
@@ -160,16 +158,14 @@ impl Counts {
         self.sizes.first_key_value().map_or(0, |(size, _)| *size)
     }
 
-    /// The values that instances have, in order.
-    pub(super) fn values(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.by_value.keys()
+    /// The values that instances have.
+    pub(super) fn values(&self) -> impl Iterator<Item = ValueIx> {
+        self.by_value.keys().copied()
     }
 
-    /// The first value behind `last` that so many instances have.
-    pub(super) fn next_of_size(&self, size: u32, last: Option<&Arc<str>>) -> Option<&Arc<str>> {
-        let from = last.map_or(Bound::Unbounded, |it| Bound::Excluded(&**it));
-        let values = self.by_value.range::<_, str>((from, Bound::Unbounded));
-        values.filter(|(_, count)| **count == size).map(|(value, _)| value).next()
+    /// The values that so many instances have.
+    pub(super) fn of_size(&self, size: u32) -> impl Iterator<Item = ValueIx> {
+        self.by_value.iter().filter(move |(_, count)| **count == size).map(|(value, _)| *value)
     }
 }
 
@@ -191,15 +187,15 @@ impl Rule {
     }
 
     /// Whether an agent with this value is accepted, given where the other instances are.
-    pub(super) fn accepts(&self, value: Option<&Arc<str>>, placed: &Counts) -> bool {
-        let Some(value) = value else { return matches!(self.test, Test::Differs(_)) };
+    pub(super) fn accepts(&self, value: Option<Value<'_>>, placed: &Counts) -> bool {
+        let Some(Value { number, text }) = value else { return matches!(self.test, Test::Differs(_)) };
         match &self.test {
-            Test::Equals(wanted) => value == wanted,
-            Test::Matches(regex) => regex.is_match(value),
-            Test::Differs(regex) => !regex.is_match(value),
-            Test::Together => placed.groups() == 0 || placed.of(value) > 0,
-            Test::AtMost(most) => placed.of(value) < *most,
-            Test::Evenly(groups) => is_even(placed, value, *groups),
+            Test::Equals(wanted) => text == wanted,
+            Test::Matches(regex) => regex.is_match(text),
+            Test::Differs(regex) => !regex.is_match(text),
+            Test::Together => placed.groups() == 0 || placed.of(number) > 0,
+            Test::AtMost(most) => placed.of(number) < *most,
+            Test::Evenly(groups) => is_even(placed, number, *groups),
         }
     }
 
@@ -221,6 +217,12 @@ impl Rule {
         &self.text
     }
 
+    /// Whether agents are looked up by the values of its field. Where each value is one agent's, a rule that refuses
+    /// values one by one is as well asked about each agent.
+    pub(super) fn looks_up(&self) -> bool {
+        self.field != Field::Hostname || !matches!(self.test, Test::AtMost(_) | Test::Differs(_))
+    }
+
     /// Whether it looks at where other instances are.
     pub(super) fn compares(&self) -> bool {
         matches!(self.test, Test::Together | Test::AtMost(_) | Test::Evenly(_))
@@ -234,7 +236,7 @@ impl fmt::Display for Rule {
 }
 
 /// A new group, or one of the smallest once there are at least `groups`.
-fn is_even(placed: &Counts, value: &str, groups: u32) -> bool {
+fn is_even(placed: &Counts, value: ValueIx, groups: u32) -> bool {
     let here = placed.of(value);
     here == 0 || (placed.groups() >= groups as usize && here == placed.smallest())
 }
@@ -267,6 +269,7 @@ fn show(constraint: &Constraint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::placement::values::Values;
 
     fn rule(text: &str) -> Rule {
         let mut words = text.splitn(3, ' ').map(str::to_owned);
@@ -280,10 +283,11 @@ mod tests {
         Agent { attributes, ..Agent::new("agent-1", "node-1") }
     }
 
-    fn placed(counts: &[(Option<&str>, u32)]) -> Counts {
+    fn placed(counts: &[(Option<&str>, u32)], values: &mut Values) -> Counts {
         let mut placed = Counts::default();
         for &(value, count) in counts {
-            (0..count).for_each(|_| placed.add(value.map(Arc::from).as_ref()));
+            let value = value.map(|it| values.take(&it.into()));
+            (0..count).for_each(|_| placed.add(value));
         }
         placed
     }
@@ -337,7 +341,10 @@ mod tests {
         ];
         for (constraint, rack, others, accepted) in rows {
             let rule = rule(constraint);
-            let verdict = rule.accepts(rule.field.on(&agent(rack)), &placed(others));
+            let mut values = Values::new(rule.field.clone());
+            let placed = placed(others, &mut values);
+            let value = rule.field.on(&agent(rack)).map(|it| values.take(it));
+            let verdict = rule.accepts(value.map(|it| values.numbered(it)), &placed);
             assert_eq!(verdict, accepted, "{constraint} on {rack:?} beside {others:?}");
         }
     }
@@ -346,22 +353,23 @@ mod tests {
         #[test]
         fn counts_are_those_of_a_plain_map(changes in proptest::collection::vec((0_u8..2, 0_u8..4), 0..60)) {
             let mut counts = Counts::default();
-            let mut oracle: BTreeMap<Option<Arc<str>>, u32> = BTreeMap::new();
+            let mut oracle: BTreeMap<Option<ValueIx>, u32> = BTreeMap::new();
+            let mut values = Values::new(Field::Hostname);
             for (change, value) in changes {
-                let value = (value > 0).then(|| Arc::from(format!("v{value}")));
-                let known = oracle.entry(value.clone()).or_default();
+                let value = (value > 0).then(|| values.take(&format!("v{value}").into()));
+                let known = oracle.entry(value).or_default();
                 if change == 0 {
                     *known += 1;
-                    counts.add(value.as_ref());
+                    counts.add(value);
                 } else {
                     *known = known.saturating_sub(1);
-                    counts.remove(value.as_ref());
+                    counts.remove(value);
                 }
                 oracle.retain(|_, count| *count > 0);
                 proptest::prop_assert_eq!(counts.groups(), oracle.len());
                 proptest::prop_assert_eq!(counts.smallest(), oracle.values().copied().min().unwrap_or(0));
                 for (value, count) in &oracle {
-                    let known = value.as_ref().map_or(counts.without, |it| counts.of(it));
+                    let known = value.map_or(counts.without, |it| counts.of(it));
                     proptest::prop_assert_eq!(known, *count);
                 }
             }

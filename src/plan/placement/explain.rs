@@ -74,7 +74,7 @@ pub fn explain(index: &Index, class: &ObjectName) -> Option<NoOfferFits> {
     let mut most = Resources::default();
     let mut closest: Option<(u64, Closest)> = None;
     for (agent, facts) in &known {
-        let Some(refusal) = refusal(agent, facts, wanted, entry) else { continue };
+        let Some(refusal) = refusal(index, agent, facts, wanted, entry) else { continue };
         if matches!(refusal, Refusal::TooLittle(_) | Refusal::PortTaken(_) | Refusal::TooFewPorts) {
             most = maximum(&most, &agent.free);
             let missing = shortfalls(&wanted.wants, &agent.free);
@@ -90,7 +90,13 @@ pub fn explain(index: &Index, class: &ObjectName) -> Option<NoOfferFits> {
     Some(NoOfferFits { agents: known.len(), refusals, beyond, closest: closest.map(|(_, it)| it) })
 }
 
-fn refusal(agent: &AgentEntry, facts: &Agent, class: &Class, entry: &ClassEntry) -> Option<Refusal> {
+fn refusal(
+    index: &Index,
+    agent: &AgentEntry,
+    facts: &Agent,
+    class: &Class,
+    entry: &ClassEntry,
+) -> Option<Refusal> {
     if !facts.accepts {
         return Some(Refusal::NotAccepting);
     }
@@ -100,8 +106,9 @@ fn refusal(agent: &AgentEntry, facts: &Agent, class: &Class, entry: &ClassEntry)
     if agent.offers.is_empty() {
         return Some(Refusal::NoOffer);
     }
-    let mut rules = class.rules.iter().zip(&entry.counts);
-    if let Some((rule, _)) = rules.find(|(rule, counts)| !rule.accepts(rule.field.on(facts), counts)) {
+    let values = entry.fields.iter().map(|field| index.value(agent, *field));
+    let mut rules = class.rules.iter().zip(values.zip(&entry.counts));
+    if let Some((rule, _)) = rules.find(|(rule, (value, counts))| !rule.accepts(*value, counts)) {
         return Some(Refusal::Constraint(rule.to_string().into()));
     }
     if let Some(scalar) = class.wants.lacks_in(&agent.free) {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::constraint::{Counts, Field};
-use super::order::{ByValue, Order, Rank};
+use super::constraint::{Counts, Rule};
+use super::order::{Order, Rank};
+use super::values::{FieldIx, Fields, Value, ValueIx};
 use super::{Agent, AgentId, Class, Offer, OfferId, PortSet, Resources};
 use crate::plan::ObjectName;
 
@@ -67,8 +68,8 @@ pub struct Index {
     pub(super) leases: BTreeSet<(Timestamp, OfferId)>,
     /// Agents with offers that accept Tasks, least used first.
     pub(super) order: Order,
-    /// The same, by the values of fields that some class looks agents up by.
-    pub(super) by_value: BTreeMap<Field, ByValue>,
+    /// What rules speak of; the agents of `order` by their values.
+    pub(super) fields: Fields,
     pub(super) classes: BTreeMap<ObjectName, ClassEntry>,
     /// Classes that are known and have waiting Tasks.
     pub(super) waiting: BTreeSet<ObjectName>,
@@ -98,6 +99,8 @@ pub(super) struct AgentEntry {
     tie: u64,
     /// The version at which it last got better.
     better: u64,
+    /// Per field: its value.
+    pub(super) values: Vec<Option<ValueIx>>,
 }
 
 /// What is known of one class.
@@ -106,6 +109,8 @@ pub(super) struct ClassEntry {
     pub(super) class: Option<Arc<Class>>,
     pub(super) waiting: BTreeSet<(Timestamp, ObjectName)>,
     placed: BTreeMap<ObjectName, AgentIx>,
+    /// Per rule: the field that it is about.
+    pub(super) fields: Vec<FieldIx>,
     /// Per rule: where the placed ones are.
     pub(super) counts: Vec<Counts>,
     /// The version at which the class or what its rules compare last changed.
@@ -190,6 +195,11 @@ impl Index {
         &self.agents[agent as usize]
     }
 
+    /// The value of a field that an agent has, if it is known and has one.
+    pub(super) fn value(&self, agent: &AgentEntry, field: FieldIx) -> Option<Value<'_>> {
+        agent.values[field].map(|it| self.fields.of(field).numbered(it))
+    }
+
     fn entry_mut(&mut self, agent: AgentIx) -> &mut AgentEntry {
         &mut self.agents[agent as usize]
     }
@@ -200,7 +210,7 @@ impl Index {
         }
         let agent = AgentIx::try_from(self.agents.len()).unwrap_or(AgentIx::MAX);
         self.by_id.insert(id.clone(), agent);
-        self.agents.push(AgentEntry::new(id.clone()));
+        self.agents.push(AgentEntry::new(id.clone(), self.fields.len()));
         agent
     }
 
@@ -216,6 +226,7 @@ impl Index {
             self.count(class, agent, Counts::remove);
         }
         self.entry_mut(agent).facts = facts;
+        self.number_values(agent);
         for (_, class) in &tasks {
             self.count(class, agent, Counts::add);
         }
@@ -249,12 +260,11 @@ impl Index {
     }
 
     fn set_class(&mut self, class: Class) {
-        for field in class.tracked() {
-            self.track(field);
-        }
+        let fields = self.number_fields(&class);
         let entry = self.classes.entry(class.name.clone()).or_default();
         let places: Vec<_> = entry.placed.values().copied().collect();
         entry.counts = vec![Counts::default(); class.rules.len()];
+        entry.fields = fields;
         self.version += 1;
         (entry.changed, entry.refused) = (self.version, None);
         let name = class.name.clone();
@@ -272,6 +282,7 @@ impl Index {
         if let Some(entry) = self.classes.get_mut(name) {
             entry.class = None;
             entry.counts.clear();
+            entry.fields.clear();
         }
         self.drop_if_empty(name);
     }
@@ -330,29 +341,49 @@ impl Index {
     }
 
     /// Adds to or takes from what the rules of `class` compare, for one Task on `agent`.
-    fn count(&mut self, class: &ObjectName, agent: AgentIx, change: fn(&mut Counts, Option<&Arc<str>>)) {
+    fn count(&mut self, class: &ObjectName, agent: AgentIx, change: fn(&mut Counts, Option<ValueIx>)) {
         let Some(entry) = self.classes.get_mut(class) else { return };
         let Some(class) = &entry.class else { return };
         let agent = &self.agents[agent as usize];
-        for (rule, counts) in class.rules.iter().zip(&mut entry.counts).filter(|(rule, _)| rule.compares()) {
-            change(counts, agent.value(&rule.field));
+        let rules = class.rules.iter().zip(&entry.fields).zip(&mut entry.counts);
+        for ((_, field), counts) in rules.filter(|((rule, _), _)| rule.compares()) {
+            change(counts, agent.values[*field]);
             self.version += 1;
             (entry.changed, entry.refused) = (self.version, None);
         }
     }
 
-    /// Arranges agents by the values of one more field.
-    fn track(&mut self, field: &Field) {
-        if self.by_value.contains_key(field) {
-            return;
-        }
-        let mut values = ByValue::default();
-        for entry in &self.agents {
-            if let Some(rank) = entry.rank {
-                values.insert(entry.value(field), rank);
+    /// The numbers of the fields that the rules of a class are about. By those that it looks agents up by they are
+    /// arranged from now on.
+    fn number_fields(&mut self, class: &Class) -> Vec<FieldIx> {
+        let number = |rule: &Rule| {
+            let (number, new) = self.fields.number(&rule.field);
+            let values = self.fields.of_mut(number);
+            if new {
+                for agent in &mut self.agents {
+                    let value = agent.facts.as_ref().and_then(|it| rule.field.on(it));
+                    agent.values.push(value.map(|it| values.take(it)));
+                }
+            }
+            if rule.looks_up() && values.by_value().is_none() {
+                values.arrange(self.agents.iter().filter_map(|it| Some((it.values[number], it.rank?))));
+            }
+            number
+        };
+        class.rules.iter().map(number).collect()
+    }
+
+    /// Looks up the numbers of an agent's values, after they may have changed. It must not be in any order.
+    fn number_values(&mut self, agent: AgentIx) {
+        let entry = &mut self.agents[agent as usize];
+        for (values, known) in self.fields.iter_mut().zip(&mut entry.values) {
+            let value = entry.facts.as_ref().and_then(|it| values.field.on(it));
+            // First the new one: if it is the old one too, the number stays.
+            let new = value.map(|it| values.take(it));
+            if let Some(old) = std::mem::replace(known, new) {
+                values.give_back(old);
             }
         }
-        self.by_value.insert(field.clone(), values);
     }
 
     /// Takes an agent out of all orders, before anything changes that they depend on.
@@ -360,9 +391,7 @@ impl Index {
         let entry = &mut self.agents[agent as usize];
         let Some(rank) = entry.rank.take() else { return };
         self.order.remove(&rank);
-        for (field, values) in &mut self.by_value {
-            values.remove(entry.value(field), &rank);
-        }
+        self.fields.unrank(&entry.values, &rank);
     }
 
     /// Puts an agent into all orders, if it has something to give.
@@ -375,14 +404,13 @@ impl Index {
         let rank = entry.rank_with(agent, &entry.free, entry.our_tasks());
         entry.rank = Some(rank);
         self.order.insert(rank);
-        for (field, values) in &mut self.by_value {
-            values.insert(entry.value(field), rank);
-        }
+        self.fields.rank(&entry.values, rank);
     }
 }
 
 impl AgentEntry {
-    fn new(id: AgentId) -> Self {
+    /// Nothing is known of it but its id.
+    fn new(id: AgentId, fields: usize) -> Self {
         Self {
             tie: fnv(&id.0),
             id,
@@ -393,6 +421,7 @@ impl AgentEntry {
             tasks: BTreeMap::new(),
             rank: None,
             better: 0,
+            values: vec![None; fields],
         }
     }
 
@@ -404,11 +433,6 @@ impl AgentEntry {
     pub(super) fn rank_with(&self, agent: AgentIx, free: &Resources, tasks: u32) -> Rank {
         let totals = self.facts.as_ref().map_or(Resources::default(), |it| it.totals);
         Rank::new(agent, self.tie, &totals, free, tasks, self.free.gpus > 0)
-    }
-
-    /// Its value of a field, if it is known and has one.
-    pub(super) fn value(&self, field: &Field) -> Option<&Arc<str>> {
-        self.facts.as_ref().and_then(|it| field.on(it))
     }
 
     fn sum_up(&mut self) {

@@ -24,6 +24,7 @@ mod ports;
 mod room;
 #[cfg(test)]
 mod tests;
+mod values;
 mod walk;
 
 use std::collections::BTreeMap;

@@ -1,29 +1,29 @@
 //! Agents in the order in which they are taken: least used first, all of them or by the values of a field.
 
-use std::sync::Arc;
-
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdSet;
 
 use super::Resources;
 use super::index::AgentIx;
+use super::values::ValueIx;
 
-/// Where an agent stands in the order of use.
+/// Where an agent stands in the order of use. Placement compares ranks more than it does anything else, so they are small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
-    /// Used part of cpus or memory, whichever is more, in parts of [`WHOLE`]; more than that for agents with gpus.
-    used: u32,
-    /// Tasks of ours on it.
-    tasks: u32,
-    /// A hash of the agent's id: ties fall the same way whatever order the agents came in.
-    tie: u64,
+    /// From the top: [`USED_BITS`] for the used part of cpus or memory, whichever is more, in parts of [`WHOLE`], and more
+    /// than that for agents with gpus; [`TASKS_BITS`] for the Tasks of ours on it; the first bits of `tie`.
+    place: u64,
+    /// The other bits of a hash of the agent's id: ties fall the same way whatever order the agents came in.
+    tie: u32,
     pub(super) agent: AgentIx,
 }
 
 const WHOLE: u32 = 1 << 20;
+const USED_BITS: u32 = 22;
+const TASKS_BITS: u32 = 20;
 
 impl Rank {
     /// Before every agent.
-    pub(super) const FIRST: Self = Self { used: 0, tasks: 0, tie: 0, agent: 0 };
+    pub(super) const FIRST: Self = Self { place: 0, tie: 0, agent: 0 };
 
     /// Of an agent with so much of its `totals` free and so many Tasks; `last` puts it behind all that are not.
     pub(super) fn new(
@@ -35,7 +35,14 @@ impl Rank {
         last: bool,
     ) -> Self {
         let used = used_part(free.cpus, totals.cpus).max(used_part(free.memory, totals.memory));
-        Self { used: used + if last { WHOLE + 1 } else { 0 }, tasks, tie, agent }
+        let used = used + if last { WHOLE + 1 } else { 0 };
+        let tasks = tasks.min((1 << TASKS_BITS) - 1);
+        let behind = u64::BITS - USED_BITS;
+        let place = u64::from(used) << behind
+            | u64::from(tasks) << (behind - TASKS_BITS)
+            | tie >> (USED_BITS + TASKS_BITS);
+        let [.., a, b, c, d] = tie.to_be_bytes();
+        Self { place, tie: u32::from_be_bytes([a, b, c, d]), agent }
     }
 
     /// Behind this one and before every other that is behind it.
@@ -55,62 +62,99 @@ fn used_part(free: u64, total: u64) -> u32 {
 /// Agents by rank. A copy costs nothing.
 pub(super) type Order = OrdSet<Rank>;
 
-/// Agents by the values of one field, and by rank among those of one value. A copy costs nothing.
-#[derive(Clone, Debug, Default)]
-pub(super) struct ByValue {
-    with: OrdMap<Arc<str>, Order>,
-    /// Those without a value.
-    without: Order,
+/// The agents with one value of a field. Of a field that tells agents apart, as the hostname does, that is one.
+#[derive(Clone, Debug)]
+pub(super) enum Sharers {
+    AtMostOne(Option<Rank>),
+    Many(Order),
 }
 
-impl ByValue {
-    /// How many values there are.
-    pub(super) fn len(&self) -> usize {
-        self.with.len()
-    }
+impl Sharers {
+    pub(super) const NONE: Self = Self::AtMostOne(None);
 
-    /// The values, in order.
-    pub(super) fn values(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.with.keys()
-    }
-
-    /// The agents with this value.
-    pub(super) fn order(&self, value: Option<&Arc<str>>) -> Option<&Order> {
-        match value {
-            Some(value) => self.with.get(value),
-            None => Some(&self.without),
+    /// The first one from this rank on.
+    pub(super) fn first_from(&self, from: Rank) -> Option<Rank> {
+        match self {
+            Self::AtMostOne(one) => one.filter(|it| *it >= from),
+            Self::Many(order) => order.get_next(&from).copied(),
         }
     }
 
-    pub(super) fn insert(&mut self, value: Option<&Arc<str>>, rank: Rank) {
-        match value {
-            Some(value) => self.with.entry(value.clone()).or_default().insert(rank),
-            None => self.without.insert(rank),
-        };
+    fn insert(&mut self, rank: Rank) {
+        match self {
+            Self::AtMostOne(Some(one)) => *self = Self::Many([*one, rank].into_iter().collect()),
+            Self::AtMostOne(none) => *none = Some(rank),
+            Self::Many(order) => {
+                order.insert(rank);
+            }
+        }
     }
 
-    /// Undoes one [`insert`](Self::insert); a value that no agent has is forgotten.
-    pub(super) fn remove(&mut self, value: Option<&Arc<str>>, rank: &Rank) {
-        let Some(value) = value else {
-            self.without.remove(rank);
-            return;
-        };
-        let Some(order) = self.with.get_mut(value) else { return };
-        order.remove(rank);
-        if order.is_empty() {
-            self.with.remove(value);
+    fn remove(&mut self, rank: &Rank) {
+        match self {
+            Self::AtMostOne(one) => *one = one.filter(|it| it != rank),
+            Self::Many(order) => {
+                order.remove(rank);
+            }
         }
     }
 
     /// Puts an agent from one rank to another.
-    pub(super) fn shift(&mut self, value: Option<&Arc<str>>, from: &Rank, to: Rank) {
-        let order = match value {
-            Some(value) => self.with.get_mut(value),
+    pub(super) fn shift(&mut self, from: &Rank, to: Rank) {
+        self.remove(from);
+        self.insert(to);
+    }
+}
+
+/// Agents by the values of one field, and by rank among those of one value.
+#[derive(Clone, Debug)]
+pub(super) struct ByValue {
+    /// By the number of the value.
+    with: Vec<Sharers>,
+    /// Those without a value.
+    without: Sharers,
+}
+
+impl ByValue {
+    pub(super) fn new() -> Self {
+        Self { with: Vec::new(), without: Sharers::NONE }
+    }
+
+    /// How many numbers of values there may be.
+    pub(super) fn len(&self) -> usize {
+        self.with.len()
+    }
+
+    /// The agents with this value.
+    pub(super) fn sharers(&self, value: Option<ValueIx>) -> Option<&Sharers> {
+        match value {
+            Some(value) => self.with.get(value.at()),
+            None => Some(&self.without),
+        }
+    }
+
+    pub(super) fn insert(&mut self, value: Option<ValueIx>, rank: Rank) {
+        if let Some(value) = value
+            && value.at() >= self.with.len()
+        {
+            self.with.resize(value.at() + 1, Sharers::NONE);
+        }
+        if let Some(sharers) = self.sharers_mut(value) {
+            sharers.insert(rank);
+        }
+    }
+
+    /// Undoes one [`insert`](Self::insert).
+    pub(super) fn remove(&mut self, value: Option<ValueIx>, rank: &Rank) {
+        if let Some(sharers) = self.sharers_mut(value) {
+            sharers.remove(rank);
+        }
+    }
+
+    fn sharers_mut(&mut self, value: Option<ValueIx>) -> Option<&mut Sharers> {
+        match value {
+            Some(value) => self.with.get_mut(value.at()),
             None => Some(&mut self.without),
-        };
-        if let Some(order) = order {
-            order.remove(from);
-            order.insert(to);
         }
     }
 }

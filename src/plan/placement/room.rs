@@ -1,11 +1,9 @@
 //! What is left of each agent during a pass, and the agents in order of use while it shrinks.
 
-use std::collections::BTreeMap;
-
-use super::constraint::Field;
 use super::index::{AgentEntry, AgentIx, Index};
-use super::order::{ByValue, Order, Rank};
+use super::order::{ByValue, Order, Rank, Sharers};
 use super::ports::Chance;
+use super::values::{FieldIx, Value, ValueIx, Values};
 use super::{Class, PortSet, Resources};
 use crate::api::HostPort;
 
@@ -13,13 +11,24 @@ use crate::api::HostPort;
 pub(super) struct Room<'a> {
     index: &'a Index,
     order: Order,
-    by_value: BTreeMap<Field, ByValue>,
+    /// Per field: the agents by its values, if some class looks agents up by them.
+    by_value: Vec<Option<Arranged<'a>>>,
     /// Per agent: its place in `working` plus one, 0 while it is untouched.
     touched: Vec<u32>,
     working: Vec<Working>,
     /// How often an agent was asked for room.
     #[cfg(test)]
     looks: std::cell::Cell<usize>,
+}
+
+/// The agents by the values of one field, as in the index but for those values whose agents were moved.
+pub(super) struct Arranged<'a> {
+    values: &'a Values,
+    index: &'a ByValue,
+    /// Per value: its place in `working` plus one, 0 while none of its agents was moved.
+    touched: Vec<u32>,
+    working: Vec<Sharers>,
+    without: Sharers,
 }
 
 /// What is left of one agent.
@@ -36,7 +45,7 @@ impl<'a> Room<'a> {
         Self {
             index,
             order: index.order.clone(),
-            by_value: index.by_value.clone(),
+            by_value: index.fields.iter().map(Arranged::new).collect(),
             touched: vec![0; index.agents.len()],
             working: Vec::new(),
             #[cfg(test)]
@@ -55,8 +64,13 @@ impl<'a> Room<'a> {
     }
 
     /// The same by the values of a field, if some class has reason to look agents up by it.
-    pub(super) fn by_value(&self, field: &Field) -> Option<&ByValue> {
-        self.by_value.get(field)
+    pub(super) fn by_value(&self, field: FieldIx) -> Option<&Arranged<'a>> {
+        self.by_value[field].as_ref()
+    }
+
+    /// The value of a field that an agent has, if it is known and has one.
+    pub(super) fn value(&self, agent: AgentIx, field: FieldIx) -> Option<Value<'a>> {
+        self.index.value(self.index.entry(agent), field)
     }
 
     pub(super) fn agent(&self, agent: AgentIx) -> &'a AgentEntry {
@@ -121,9 +135,43 @@ impl<'a> Room<'a> {
         self.order.remove(&from);
         self.order.insert(to);
         let agent = self.index.entry(from.agent);
-        for (field, values) in &mut self.by_value {
-            values.shift(agent.value(field), &from, to);
+        for (arranged, value) in self.by_value.iter_mut().zip(&agent.values) {
+            if let Some(sharers) = arranged.as_mut().and_then(|it| it.sharers_mut(*value)) {
+                sharers.shift(&from, to);
+            }
         }
+    }
+}
+
+impl<'a> Arranged<'a> {
+    fn new(values: &'a Values) -> Option<Self> {
+        let index = values.by_value()?;
+        let without = index.sharers(None)?.clone();
+        Some(Self { values, index, touched: vec![0; index.len()], working: Vec::new(), without })
+    }
+
+    /// The values that agents have.
+    pub(super) fn values(&self) -> &'a Values {
+        self.values
+    }
+
+    /// The agents with this value.
+    pub(super) fn sharers(&self, value: Option<ValueIx>) -> Option<&Sharers> {
+        let Some(value) = value else { return Some(&self.without) };
+        match self.touched.get(value.at())?.checked_sub(1) {
+            Some(at) => self.working.get(at as usize),
+            None => self.index.sharers(Some(value)),
+        }
+    }
+
+    fn sharers_mut(&mut self, value: Option<ValueIx>) -> Option<&mut Sharers> {
+        let Some(value) = value else { return Some(&mut self.without) };
+        let touched = self.touched.get_mut(value.at())?;
+        if *touched == 0 {
+            self.working.push(self.index.sharers(Some(value))?.clone());
+            *touched = u32::try_from(self.working.len()).unwrap_or(u32::MAX);
+        }
+        self.working.get_mut(*touched as usize - 1)
     }
 }
 

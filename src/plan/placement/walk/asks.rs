@@ -1,22 +1,20 @@
 //! What a class asks of an agent, given where its Tasks are.
 
-use std::sync::Arc;
-
 use super::patterns::Patterns;
 use crate::plan::placement::Class;
-use crate::plan::placement::constraint::{Counts, Field, Rule, Test};
-use crate::plan::placement::index::AgentEntry;
-use crate::plan::placement::order::{ByValue, Rank};
+use crate::plan::placement::constraint::{Counts, Rule, Test};
+use crate::plan::placement::index::{AgentEntry, ClassEntry};
+use crate::plan::placement::order::Rank;
 use crate::plan::placement::room::Room;
-
-/// The value of a field that an agent has, if it has one.
-pub(super) type Value = Option<Arc<str>>;
+use crate::plan::placement::values::{FieldIx, Value, ValueIx, Values};
 
 /// A class, and where its Tasks are by now.
 pub(super) struct Asks<'a> {
     class: &'a Class,
     /// Those of the class; where another class has the same, that one's, so that what it found out serves both.
     rules: Vec<&'a Rule>,
+    /// Per rule: the field that it is about.
+    fields: &'a [FieldIx],
     /// Per rule: where the Tasks are, those of this pass included.
     counts: Vec<Counts>,
     /// The first GROUP_BY.
@@ -33,9 +31,11 @@ pub(super) enum Verdict {
 }
 
 impl<'a> Asks<'a> {
-    pub(super) fn new(class: &'a Class, counts: Vec<Counts>, patterns: &mut Patterns<'a>) -> Self {
+    /// Of a class whose Tasks are where `entry` says.
+    pub(super) fn new(class: &'a Class, entry: &'a ClassEntry, patterns: &mut Patterns<'a>) -> Self {
         let rules = class.rules.iter().map(|rule| patterns.shared(rule)).collect();
-        Self { class, rules, counts, grouped: class.rules.iter().position(Rule::groups) }
+        let grouped = class.rules.iter().position(Rule::groups);
+        Self { class, rules, fields: &entry.fields, counts: entry.counts.clone(), grouped }
     }
 
     pub(super) fn grouped(&self) -> Option<usize> {
@@ -44,6 +44,11 @@ impl<'a> Asks<'a> {
 
     pub(super) fn rules(&self) -> &[&'a Rule] {
         &self.rules
+    }
+
+    /// The field that a rule is about.
+    pub(super) fn field(&self, rule: usize) -> FieldIx {
+        self.fields[rule]
     }
 
     pub(super) fn counts(&self, rule: usize) -> &Counts {
@@ -65,7 +70,7 @@ impl<'a> Asks<'a> {
     }
 
     /// The same of an agent whose value of this field is accepted.
-    pub(super) fn judge_rest(&self, room: &Room<'_>, rank: Rank, accepted: &Field) -> Verdict {
+    pub(super) fn judge_rest(&self, room: &Room<'_>, rank: Rank, accepted: FieldIx) -> Verdict {
         self.ask(room, rank, self.grouped, Some(accepted))
     }
 
@@ -74,61 +79,65 @@ impl<'a> Asks<'a> {
         self.ask(room, rank, None, None)
     }
 
-    fn ask(&self, room: &Room<'_>, rank: Rank, new: Option<usize>, accepted: Option<&Field>) -> Verdict {
+    fn ask(&self, room: &Room<'_>, rank: Rank, new: Option<usize>, accepted: Option<FieldIx>) -> Verdict {
         if !room.fits(self.class, rank.agent) {
             return Verdict::NoRoom;
         }
-        let agent = room.agent(rank.agent);
-        for (at, rule) in self.rules.iter().enumerate().filter(|(_, it)| accepted != Some(&it.field)) {
-            if !self.accepts(at, agent.value(&rule.field), new) {
+        for (at, field) in self.fields.iter().enumerate().filter(|(_, it)| accepted != Some(**it)) {
+            if !self.accepts(at, room.value(rank.agent, *field), new) {
                 return Verdict::Refused(at);
             }
         }
         Verdict::Takes
     }
 
-    fn accepts(&self, at: usize, value: Option<&Arc<str>>, new: Option<usize>) -> bool {
+    fn accepts(&self, at: usize, value: Option<Value<'_>>, new: Option<usize>) -> bool {
         if new == Some(at) {
-            return value.is_some_and(|it| self.counts[at].of(it) == 0);
+            return value.is_some_and(|it| self.counts[at].of(it.number) == 0);
         }
         self.rules[at].accepts(value, &self.counts[at])
     }
 
     /// Whether all rules about the field accept a value that is among the [`acceptable`](Self::acceptable).
-    pub(super) fn still_accepts(&self, field: &Field, value: &Value) -> bool {
+    pub(super) fn still_accepts(&self, field: FieldIx, values: &Values, value: Option<ValueIx>) -> bool {
+        let value = value.map(|it| values.numbered(it));
         let mut compares = self.about(field).filter(|at| self.rules[*at].compares());
-        compares.all(|at| self.accepts(at, value.as_ref(), self.grouped))
+        compares.all(|at| self.accepts(at, value, self.grouped))
     }
 
     /// The values of the field that all rules about it accept now, among them all that they will accept until the walk
     /// starts anew.
     pub(super) fn acceptable(
         &self,
-        field: &Field,
-        values: &ByValue,
+        field: FieldIx,
+        values: &Values,
         patterns: &mut Patterns<'a>,
-    ) -> Vec<Value> {
+    ) -> Vec<Option<ValueIx>> {
         let among = self.about(field).find_map(|at| match &self.rules[at].test {
-            Test::Equals(value) => Some(vec![Some(value.clone())]),
+            Test::Equals(value) => Some(values.find(value).map(Some).into_iter().collect()),
             Test::Together if self.counts[at].groups() > 0 => {
-                Some(self.counts[at].values().cloned().map(Some).collect())
+                Some(self.counts[at].values().map(Some).collect())
             }
             Test::Matches(_) | Test::Differs(_) => Some(patterns.matching(self.rules[at], values).to_vec()),
             Test::Together | Test::AtMost(_) | Test::Evenly(_) => None,
         });
-        let mut all = among.unwrap_or_else(|| values.values().cloned().map(Some).collect());
-        all.retain(|value| self.about(field).all(|at| self.accepts(at, value.as_ref(), self.grouped)));
+        let mut all = among.unwrap_or_else(|| values.all().map(|it| Some(it.number)).collect());
+        all.retain(|value| {
+            let value = value.map(|it| values.numbered(it));
+            self.about(field).all(|at| self.accepts(at, value, self.grouped))
+        });
         all
     }
 
-    fn about(&self, field: &Field) -> impl Iterator<Item = usize> {
-        self.rules.iter().enumerate().filter(move |(_, rule)| rule.field == *field).map(|(at, _)| at)
+    fn about(&self, field: FieldIx) -> impl Iterator<Item = usize> {
+        self.fields.iter().enumerate().filter(move |(_, it)| **it == field).map(|(at, _)| at)
     }
 
     /// A Task was placed on this agent.
     pub(super) fn count(&mut self, agent: &AgentEntry) {
-        for (rule, counts) in self.rules.iter().zip(&mut self.counts).filter(|(it, _)| it.compares()) {
-            counts.add(agent.value(&rule.field));
+        let rules = self.rules.iter().zip(self.fields).zip(&mut self.counts);
+        for ((_, field), counts) in rules.filter(|((it, _), _)| it.compares()) {
+            counts.add(agent.values[*field]);
         }
     }
 }

@@ -33,7 +33,7 @@ pub(super) const FEW: usize = 32;
 /// The search of one class.
 pub(super) struct Walk<'a> {
     asks: Asks<'a>,
-    stage: Stage<'a>,
+    stage: Stage,
     /// Per rule.
     patience: Vec<Patience>,
     /// Of each GROUP_BY but the first: the size of the smallest group, and whether there are enough groups. While this
@@ -41,7 +41,7 @@ pub(super) struct Walk<'a> {
     others: Vec<(u32, bool)>,
 }
 
-enum Stage<'a> {
+enum Stage {
     /// Nothing was looked at yet.
     Begin,
     /// These, which got better since all refused. Their order is looked up each time: they are few.
@@ -49,7 +49,7 @@ enum Stage<'a> {
     /// All.
     InOrder(InOrder),
     /// Those with the values of a field that may be taken.
-    ByValue(Fronts<'a>),
+    ByValue(Fronts),
     /// The smallest groups of the first GROUP_BY.
     Groups(Groups),
 }
@@ -86,11 +86,11 @@ impl<'a> Walk<'a> {
     /// Of a class whose Tasks are where `entry` says. Only agents in `better`, if it is given, can take one; they are few.
     pub(super) fn new(
         class: &'a Class,
-        entry: &ClassEntry,
+        entry: &'a ClassEntry,
         better: Option<Vec<AgentIx>>,
         patterns: &mut Patterns<'a>,
     ) -> Self {
-        let asks = Asks::new(class, entry.counts.clone(), patterns);
+        let asks = Asks::new(class, entry, patterns);
         // GROUP_BY has an order of its own.
         let few = better.filter(|_| asks.grouped().is_none());
         let stage = few.map_or(Stage::Begin, Stage::Few);
@@ -118,7 +118,7 @@ impl<'a> Walk<'a> {
                 Step::Found(rank) => return Some(rank),
                 Step::GoBy(rule, from) => {
                     self.patience.iter_mut().for_each(Patience::grow);
-                    let field = &self.asks.rules()[rule].field;
+                    let field = self.asks.field(rule);
                     Stage::ByValue(Fronts::new(field, from, &self.asks, room, patterns))
                 }
                 Step::End => Stage::Groups(Groups::new(self.asks.grouped()?)),
@@ -140,13 +140,13 @@ impl<'a> Walk<'a> {
     }
 
     fn take_heart(&mut self, room: &Room<'_>, patterns: &Patterns<'_>) {
-        let most = |rule: &Rule| match (&rule.test, room.by_value(&rule.field)) {
+        let most = |(at, rule): (usize, &&Rule)| match (&rule.test, room.by_value(self.asks.field(at))) {
             (_, None) => usize::MAX,
             (Test::Equals(_) | Test::Together, Some(_)) => 1,
-            (_, Some(values)) => patterns.known(rule).unwrap_or(values.len()),
+            (_, Some(by_value)) => patterns.known(rule).unwrap_or(by_value.values().len()),
         };
-        let rules = self.asks.rules().iter();
-        self.patience = rules.map(|rule| Patience { refused: 0, most: most(rule) }).collect();
+        let rules = self.asks.rules().iter().enumerate();
+        self.patience = rules.map(|it| Patience { refused: 0, most: most(it) }).collect();
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::asks::Value;
 use crate::plan::placement::constraint::{Counts, Rule, Test};
-use crate::plan::placement::order::{ByValue, Rank};
+use crate::plan::placement::order::Rank;
+use crate::plan::placement::values::{ValueIx, Values};
 
 /// All LIKE and UNLIKE of a pass, by their text.
 #[derive(Default)]
@@ -16,7 +16,7 @@ struct Pattern<'a> {
     /// The first of those with this text. A regular expression is slow until it has been used for a while.
     rule: &'a Rule,
     /// The values that it accepts, once they were asked for.
-    matching: Option<Vec<Value>>,
+    matching: Option<Vec<Option<ValueIx>>>,
     /// It refuses every agent before this rank.
     floor: Rank,
 }
@@ -36,12 +36,12 @@ impl<'a> Patterns<'a> {
     }
 
     /// The values that the rule accepts, in order.
-    pub(super) fn matching(&mut self, rule: &Rule, values: &ByValue) -> &[Value] {
+    pub(super) fn matching(&mut self, rule: &Rule, values: &Values) -> &[Option<ValueIx>] {
         let Some(pattern) = self.patterns.get_mut(rule.text()) else { return &[] };
         pattern.matching.get_or_insert_with(|| {
-            let all = values.values().map(Some).chain([None]);
+            let all = values.all().map(Some).chain([None]);
             let nowhere = Counts::default();
-            all.filter(|it| rule.accepts(*it, &nowhere)).map(|it| it.cloned()).collect()
+            all.filter(|it| rule.accepts(*it, &nowhere)).map(|it| it.map(|it| it.number)).collect()
         })
     }
 
