@@ -154,16 +154,20 @@ async fn run_process(dir: &TaskDir, spec: &ShimSpec) -> Result<Exit, ShimError> 
     dir.write_pids(&Pids { shim, process }).map_err(failed("write pid.json"))?;
     say()?;
 
+    // Output can end long before the process does: it may close both streams, or hand them to nobody.
     let output = async { tokio::join!(keep(stdout, &mut out), keep(stderr, &mut err)) };
-    tokio::pin!(output);
-    let status = tokio::select! {
-        biased;
-        status = oversee(&mut child, pid, &mut signals) => status?,
-        // Output can end long before the process does.
-        never = async { (&mut output).await; std::future::pending::<Result<ExitStatus, ShimError>>().await } => never?,
+    let overseen = oversee(&mut child, pid, &mut signals);
+    tokio::pin!(output, overseen);
+    let mut at_end = false;
+    let status = loop {
+        tokio::select! {
+            biased;
+            status = &mut overseen => break status?,
+            _ = &mut output, if !at_end => at_end = true,
+        }
     };
     end_all(Some(pid));
-    if tokio::time::timeout(DRAIN_MAX, output).await.is_err() {
+    if !at_end && tokio::time::timeout(DRAIN_MAX, output).await.is_err() {
         complain(&"the output pipes are still open elsewhere; the rest is not kept");
     }
     Ok(exit_of(status))

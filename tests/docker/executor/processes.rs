@@ -58,6 +58,16 @@ async fn the_end_of_a_process_is_reported_with_its_status_and_output() {
 }
 
 #[tokio::test]
+async fn a_process_that_closes_its_output_early_still_ends_with_its_own_status() {
+    let installation = installation();
+    let mut agent = installation.agent();
+    let line = "echo first; exec >/dev/null 2>&1; sleep 0.2; exit 3";
+    let ended = agent.run(process("t.quiet", line).launch()).await;
+    assert_eq!((ended.state(), ended.message()), (TaskState::Failed, "exited with status 3"));
+    assert_eq!(agent.output("t.quiet", Stream::Stdout, None).await, "first\n");
+}
+
+#[tokio::test]
 async fn a_process_is_stopped_with_everything_that_it_started() {
     let installation = installation();
     let mut agent = installation.agent();
