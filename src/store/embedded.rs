@@ -21,6 +21,8 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -179,7 +181,9 @@ impl Drop for EmbeddedStore {
 }
 
 fn open_folder(folder: &Path, options: EmbeddedOptions) -> Result<(FolderLock, Disk, State), OpenError> {
+    // Secrets are among the documents, so nobody else may look, into a folder of a former version neither.
     std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::set_permissions(folder, Permissions::from_mode(0o700)))
         .map_err(|source| OpenError::Folder { path: folder.to_owned(), source })?;
     let lock = FolderLock::take(folder)?;
     let path = folder.join("store.redb");

@@ -45,6 +45,19 @@ async fn what_was_answered_is_there_after_a_restart_and_watches_resume() {
 }
 
 #[tokio::test]
+async fn the_folder_is_closed_to_others_even_if_it_was_open_before() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("store");
+    let mode = || std::fs::metadata(&folder).unwrap().permissions().mode() & 0o777;
+    open_at(&folder).await.close().await.unwrap();
+    assert_eq!(mode(), 0o700);
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+    open_at(&folder).await.close().await.unwrap();
+    assert_eq!(mode(), 0o700);
+}
+
+#[tokio::test]
 async fn compaction_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_at(folder.path()).await;
