@@ -21,13 +21,18 @@ impl FileError {
     }
 }
 
-/// Replaces `path` by `bytes`, mode 0600. A reader, and a crash at any moment, sees the old file or the new one.
+/// Replaces `path` by `bytes`, mode 0600. A reader, and a crash at any moment, sees the old file or the new one. A file that
+/// says the same already is left, which needs no room on the disk.
 ///
 /// # Errors
 /// When the folder cannot be created or written.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     create_private_folder(folder)?;
+    if fs::read(path).is_ok_and(|present| present == bytes) {
+        return fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+            .map_err(FileError::at("protect", path));
+    }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let fresh = folder.join(name);
@@ -82,6 +87,11 @@ mod tests {
         assert_eq!(read_private(&path).unwrap().as_deref(), Some("two"));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+
+        // Nothing can be written beside it any more.
+        fs::create_dir(path.with_file_name("token.new")).unwrap();
+        write_private(&path, b"two").unwrap();
+        assert!(write_private(&path, b"three").is_err());
     }
 
     #[test]

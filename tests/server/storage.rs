@@ -7,6 +7,10 @@ use std::process::Command;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 use tenure::api::App;
+use tenure::env::Env;
+use tenure::mesos::embedded::agent::journal::{Journal, Medium};
+use tenure::mesos::embedded::agent::state::Entry;
+use tenure::mesos::wire::AgentId;
 
 use crate::dockerd::Dockerd;
 use crate::etcd::Etcd;
@@ -113,6 +117,28 @@ async fn full_disk_is_told_and_everything_goes_on_when_there_is_room_again() {
     server.remove("web").await;
     server.kill9();
     drop(disk);
+}
+
+#[tokio::test]
+async fn journal_of_the_agent_is_taken_up_even_if_there_is_no_room_to_write_it_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::mount(folder.path());
+    let medium = Medium::Folder(folder.path().join("agent"));
+    let env = Env::system().unwrap();
+    let (mut journal, _) = Journal::open(&env, medium.clone()).await.unwrap();
+    journal.append(&[Entry::Registered(AgentId::new("a"))]).await.unwrap();
+    let file = folder.path().join("agent/journal");
+    let written = std::fs::read(&file).unwrap();
+    std::fs::write(&file, [&written[..], b"{\"torn"].concat()).unwrap();
+
+    disk.fill();
+    let (mut journal, state) = Journal::open(&env, medium.clone()).await.unwrap();
+    assert_eq!(state.agent_id, Some(AgentId::new("a")));
+    assert_eq!(std::fs::read(&file).unwrap(), written, "the torn line is cut off");
+    disk.make_room();
+    journal.append(&[Entry::Registered(AgentId::new("b"))]).await.unwrap();
+    let (_, state) = Journal::open(&env, medium).await.unwrap();
+    assert_eq!(state.agent_id, Some(AgentId::new("b")));
 }
 
 /// Writes until the server has no room for it; what it answers then.

@@ -3,7 +3,8 @@
 //! One JSON line per fact, appended and synced before anything is done about it. (An acknowledgement alone is not
 //! synced: if it is lost, an update is sent once more.) At opening the file is read to its
 //! last whole line (a torn last line is what a crash leaves; anything else is an error) and written anew without
-//! what is over; it is also written anew when it has grown to many times of what it says.
+//! what is over; it is also written anew when it has grown to many times of what it says. Where a full disk has no room
+//! for that, an agent that restarts goes on with the lines that are there.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -46,6 +47,13 @@ pub enum JournalError {
     Crashed,
 }
 
+impl JournalError {
+    fn is_no_room(&self) -> bool {
+        use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+}
+
 /// Where a journal lives.
 #[derive(Debug, Clone)]
 pub enum Medium {
@@ -71,11 +79,22 @@ impl Journal {
     /// Opens or makes the journal and returns what it says.
     ///
     /// # Errors
-    /// When it cannot be read, or written anew.
+    /// When it cannot be read, or written anew. A full disk is an error only if there is no journal yet.
     pub async fn open(env: &Env, medium: Medium) -> Result<(Journal, AgentState), JournalError> {
         let mut journal = Journal { env: env.clone(), medium: medium.clone(), appended: 0, compacted: 0 };
-        let state = journal.blocking(move || replay(&medium.path(), &medium.read()?)).await?;
-        journal.compact(&state).await?;
+        let old = medium.clone();
+        let (state, whole) = journal
+            .blocking(move || {
+                let bytes = old.read()?;
+                Ok((replay(&old.path(), &bytes)?, whole_lines(&bytes)))
+            })
+            .await?;
+        match journal.compact(&state).await {
+            Err(error) if whole > 0 && error.is_no_room() => {
+                journal.blocking(move || medium.cut(whole)).await?;
+            }
+            result => result?,
+        }
         Ok((journal, state))
     }
 
@@ -154,6 +173,20 @@ impl Medium {
         }
     }
 
+    /// Leaves only the first `length` bytes, which takes no room.
+    fn cut(&self, length: usize) -> Result<(), JournalError> {
+        match self {
+            Medium::Memory(memory) => lock(memory).truncate(length),
+            Medium::Folder(_) => {
+                let path = self.path();
+                let length = u64::try_from(length).unwrap_or(u64::MAX);
+                let file = OpenOptions::new().append(true).open(&path).map_err(failed("open", &path))?;
+                file.set_len(length).map_err(failed("truncate", &path))?;
+            }
+        }
+        Ok(())
+    }
+
     fn append(&self, bytes: &[u8], sync: bool) -> Result<(), JournalError> {
         match self {
             Medium::Memory(memory) => lock(memory).extend_from_slice(bytes),
@@ -212,10 +245,14 @@ fn encode(entries: &[Entry]) -> Vec<u8> {
     bytes
 }
 
+/// How many bytes there are up to the end of the last whole line.
+fn whole_lines(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1)
+}
+
 fn replay(path: &Path, bytes: &[u8]) -> Result<AgentState, JournalError> {
     let mut state = AgentState::default();
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
-    for (index, line) in bytes[..whole].split(|byte| *byte == b'\n').enumerate() {
+    for (index, line) in bytes[..whole_lines(bytes)].split(|byte| *byte == b'\n').enumerate() {
         if line.is_empty() {
             continue;
         }
