@@ -57,9 +57,19 @@ pub(super) async fn run(connection: &Connection, args: &LogsArgs) -> anyhow::Res
     let names = names(connection, &catalog, tasks, &args.what).await?;
     let prefixed = args.prefix || names.len() > 1;
     let mut streams = Vec::new();
+    let mut refused = Vec::new();
     for name in names {
-        streams.push(lines(connection, tasks, name, args, prefixed).await?);
+        match lines(connection, tasks, &name, args, prefixed).await {
+            Ok(lines) => streams.push(lines),
+            Err(error) if prefixed => refused.push(format!("[{name}] {error:#}")),
+            Err(error) => return Err(error),
+        }
     }
+    if streams.is_empty() {
+        bail!(refused.join("\n"));
+    }
+    // One task that is gone, or of which nothing is kept, does not hide what the others wrote.
+    refused.iter().for_each(|why| print::note(why));
     if args.follow {
         write(stream::select_all(streams)).await?;
     } else {
@@ -116,13 +126,13 @@ async fn names(
 async fn lines(
     connection: &Connection,
     tasks: &Resource,
-    name: String,
+    name: &str,
     args: &LogsArgs,
     prefixed: bool,
 ) -> anyhow::Result<BoxStream<'static, std::io::Result<String>>> {
     let tail = args.tail.map(|lines| lines.to_string());
     let path = with_query(
-        &format!("{}/log", tasks.path(Some(&connection.namespace), Some(&name))),
+        &format!("{}/log", tasks.path(Some(&connection.namespace), Some(name))),
         &[
             ("follow", args.follow.then_some("true")),
             ("tailLines", tail.as_deref()),
@@ -130,6 +140,7 @@ async fn lines(
         ],
     );
     let lines = connection.lines(&path, "*/*").await?;
+    let name = name.to_owned();
     Ok(if prefixed {
         lines.map(move |line| line.map(|line| format!("[{name}] {line}"))).boxed()
     } else {

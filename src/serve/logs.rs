@@ -8,7 +8,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
 use crate::api::Task;
-use crate::executor::logs::{LogQuery, Stream, TaskLogs};
+use crate::executor::logs::{self as executor, LogQuery, Stream, TaskLogs};
 use crate::mesos::wire::TaskId;
 use crate::server::{self, LogError, LogStream};
 
@@ -23,14 +23,19 @@ impl LocalLogs {
         LocalLogs { logs }
     }
 
-    fn one(
+    async fn one(
         &self,
         task: &TaskId,
         stream: Stream,
         query: server::LogQuery,
     ) -> Result<BoxStream<'static, io::Result<Bytes>>, LogError> {
         let query = LogQuery { stream, tail_lines: query.tail_lines, follow: query.follow };
-        let output = self.logs.read(task, query).map_err(|error| LogError::Absent(error.to_string()))?;
+        let output = self.logs.read(task, query).await.map_err(|error| match error {
+            executor::LogError::NotKept { .. } => LogError::Absent(error.to_string()),
+            executor::LogError::Read { .. } | executor::LogError::Engine { .. } => {
+                LogError::Unavailable(error.to_string())
+            }
+        })?;
         Ok(output.map(|piece| piece.map_err(io::Error::other)).boxed())
     }
 }
@@ -47,11 +52,11 @@ impl server::TaskLogs for LocalLogs {
         };
         let id = TaskId { value: binding.mesos_task_id.clone() };
         match query.stream {
-            LogStream::Stdout => self.one(&id, Stream::Stdout, query),
-            LogStream::Stderr => self.one(&id, Stream::Stderr, query),
+            LogStream::Stdout => self.one(&id, Stream::Stdout, query).await,
+            LogStream::Stderr => self.one(&id, Stream::Stderr, query).await,
             LogStream::Both => {
-                let (out, err) =
-                    (self.one(&id, Stream::Stdout, query)?, self.one(&id, Stream::Stderr, query)?);
+                let out = self.one(&id, Stream::Stdout, query).await?;
+                let err = self.one(&id, Stream::Stderr, query).await?;
                 Ok(stream::select(out, err).boxed())
             }
         }

@@ -127,7 +127,7 @@ impl Agent {
     pub(crate) async fn output(&self, id: &str, stream: Stream, tail_lines: Option<u64>) -> String {
         use futures::TryStreamExt;
         let query = LogQuery { stream, tail_lines, follow: false };
-        let output = TaskLogs::new(self.launcher.clone()).read(&TaskId::new(id), query).unwrap();
+        let output = TaskLogs::new(self.launcher.clone()).read(&TaskId::new(id), query).await.unwrap();
         let pieces: Vec<_> = output.try_collect().await.unwrap();
         String::from_utf8(pieces.concat()).unwrap()
     }

@@ -446,6 +446,15 @@ async fn logs_are_those_of_a_task_or_of_all_tasks_of_an_app() {
     create(&server, TASKS, task("b", true)).await;
     assert_eq!(shown(&server, &["logs", "app/web"]).await, "[a] one\n[a] two\n[b] one\n[b] two\n");
     assert!(refused(&server, &["logs", "a", "--stream=stderr"]).await.contains("has written nothing"));
+
+    create(&server, TASKS, task("forgotten", true)).await;
+    assert_eq!(
+        refused(&server, &["logs", "forgotten"]).await,
+        "error: no output is kept of task forgotten\n"
+    );
+    let outcome = tenure(&server, &["logs", "app/web", "--tail=1"]).await;
+    assert_eq!(outcome.stdout, "[a] two\n[b] two\n");
+    assert_eq!((outcome.code, &*outcome.stderr), (0, "[forgotten] no output is kept of task forgotten\n"));
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ async fn client(kubeconfig: &std::path::Path) -> kube::Client {
     kube::Client::try_from(config).unwrap()
 }
 
-/// Two lines of output, and a third that comes later when it is followed.
+/// Two lines of output, and a third that comes later when it is followed. Nothing is kept of a task named `forgotten`.
 struct CannedLogs;
 
 #[async_trait]
@@ -182,11 +182,12 @@ impl TaskLogs for CannedLogs {
         task: &Task,
         query: LogQuery,
     ) -> Result<BoxStream<'static, io::Result<Bytes>>, LogError> {
+        let name = task.metadata.name.as_deref().unwrap();
+        if name == "forgotten" {
+            return Err(LogError::Absent(format!("no output is kept of task {name}")));
+        }
         if query.stream == LogStream::Stderr {
-            return Err(LogError::Absent(format!(
-                "task {} has written nothing",
-                task.metadata.name.as_ref().unwrap()
-            )));
+            return Err(LogError::Absent(format!("task {name} has written nothing")));
         }
         let mut lines = vec!["one\n", "two\n"];
         if let Some(tail) = query.tail_lines {

@@ -103,14 +103,21 @@ impl TaskLogs {
     /// The output of one stream of a task.
     ///
     /// # Errors
-    /// [`LogError::NotKept`] when this machine knows nothing of the task; later failures come within the stream.
-    pub fn read(&self, task: &TaskId, query: LogQuery) -> Result<Output, LogError> {
+    /// [`LogError::NotKept`] when this machine knows nothing of the task or has no container of it, and
+    /// [`LogError::Engine`] when no Docker engine answers; later failures come within the stream.
+    pub async fn read(&self, task: &TaskId, query: LogQuery) -> Result<Output, LogError> {
         match self.launcher.runs_in_container(task) {
             None => Err(LogError::NotKept { task: task.clone() }),
             Some(true) => {
                 let containers = self.launcher.containers();
                 let (env, engine) = (containers.env.clone(), containers.engine.clone());
-                Ok(read_container(env, engine, container_name(task), task.clone(), query))
+                let name = container_name(task);
+                // Asked first: a stream that has begun can only be cut.
+                engine.inspect(&name).await.map_err(|source| match source.is_not_found() {
+                    true => LogError::NotKept { task: task.clone() },
+                    false => LogError::Engine { task: task.clone(), source },
+                })?;
+                Ok(read_container(env, engine, name, task.clone(), query))
             }
             Some(false) => {
                 let dir = self.launcher.processes().dir(task);

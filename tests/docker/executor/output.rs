@@ -1,6 +1,7 @@
 //! What containers wrote.
 
 use futures::StreamExt;
+use tenure::executor::docker::container_name;
 use tenure::executor::logs::{LogLimits, LogQuery, Stream, TaskLogs};
 use tenure::mesos::embedded::launcher::Launcher;
 use tenure::mesos::wire::TaskId;
@@ -29,8 +30,13 @@ async fn output_of_a_container_is_read_followed_and_limited() {
     agent.launcher.launch(container("t.follow", "echo first; sleep 0.3; echo last").launch()).await;
     agent.running("t.follow").await;
     let query = LogQuery { stream: Stream::Stdout, tail_lines: None, follow: true };
-    let output = TaskLogs::new(agent.launcher.clone()).read(&TaskId::new("t.follow"), query).unwrap();
+    let output = TaskLogs::new(agent.launcher.clone()).read(&TaskId::new("t.follow"), query).await.unwrap();
     let pieces: Vec<_> = output.map(|piece| piece.unwrap()).collect().await;
     assert_eq!(pieces.concat(), b"first\nlast\n");
+
+    agent.launcher.containers().engine.remove(&container_name(&TaskId::new("t.follow"))).await.unwrap();
+    let gone =
+        TaskLogs::new(agent.launcher.clone()).read(&TaskId::new("t.follow"), query).await.err().unwrap();
+    assert_eq!(gone.to_string(), "no output is kept of task t.follow");
     agent.sweep(&[]).await;
 }
