@@ -11,7 +11,8 @@
 //! # Guarantees
 //! - What was answered as committed is on disk (fsync). `kill -9` at any moment loses none of it.
 //! - A full disk refuses writes with [`StoreError::NoSpace`]; reads go on, and writes do as soon as there is room.
-//! - Leases end with the process: the keys of a former one's leases are gone before this one serves.
+//! - A lease of less than a minute ends with the process: what a former one kept under such a lease is gone before this one
+//!   serves. A longer one begins anew.
 
 mod disk;
 mod lock;
@@ -192,7 +193,7 @@ fn open_folder(folder: &Path, options: EmbeddedOptions) -> Result<(FolderLock, D
     Ok((lock, disk, state))
 }
 
-/// The state that the file tells, without what hung on the leases of a former process.
+/// The state that the file tells, without what hung on leases that ended with a former process.
 fn restore(disk: &Disk, options: EmbeddedOptions) -> Result<State, StoreError> {
     let Loaded { revision, compacted, versions } = disk.load(0)?;
     let mut index = Index::new();
@@ -200,16 +201,17 @@ fn restore(disk: &Disk, options: EmbeddedOptions) -> Result<State, StoreError> {
         index.commit(revision, versions);
     }
     index.restore(revision, compacted);
-    let leased = index.leased().map(|(key, _)| key.clone()).collect();
+    let leased = index.leased().map(|(key, lease)| (key.clone(), lease));
+    let (leases, over) = Leases::take_up(leased, Instant::now());
     let next = index.revision() + 1;
-    match decide(farewell(leased), next, |key| index.head(key)) {
+    match decide(farewell(over), next, |key| index.head(key)) {
         Decision::Apply(effects) if !effects.is_empty() => {
             disk.commit(&[(next, effects.clone())])?;
             index.commit(next, versions_of(next, effects));
         }
         _ => {}
     }
-    Ok(State { index, leases: Leases::default(), tail: Tail::new(options.tail_bytes) })
+    Ok(State { index, leases, tail: Tail::new(options.tail_bytes) })
 }
 
 fn versions_of(revision: Revision, effects: Vec<super::decision::Effect>) -> Vec<Keyed<()>> {

@@ -80,17 +80,20 @@ async fn compaction_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn leases_end_with_the_process_that_held_them() {
+async fn short_leases_end_with_the_process_and_what_is_kept_for_a_while_outlives_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_at(folder.path()).await;
-    let lease = store.grant(Duration::from_secs(600)).await.unwrap();
-    let leader = Op::Put { key: "/t/leader".into(), value: "one".into(), lease: Some(lease) };
+    let leased = async |key: &str, seconds| {
+        let lease = store.grant(Duration::from_secs(seconds)).await.unwrap();
+        Op::Put { key: key.into(), value: "one".into(), lease: Some(lease) }
+    };
+    let (leader, event) = (leased("/t/leader", 10).await, leased("/t/event", 600).await);
     let dynamic: Arc<dyn Store> = store.clone();
-    let term = commit(&dynamic, [leader, put("/t/stays", "")]).await;
+    let term = commit(&dynamic, [leader, event, put("/t/stays", "")]).await;
     store.close().await.unwrap();
 
     let store: Arc<dyn Store> = open_at(folder.path()).await;
-    assert_eq!(state(&store, "/t/").await, ["/t/stays="]);
+    assert_eq!(state(&store, "/t/").await, ["/t/event=one", "/t/stays="]);
     let late =
         Txn { guards: vec![Guard::CreatedAt("/t/leader".into(), term)], ops: vec![put("/t/task", "")] };
     assert!(matches!(store.txn(late).await.unwrap(), TxnOutcome::Refused { .. }));
