@@ -152,7 +152,7 @@ pub(super) fn of_deployment(app: &App, plan: &Plan) -> Vec<Happening> {
     if has > had
         && let Some(backoff) = &plan.status.backoff
     {
-        let message = format!("instances of {} keep failing: the next starts are delayed", backoff.revision);
+        let message = format!("instances of {} fail: the next starts are delayed", backoff.revision);
         happenings.push(Happening::warning("BackOff", message));
     }
     let ready = |conditions: &[crate::api::Condition]| {

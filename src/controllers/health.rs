@@ -1,6 +1,6 @@
 //! Stops Tasks that are unhealthy, cut off for too long, or overdue. Writes no status.
 //!
-//! observe (one Task, its template, its App's wishes) → `plan::health` → act (`spec.stop`) → report (an Event).
+//! observe (one Task, its template, its App's wishes) → `plan::health` → act (`spec.stop`) → report (Events about Task and App).
 
 use std::sync::Arc;
 
@@ -88,15 +88,24 @@ impl Health {
         let happening = Happening::warning(&stop.reason, stop.message.clone());
         let mut writes = vec![task.merge(patch)];
         writes.extend(self.recorder.writes(&scene.snapshot, task, vec![happening], now));
+        // The Task goes; people look at the App. Named, so that no two Tasks count up one Event.
+        if let Some(app) = self.app(task, scene)? {
+            let message = format!("task {}: {}", task.name().name, stop.message);
+            let happening = Happening::warning(&stop.reason, message);
+            writes.extend(self.recorder.writes(&scene.snapshot, &app, vec![happening], now));
+        }
         let written = self.writer.commit(writes).await?.revision;
         self.env.seam("stopped");
         Ok(Done { requeue: Requeue::OnChange, written })
     }
 
     fn unreachable(&self, task: &Stored<Task>, scene: &Scene<ByApp>) -> Result<Unreachable, Setback> {
-        let app = ObjectName::new(&task.name().namespace, &task.object.spec.app);
-        let app = Stored::<App>::find(&scene.snapshot, &app)?;
-        Ok(app.map(|app| app.object.spec.unreachable.clone()).unwrap_or_default())
+        Ok(self.app(task, scene)?.map(|app| app.object.spec.unreachable.clone()).unwrap_or_default())
+    }
+
+    fn app(&self, task: &Stored<Task>, scene: &Scene<ByApp>) -> Result<Option<Stored<App>>, Setback> {
+        let name = ObjectName::new(&task.name().namespace, &task.object.spec.app);
+        Stored::<App>::find(&scene.snapshot, &name)
     }
 }
 

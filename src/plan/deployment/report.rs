@@ -130,7 +130,7 @@ impl Facts {
         let enough = self.ready >= self.minimum;
         let availability = format!("{} instances are ready, at least {} must be", self.ready, self.minimum);
         let (degraded, why, what) = self.degraded();
-        let crash = format!("instances failed {} times in a row", self.failures);
+        let crash = self.failed();
         let (stall, stall_text) =
             if stalled { ("CrashLooping", crash) } else { ("NotStalled", String::new()) };
         [
@@ -166,9 +166,16 @@ impl Facts {
         }
     }
 
+    fn failed(&self) -> String {
+        match self.failures {
+            1 => "an instance failed".to_owned(),
+            failures => format!("instances failed {failures} times in a row"),
+        }
+    }
+
     fn degraded(&self) -> (bool, &'static str, String) {
         if self.failures > 0 {
-            (true, "Failing", format!("instances failed {} times in a row", self.failures))
+            (true, "Failing", self.failed())
         } else if self.unhealthy > 0 {
             (true, "Unhealthy", format!("{} instances fail their health checks", self.unhealthy))
         } else if self.cut_off > 0 {
