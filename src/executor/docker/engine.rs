@@ -428,7 +428,7 @@ fn fault_of(error: &Bollard) -> Fault {
         Bollard::RequestTimeoutError => Fault::Away(format!("no answer in {} s", CALL_TIMEOUT.as_secs())),
         Bollard::SocketNotFoundError(_) => Fault::Away("the socket does not exist".to_owned()),
         Bollard::IOError { .. } | Bollard::HyperResponseError { .. } | Bollard::HyperLegacyError { .. } => {
-            Fault::Away(chain(error))
+            Fault::Away(root(error))
         }
         other => Fault::Refused(chain(other)),
     }
@@ -439,6 +439,15 @@ fn is_stopping(message: &str) -> bool {
     ["transport is closing", "containerd.sock", "context canceled", "daemon is shutting down"]
         .iter()
         .any(|words| message.contains(words))
+}
+
+/// The innermost cause: what lies around it are the layers of the HTTP client.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
