@@ -67,6 +67,12 @@ fn rows() -> Vec<(&'static str, Change, u16, String)> {
             format!("{invalid}spec.resources.cpus: Invalid value: \"-500m\": must be greater than or equal to 0"),
         ),
         (
+            "a quantity that is finer than what is counted",
+            |app| app["spec"]["resources"] = json!({"cpus": 0.0001}),
+            422,
+            format!("{invalid}spec.resources.cpus: Invalid value: 0.0001: must be a multiple of 1m"),
+        ),
+        (
             "a malformed quantity",
             |app| app["spec"]["resources"] = json!({"memory": "12Q"}),
             422,

@@ -158,6 +158,8 @@ pub(super) fn faults(
     if let Some(live) = live {
         errors.extend(meta::validate_update(object, live));
     }
+    // What does not parse as a quantity is told once, in the words of its format; its type was never the matter.
+    let unread: Vec<String> = quantities.iter().map(|fault| fault.path.clone()).collect();
     errors.append(&mut quantities);
     // The kind's own rules read a document that is well formed: of another they would only say so once more.
     let rules = kind.rules.filter(|_| errors.is_empty());
@@ -168,6 +170,7 @@ pub(super) fn faults(
         let known = document_faults(kind, rules, live, None);
         found.retain(|fault| !known.contains(fault));
     }
+    found.retain(|fault| !unread.contains(&fault.path));
     errors.append(&mut found);
     errors
 }
