@@ -161,7 +161,7 @@ impl<'a> Object<'a> {
             Err(RequestError::Refused(status)) if only_with_ourselves(&status) => {
                 Ok(self.patch(connection, true, args.dry_run).await?)
             }
-            Err(RequestError::Refused(status)) if status.code == 409 && status.reason == "Conflict" => {
+            Err(RequestError::Refused(status)) if is_about_managers(&status) => {
                 bail!("{}\nTo take over these fields: --force-conflicts", explained(&status))
             }
             result => Ok(result?),
@@ -219,9 +219,17 @@ fn only_with_ourselves(status: &kube::core::Status) -> bool {
 /// A conflict with the fields that it is about.
 fn explained(status: &kube::core::Status) -> String {
     let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
+    // The message itself names fields, if not all of them.
+    let unnamed = causes.iter().filter(|cause| !status.message.contains(&cause.field));
     let fields: Vec<String> =
-        causes.iter().map(|cause| format!("\n  {}: {}", cause.field, cause.message)).collect();
+        unnamed.map(|cause| format!("\n  {}: {}", cause.field, cause.message)).collect();
     format!("{}{}", status.message, fields.concat())
+}
+
+/// Whether fields have other managers; a stale resourceVersion is another conflict, which force does not end.
+fn is_about_managers(status: &kube::core::Status) -> bool {
+    let causes = status.details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
+    status.code == 409 && causes.iter().any(|cause| cause.reason == "FieldManagerConflict")
 }
 
 #[cfg(test)]
@@ -251,6 +259,12 @@ mod tests {
         assert!(!only_with_ourselves(&conflict(&[])));
         let text = explained(&conflict(&["conflict with \"kubectl-edit\""]));
         assert_eq!(text, "Apply failed\n  .spec.instances: conflict with \"kubectl-edit\"");
+        assert!(is_about_managers(&conflict(&["conflict with \"kubectl-edit\""])));
+        let mut told = conflict(&["conflict with \"kubectl-edit\""]);
+        told.message = "Apply failed: conflict with \"kubectl-edit\": .spec.instances".into();
+        assert_eq!(explained(&told), told.message, "once is enough");
+        let stale = json!({"status": "Failure", "code": 409, "reason": "Conflict", "message": "modified"});
+        assert!(!is_about_managers(&serde_json::from_value(stale).unwrap()));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -76,7 +78,12 @@ fn described(object: &Value, now: Timestamp) -> String {
     let parts = object.as_object().into_iter().flatten().filter(|(name, _)| !known.contains(&name.as_str()));
     for (name, part) in parts {
         text.push_str(&format!("{}:\n", heading(name)));
-        outline(part, 1, &mut text);
+        match part {
+            Value::Object(data) if matches!(name.as_str(), "data" | "binaryData" | "stringData") => {
+                text.push_str(&entries(data, object["kind"] == "Secret" || name == "binaryData"));
+            }
+            _ => outline(part, 1, &mut text),
+        }
     }
     if let Some(Value::Object(status)) = object.get("status") {
         let mut status = status.clone();
@@ -90,8 +97,27 @@ fn described(object: &Value, now: Timestamp) -> String {
     text
 }
 
+/// What a ConfigMap or Secret holds, by keys as they are. Of a value that is secret, or no text, the size is told.
+fn entries(data: &Map<String, Value>, sizes: bool) -> String {
+    let entry = |(key, value): (&String, &Value)| {
+        let value = value.as_str().unwrap_or_default();
+        if sizes {
+            let size = STANDARD.decode(value).map_or(value.len(), |bytes| bytes.len());
+            format!("  {key}: {size} bytes\n")
+        } else if value.contains('\n') {
+            let lines: Vec<String> = value.lines().map(|line| format!("    {line}\n")).collect();
+            format!("  {key}:\n{}", lines.concat())
+        } else {
+            format!("  {key}: {value}\n")
+        }
+    };
+    data.iter().map(entry).collect()
+}
+
+/// All but what kubectl keeps for itself, which repeats the whole object.
 fn pairs(map: &Map<String, Value>) -> Vec<String> {
-    map.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect()
+    let shown = map.iter().filter(|(key, _)| *key != "kubectl.kubernetes.io/last-applied-configuration");
+    shown.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect()
 }
 
 fn conditions_table(conditions: &[Value], now: Timestamp) -> String {
@@ -234,6 +260,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn data_is_shown_by_its_keys_and_of_secrets_only_the_sizes() {
+        let object = |kind: &str, data: Value| {
+            let applied = json!({"kubectl.kubernetes.io/last-applied-configuration": data.to_string()});
+            json!({"kind": kind, "metadata": {"name": "db", "annotations": applied}, "data": data})
+        };
+        let shown = |object: &Value| described(object, Timestamp::UNIX_EPOCH);
+        let secret = shown(&object("Secret", json!({"passWord": "aHVudGVyMg=="})));
+        assert!(secret.ends_with("Data:\n  passWord: 7 bytes\n") && !secret.contains("aHVu"), "{secret}");
+        let config = shown(&object("ConfigMap", json!({"file.ini": "a = 1\nb = 2\n", "maxSize": "3"})));
+        let data = "Data:\n  file.ini:\n    a = 1\n    b = 2\n  maxSize: 3\n";
+        assert!(config.contains("Annotations:  <none>\n") && config.ends_with(data), "{config}");
+    }
 
     #[test]
     fn an_object_is_described_as_an_outline() {

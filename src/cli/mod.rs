@@ -41,6 +41,9 @@ pub use server_args::{ServerArgs, ServerConfig};
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed, with the reason on stderr; 2 wrong usage. `diff` ends with 1 \
                           if there are differences, and with 2 if it failed.";
 
+/// Under which `--help` of every verb shows what all have in common.
+const CONNECTION: &str = "Which server";
+
 /// The command line of `tenure`.
 #[derive(Debug, Parser)]
 #[command(name = "tenure", version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
@@ -58,13 +61,13 @@ pub struct Cli {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Target {
     /// The kubeconfig file [default: $KUBECONFIG, else ~/.kube/config, else that of the server on this machine]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = CONNECTION)]
     pub kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig to use
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", help_heading = CONNECTION)]
     pub context: Option<String>,
     /// The namespace [default: the context's, else `default`]
-    #[arg(long, short, global = true, value_name = "NAME")]
+    #[arg(long, short, global = true, value_name = "NAME", help_heading = CONNECTION)]
     pub namespace: Option<String>,
 }
 

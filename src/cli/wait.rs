@@ -213,7 +213,8 @@ pub(super) async fn until_gone(
         let uid = uid.map(ToOwned::to_owned).or(first);
         while objects.iter().any(|object| object["metadata"]["uid"].as_str() == uid.as_deref()) {
             waited = true;
-            progress.say(called, "stopping")?;
+            let is_stopping = objects.iter().any(|object| !object["metadata"]["deletionTimestamp"].is_null());
+            progress.say(called, if is_stopping { "stopping" } else { "waiting" })?;
             objects.changed().await?;
         }
         anyhow::Ok(())

@@ -35,8 +35,10 @@ fn located(error: &serde_saphyr::Error) -> YamlError {
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
     // The caller knows in which line of which file the document begins; the parser does not.
-    let message = first.split_once(" at line ").map_or(first, |(message, _)| message).to_owned();
-    YamlError { line, message }
+    let message = first.split_once(" at line ").map_or(first, |(message, _)| message);
+    // Advice for programmers.
+    let message = message.split_once(", set DuplicateKeyPolicy").map_or(message, |(message, _)| message);
+    YamlError { line, message: message.to_owned() }
 }
 
 /// Writes a document, ending in a newline.

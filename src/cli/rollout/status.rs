@@ -95,21 +95,18 @@ fn stage(app: &App) -> Stage {
     Stage::Done(format!("{wanted} of {wanted} instances ready, revision {revision}"))
 }
 
-/// What keeps it: conditions that say so, and the delay after failures.
+/// What keeps it: conditions that say so.
 fn trouble(status: &AppStatus) -> String {
-    let said = |type_: &str| {
-        let is = |condition: &&Condition| condition.type_ == type_ && condition.status == "True";
-        status.conditions.iter().find(is).map(|condition| condition.message.clone())
+    let said = |type_: &str, verdict: &str| {
+        let is = |condition: &&Condition| condition.type_ == type_ && condition.status == verdict;
+        status.conditions.iter().find(is).map(|condition| condition.message.as_str())
     };
-    let mut parts: Vec<String> = ["Stalled", "Degraded", "Waiting"].into_iter().filter_map(said).collect();
+    // Nothing may start; why stands behind the count. It tells of failures too.
+    let blocked = said("Progressing", "False").and_then(|text| text.split_once("; ")).map(|(_, why)| why);
+    let failing = || said("Stalled", "True").or_else(|| said("Degraded", "True"));
+    let mut parts: Vec<&str> =
+        [blocked.or_else(failing), said("Waiting", "True")].into_iter().flatten().collect();
     parts.retain(|part| !part.is_empty());
-    parts.dedup();
-    if let Some(backoff) = status.backoff.as_ref().filter(|backoff| backoff.failures > 0) {
-        parts.push(format!(
-            "{} failures in a row, next launch not before {}",
-            backoff.failures, backoff.until.0
-        ));
-    }
     if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) }
 }
 
@@ -142,19 +139,32 @@ mod tests {
 
     #[test]
     fn what_keeps_a_rollout_is_told() {
-        let waiting = json!({"type": "Waiting", "status": "True", "reason": "NoOffer", "message": "no agent has 64Gi",
-            "lastTransitionTime": "2026-01-01T00:00:00Z"});
-        let stage = stage_of(json!({
-            "observedGeneration": 2, "updated": 1, "conditions": [waiting],
-            "backoff": {"revision": "web-x", "failures": 4, "until": "2026-01-01T00:00:00.000000Z"},
-        }));
-        assert_eq!(
-            stage,
-            Stage::Going(
-                "1 of 3 instances updated (no agent has 64Gi; 4 failures in a row, next launch not before \
-                 2026-01-01T00:00:00Z)"
-                    .into()
-            )
-        );
+        let condition = |type_: &str, status: &str, message: &str| {
+            json!({"type": type_, "status": status, "reason": "X", "message": message,
+                "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        };
+        let told = |conditions: &[Value]| {
+            stage_of(json!({"observedGeneration": 2, "updated": 1, "conditions": conditions}))
+        };
+        let degraded = condition("Degraded", "True", "instances failed 4 times in a row");
+        let waiting = condition("Waiting", "True", "no agent has 64Gi");
+        let blocked =
+            "1 of 3 instances are ready; instances failed 4 times in a row; the next start is at noon";
+        let blocked = condition("Progressing", "False", blocked);
+        for (conditions, text) in [
+            (vec![], "1 of 3 instances updated"),
+            (vec![condition("Degraded", "False", "")], "1 of 3 instances updated"),
+            (vec![degraded.clone()], "1 of 3 instances updated (instances failed 4 times in a row)"),
+            (
+                vec![degraded.clone(), waiting],
+                "1 of 3 instances updated (instances failed 4 times in a row; no agent has 64Gi)",
+            ),
+            (
+                vec![degraded, blocked],
+                "1 of 3 instances updated (instances failed 4 times in a row; the next start is at noon)",
+            ),
+        ] {
+            assert_eq!(told(&conditions), Stage::Going(text.into()));
+        }
     }
 }
