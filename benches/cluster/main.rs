@@ -30,6 +30,9 @@ use process::Usage;
 use rollout::Observer;
 use world::World;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Nothing was written for this long: what was under way has ended.
 const CALM: Duration = Duration::from_secs(5);
 

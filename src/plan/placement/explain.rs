@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::index::{AgentEntry, ClassEntry, Index};
+use super::constraint::Counts;
+use super::index::{AgentEntry, Index};
+use super::values::Value;
 use super::{Agent, AgentId, Class, Resources, Scalar};
 use crate::plan::ObjectName;
 
@@ -69,12 +71,14 @@ pub struct NoOfferFits {
 pub fn explain(index: &Index, class: &ObjectName) -> Option<NoOfferFits> {
     let entry = index.classes.get(class)?;
     let wanted = entry.class.as_deref()?;
-    let known: Vec<_> = index.agents.iter().filter_map(|it| Some((it, it.facts.as_ref()?))).collect();
+    let agents = (0..).zip(&index.agents);
+    let known: Vec<_> = agents.filter_map(|(at, it)| Some((at, it, it.facts.as_ref()?))).collect();
     let mut refusals = BTreeMap::new();
     let mut most = Resources::default();
     let mut closest: Option<(u64, Closest)> = None;
-    for (agent, facts) in &known {
-        let Some(refusal) = refusal(index, agent, facts, wanted, entry) else { continue };
+    for (at, agent, facts) in &known {
+        let values = entry.fields.iter().map(|field| index.value(*at, *field));
+        let Some(refusal) = refusal(agent, facts, wanted, values.zip(&entry.counts)) else { continue };
         if matches!(refusal, Refusal::TooLittle(_) | Refusal::PortTaken(_) | Refusal::TooFewPorts) {
             most = maximum(&most, &agent.free);
             let missing = shortfalls(&wanted.wants, &agent.free);
@@ -90,12 +94,12 @@ pub fn explain(index: &Index, class: &ObjectName) -> Option<NoOfferFits> {
     Some(NoOfferFits { agents: known.len(), refusals, beyond, closest: closest.map(|(_, it)| it) })
 }
 
-fn refusal(
-    index: &Index,
+/// Why the agent takes no Task; of each rule of the class: the agent's value, and where the Tasks are.
+fn refusal<'a>(
     agent: &AgentEntry,
     facts: &Agent,
     class: &Class,
-    entry: &ClassEntry,
+    judged: impl Iterator<Item = (Option<Value<'a>>, &'a Counts)>,
 ) -> Option<Refusal> {
     if !facts.accepts {
         return Some(Refusal::NotAccepting);
@@ -106,8 +110,7 @@ fn refusal(
     if agent.offers.is_empty() {
         return Some(Refusal::NoOffer);
     }
-    let values = entry.fields.iter().map(|field| index.value(agent, *field));
-    let mut rules = class.rules.iter().zip(values.zip(&entry.counts));
+    let mut rules = class.rules.iter().zip(judged);
     if let Some((rule, _)) = rules.find(|(rule, (value, counts))| !rule.accepts(*value, counts)) {
         return Some(Refusal::Constraint(rule.to_string().into()));
     }

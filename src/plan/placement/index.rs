@@ -99,8 +99,6 @@ pub(super) struct AgentEntry {
     tie: u64,
     /// The version at which it last got better.
     better: u64,
-    /// Per field: its value.
-    pub(super) values: Vec<Option<ValueIx>>,
 }
 
 /// What is known of one class.
@@ -196,8 +194,9 @@ impl Index {
     }
 
     /// The value of a field that an agent has, if it is known and has one.
-    pub(super) fn value(&self, agent: &AgentEntry, field: FieldIx) -> Option<Value<'_>> {
-        agent.values[field].map(|it| self.fields.of(field).numbered(it))
+    pub(super) fn value(&self, agent: AgentIx, field: FieldIx) -> Option<Value<'_>> {
+        let values = self.fields.of(field);
+        values.on(agent).map(|it| values.numbered(it))
     }
 
     fn entry_mut(&mut self, agent: AgentIx) -> &mut AgentEntry {
@@ -210,7 +209,7 @@ impl Index {
         }
         let agent = AgentIx::try_from(self.agents.len()).unwrap_or(AgentIx::MAX);
         self.by_id.insert(id.clone(), agent);
-        self.agents.push(AgentEntry::new(id.clone(), self.fields.len()));
+        self.agents.push(AgentEntry::new(id.clone()));
         agent
     }
 
@@ -344,10 +343,9 @@ impl Index {
     fn count(&mut self, class: &ObjectName, agent: AgentIx, change: fn(&mut Counts, Option<ValueIx>)) {
         let Some(entry) = self.classes.get_mut(class) else { return };
         let Some(class) = &entry.class else { return };
-        let agent = &self.agents[agent as usize];
         let rules = class.rules.iter().zip(&entry.fields).zip(&mut entry.counts);
         for ((_, field), counts) in rules.filter(|((rule, _), _)| rule.compares()) {
-            change(counts, agent.values[*field]);
+            change(counts, self.fields.of(*field).on(agent));
             self.version += 1;
             (entry.changed, entry.refused) = (self.version, None);
         }
@@ -360,29 +358,24 @@ impl Index {
             let (number, new) = self.fields.number(&rule.field);
             let values = self.fields.of_mut(number);
             if new {
-                for agent in &mut self.agents {
-                    let value = agent.facts.as_ref().and_then(|it| rule.field.on(it));
-                    agent.values.push(value.map(|it| values.take(it)));
+                for (agent, entry) in (0..).zip(&self.agents) {
+                    values.set(agent, entry.facts.as_ref().and_then(|it| rule.field.on(it)));
                 }
             }
             if rule.looks_up() && values.by_value().is_none() {
-                values.arrange(self.agents.iter().filter_map(|it| Some((it.values[number], it.rank?))));
+                values.arrange(self.agents.iter().filter_map(|it| it.rank));
             }
             number
         };
         class.rules.iter().map(number).collect()
     }
 
-    /// Looks up the numbers of an agent's values, after they may have changed. It must not be in any order.
+    /// Looks up an agent's values, after they may have changed. It must not be in any order.
     fn number_values(&mut self, agent: AgentIx) {
-        let entry = &mut self.agents[agent as usize];
-        for (values, known) in self.fields.iter_mut().zip(&mut entry.values) {
-            let value = entry.facts.as_ref().and_then(|it| values.field.on(it));
-            // First the new one: if it is the old one too, the number stays.
-            let new = value.map(|it| values.take(it));
-            if let Some(old) = std::mem::replace(known, new) {
-                values.give_back(old);
-            }
+        let facts = self.agents[agent as usize].facts.as_ref();
+        for values in self.fields.iter_mut() {
+            let value = facts.and_then(|it| values.field.on(it)).cloned();
+            values.set(agent, value.as_ref());
         }
     }
 
@@ -391,7 +384,7 @@ impl Index {
         let entry = &mut self.agents[agent as usize];
         let Some(rank) = entry.rank.take() else { return };
         self.order.remove(&rank);
-        self.fields.unrank(&entry.values, &rank);
+        self.fields.unrank(&rank);
     }
 
     /// Puts an agent into all orders, if it has something to give.
@@ -404,13 +397,12 @@ impl Index {
         let rank = entry.rank_with(agent, &entry.free, entry.our_tasks());
         entry.rank = Some(rank);
         self.order.insert(rank);
-        self.fields.rank(&entry.values, rank);
+        self.fields.rank(rank);
     }
 }
 
 impl AgentEntry {
-    /// Nothing is known of it but its id.
-    fn new(id: AgentId, fields: usize) -> Self {
+    fn new(id: AgentId) -> Self {
         Self {
             tie: fnv(&id.0),
             id,
@@ -421,7 +413,6 @@ impl AgentEntry {
             tasks: BTreeMap::new(),
             rank: None,
             better: 0,
-            values: vec![None; fields],
         }
     }
 

@@ -72,7 +72,11 @@ fn queue<'a>(index: &'a Index, patterns: &mut Patterns<'a>, refused: &mut Vec<Wa
             Some(better) if better.is_empty() => {
                 refused.extend(waiting(class, entry.waiting.iter().peekable()));
             }
-            better => queue.extend(Turn::new(class, entry, Walk::new(class, entry, better, patterns))),
+            better => queue.extend(Turn::new(
+                class,
+                entry,
+                Walk::new(class, entry, better, &index.fields, patterns),
+            )),
         }
     }
     queue.sort_by(|a, b| (a.since, &a.class.name).cmp(&(b.since, &b.class.name)));
@@ -139,7 +143,7 @@ impl<'a> Pass<'a> {
     fn bind(&mut self, turn: &mut Turn<'_>, task: &ObjectName, rank: Rank) -> Binding {
         let ports = self.room.take(turn.class, rank, &mut self.chance);
         let agent = self.room.agent(rank.agent);
-        turn.walk.placed(agent);
+        turn.walk.placed(rank.agent, &self.room);
         Binding {
             task: task.clone(),
             class: turn.class.name.clone(),

@@ -16,7 +16,7 @@ pub(super) struct Room<'a> {
     /// Per agent: its place in `working` plus one, 0 while it is untouched.
     touched: Vec<u32>,
     working: Vec<Working>,
-    /// How often an agent was asked for room.
+    /// How often an agent was asked whether it takes a Task.
     #[cfg(test)]
     looks: std::cell::Cell<usize>,
 }
@@ -54,6 +54,11 @@ impl<'a> Room<'a> {
     }
 
     #[cfg(test)]
+    pub(super) fn count_look(&self) {
+        self.looks.set(self.looks.get() + 1);
+    }
+
+    #[cfg(test)]
     pub(super) fn looks(&self) -> usize {
         self.looks.get()
     }
@@ -70,7 +75,7 @@ impl<'a> Room<'a> {
 
     /// The value of a field that an agent has, if it is known and has one.
     pub(super) fn value(&self, agent: AgentIx, field: FieldIx) -> Option<Value<'a>> {
-        self.index.value(self.index.entry(agent), field)
+        self.index.value(agent, field)
     }
 
     pub(super) fn agent(&self, agent: AgentIx) -> &'a AgentEntry {
@@ -84,8 +89,6 @@ impl<'a> Room<'a> {
 
     /// Whether the agent can run one more Task of the class.
     pub(super) fn fits(&self, class: &Class, agent: AgentIx) -> bool {
-        #[cfg(test)]
-        self.looks.set(self.looks.get() + 1);
         let entry = self.index.entry(agent);
         let working = self.working(agent);
         let free = working.map_or(&entry.free, |it| &it.free);
@@ -134,9 +137,8 @@ impl<'a> Room<'a> {
     fn shift(&mut self, from: Rank, to: Rank) {
         self.order.remove(&from);
         self.order.insert(to);
-        let agent = self.index.entry(from.agent);
-        for (arranged, value) in self.by_value.iter_mut().zip(&agent.values) {
-            if let Some(sharers) = arranged.as_mut().and_then(|it| it.sharers_mut(*value)) {
+        for arranged in self.by_value.iter_mut().flatten() {
+            if let Some(sharers) = arranged.sharers_mut(arranged.values.on(from.agent)) {
                 sharers.shift(&from, to);
             }
         }

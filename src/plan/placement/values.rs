@@ -2,9 +2,11 @@
 //! and counted at a fraction of the cost of text.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::constraint::Field;
+use super::index::AgentIx;
 use super::order::{ByValue, Rank};
 
 /// A dense number for a field, valid within one index.
@@ -12,11 +14,16 @@ pub(super) type FieldIx = usize;
 
 /// A dense number for a value of one field. It goes to another value once no agent has this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ValueIx(u32);
+pub(super) struct ValueIx(NonZeroU32);
 
 impl ValueIx {
     pub(super) const fn at(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
+    }
+
+    fn from_place(at: usize) -> Self {
+        let number = u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1);
+        Self(NonZeroU32::new(number).unwrap_or(NonZeroU32::MAX))
     }
 }
 
@@ -43,6 +50,8 @@ pub(super) struct Values {
     texts: Vec<(Arc<str>, u32)>,
     /// Numbers that no agent has any more.
     unused: Vec<ValueIx>,
+    /// By agent: its value.
+    on: Vec<Option<ValueIx>>,
     /// The agents by their values, if some class looks agents up by them.
     by_value: Option<ByValue>,
 }
@@ -57,10 +66,6 @@ impl Fields {
         self.numbers.insert(field.clone(), number);
         self.all.push(Values::new(field.clone()));
         (number, true)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.all.len()
     }
 
     pub(super) fn of(&self, field: FieldIx) -> &Values {
@@ -79,32 +84,38 @@ impl Fields {
         self.all.iter_mut()
     }
 
-    /// Puts an agent with these values, one per field, into all orders.
-    pub(super) fn rank(&mut self, values: &[Option<ValueIx>], rank: Rank) {
-        for (by_value, value) in self.arranged(values) {
+    /// Puts an agent into all orders.
+    pub(super) fn rank(&mut self, rank: Rank) {
+        for (by_value, value) in self.arranged(rank.agent) {
             by_value.insert(value, rank);
         }
     }
 
-    /// Undoes [`rank`](Self::rank).
-    pub(super) fn unrank(&mut self, values: &[Option<ValueIx>], rank: &Rank) {
-        for (by_value, value) in self.arranged(values) {
+    /// Undoes one [`rank`](Self::rank).
+    pub(super) fn unrank(&mut self, rank: &Rank) {
+        for (by_value, value) in self.arranged(rank.agent) {
             by_value.remove(value, rank);
         }
     }
 
-    fn arranged(
-        &mut self,
-        values: &[Option<ValueIx>],
-    ) -> impl Iterator<Item = (&mut ByValue, Option<ValueIx>)> {
-        let all = self.all.iter_mut().zip(values);
-        all.filter_map(|(field, value)| Some((field.by_value.as_mut()?, *value)))
+    fn arranged(&mut self, agent: AgentIx) -> impl Iterator<Item = (&mut ByValue, Option<ValueIx>)> {
+        self.all.iter_mut().filter_map(move |it| {
+            let value = it.on(agent);
+            Some((it.by_value.as_mut()?, value))
+        })
     }
 }
 
 impl Values {
     pub(super) fn new(field: Field) -> Self {
-        Self { field, numbers: BTreeMap::new(), texts: Vec::new(), unused: Vec::new(), by_value: None }
+        Self {
+            field,
+            numbers: BTreeMap::new(),
+            texts: Vec::new(),
+            unused: Vec::new(),
+            on: Vec::new(),
+            by_value: None,
+        }
     }
 
     /// How many values agents have.
@@ -125,6 +136,29 @@ impl Values {
         self.numbers.get(text).copied()
     }
 
+    /// The value of an agent.
+    pub(super) fn on(&self, agent: AgentIx) -> Option<ValueIx> {
+        self.on.get(agent as usize).copied().flatten()
+    }
+
+    /// How many numbers there may be.
+    pub(super) fn numbers(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// The agent has this value from now on. It must not be in any order.
+    pub(super) fn set(&mut self, agent: AgentIx, value: Option<&Arc<str>>) {
+        // First the new one: if it is the old one too, the number stays.
+        let new = value.map(|it| self.take(it));
+        let at = agent as usize;
+        if at >= self.on.len() {
+            self.on.resize(at + 1, None);
+        }
+        if let Some(old) = std::mem::replace(&mut self.on[at], new) {
+            self.give_back(old);
+        }
+    }
+
     /// One more agent has this value.
     pub(super) fn take(&mut self, text: &Arc<str>) -> ValueIx {
         let number = self.find(text).unwrap_or_else(|| self.add(text));
@@ -135,7 +169,7 @@ impl Values {
     fn add(&mut self, text: &Arc<str>) -> ValueIx {
         let number = self.unused.pop().unwrap_or_else(|| {
             self.texts.push((text.clone(), 0));
-            ValueIx(u32::try_from(self.texts.len() - 1).unwrap_or(u32::MAX))
+            ValueIx::from_place(self.texts.len() - 1)
         });
         self.texts[number.at()].0 = text.clone();
         self.numbers.insert(text.clone(), number);
@@ -143,7 +177,7 @@ impl Values {
     }
 
     /// Undoes one [`take`](Self::take).
-    pub(super) fn give_back(&mut self, number: ValueIx) {
+    fn give_back(&mut self, number: ValueIx) {
         let (text, agents) = &mut self.texts[number.at()];
         *agents -= 1;
         if *agents == 0 {
@@ -158,8 +192,9 @@ impl Values {
     }
 
     /// Arranges agents by their values from now on; these are there already.
-    pub(super) fn arrange(&mut self, agents: impl Iterator<Item = (Option<ValueIx>, Rank)>) {
-        let by_value = self.by_value.insert(ByValue::new());
-        agents.for_each(|(value, rank)| by_value.insert(value, rank));
+    pub(super) fn arrange(&mut self, agents: impl Iterator<Item = Rank>) {
+        let mut by_value = ByValue::new();
+        agents.for_each(|rank| by_value.insert(self.on(rank.agent), rank));
+        self.by_value = Some(by_value);
     }
 }

@@ -1,18 +1,22 @@
 //! What a class asks of an agent, given where its Tasks are.
 
-use super::patterns::Patterns;
+use std::rc::Rc;
+
+use super::patterns::{Patterns, Verdicts};
 use crate::plan::placement::Class;
 use crate::plan::placement::constraint::{Counts, Rule, Test};
-use crate::plan::placement::index::{AgentEntry, ClassEntry};
+use crate::plan::placement::index::{AgentIx, ClassEntry};
 use crate::plan::placement::order::Rank;
 use crate::plan::placement::room::Room;
-use crate::plan::placement::values::{FieldIx, Value, ValueIx, Values};
+use crate::plan::placement::values::{FieldIx, Fields, Value, ValueIx, Values};
 
 /// A class, and where its Tasks are by now.
 pub(super) struct Asks<'a> {
     class: &'a Class,
     /// Those of the class; where another class has the same, that one's, so that what it found out serves both.
     rules: Vec<&'a Rule>,
+    /// Per rule: what it was found to say of values, if that is the same wherever the Tasks are.
+    verdicts: Vec<Option<Rc<Verdicts>>>,
     /// Per rule: the field that it is about.
     fields: &'a [FieldIx],
     /// Per rule: where the Tasks are, those of this pass included.
@@ -32,10 +36,16 @@ pub(super) enum Verdict {
 
 impl<'a> Asks<'a> {
     /// Of a class whose Tasks are where `entry` says.
-    pub(super) fn new(class: &'a Class, entry: &'a ClassEntry, patterns: &mut Patterns<'a>) -> Self {
-        let rules = class.rules.iter().map(|rule| patterns.shared(rule)).collect();
+    pub(super) fn new(
+        class: &'a Class,
+        entry: &'a ClassEntry,
+        fields: &Fields,
+        patterns: &mut Patterns<'a>,
+    ) -> Self {
+        let rules = class.rules.iter().zip(&entry.fields);
+        let (rules, verdicts) = rules.map(|(rule, field)| patterns.shared(rule, fields.of(*field))).unzip();
         let grouped = class.rules.iter().position(Rule::groups);
-        Self { class, rules, fields: &entry.fields, counts: entry.counts.clone(), grouped }
+        Self { class, rules, verdicts, fields: &entry.fields, counts: entry.counts.clone(), grouped }
     }
 
     pub(super) fn grouped(&self) -> Option<usize> {
@@ -80,22 +90,26 @@ impl<'a> Asks<'a> {
     }
 
     fn ask(&self, room: &Room<'_>, rank: Rank, new: Option<usize>, accepted: Option<FieldIx>) -> Verdict {
-        if !room.fits(self.class, rank.agent) {
-            return Verdict::NoRoom;
-        }
+        #[cfg(test)]
+        room.count_look();
+        // Rules first: to ask for room costs more.
         for (at, field) in self.fields.iter().enumerate().filter(|(_, it)| accepted != Some(**it)) {
             if !self.accepts(at, room.value(rank.agent, *field), new) {
                 return Verdict::Refused(at);
             }
         }
-        Verdict::Takes
+        if room.fits(self.class, rank.agent) { Verdict::Takes } else { Verdict::NoRoom }
     }
 
     fn accepts(&self, at: usize, value: Option<Value<'_>>, new: Option<usize>) -> bool {
         if new == Some(at) {
             return value.is_some_and(|it| self.counts[at].of(it.number) == 0);
         }
-        self.rules[at].accepts(value, &self.counts[at])
+        let judge = || self.rules[at].accepts(value, &self.counts[at]);
+        match (&self.verdicts[at], value) {
+            (Some(verdicts), Some(value)) => verdicts.get_or_judge(value.number, judge),
+            _ => judge(),
+        }
     }
 
     /// Whether all rules about the field accept a value that is among the [`acceptable`](Self::acceptable).
@@ -134,10 +148,10 @@ impl<'a> Asks<'a> {
     }
 
     /// A Task was placed on this agent.
-    pub(super) fn count(&mut self, agent: &AgentEntry) {
+    pub(super) fn count(&mut self, agent: AgentIx, room: &Room<'_>) {
         let rules = self.rules.iter().zip(self.fields).zip(&mut self.counts);
         for ((_, field), counts) in rules.filter(|((it, _), _)| it.compares()) {
-            counts.add(agent.values[*field]);
+            counts.add(room.value(agent, *field).map(|it| it.number));
         }
     }
 }

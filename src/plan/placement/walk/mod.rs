@@ -21,9 +21,10 @@ use self::groups::Groups;
 use self::in_order::InOrder;
 use super::Class;
 use super::constraint::{Rule, Test};
-use super::index::{AgentEntry, AgentIx, ClassEntry};
+use super::index::{AgentIx, ClassEntry};
 use super::order::Rank;
 use super::room::Room;
+use super::values::Fields;
 
 pub(super) use self::patterns::Patterns;
 
@@ -88,9 +89,10 @@ impl<'a> Walk<'a> {
         class: &'a Class,
         entry: &'a ClassEntry,
         better: Option<Vec<AgentIx>>,
+        fields: &Fields,
         patterns: &mut Patterns<'a>,
     ) -> Self {
-        let asks = Asks::new(class, entry, patterns);
+        let asks = Asks::new(class, entry, fields, patterns);
         // GROUP_BY has an order of its own.
         let few = better.filter(|_| asks.grouped().is_none());
         let stage = few.map_or(Stage::Begin, Stage::Few);
@@ -127,8 +129,8 @@ impl<'a> Walk<'a> {
     }
 
     /// A Task of the class was placed on this agent.
-    pub(super) fn placed(&mut self, agent: &AgentEntry) {
-        self.asks.count(agent);
+    pub(super) fn placed(&mut self, agent: AgentIx, room: &Room<'_>) {
+        self.asks.count(agent, room);
     }
 
     fn start_anew_if_others_changed(&mut self) {

@@ -1,6 +1,8 @@
 //! What LIKE and UNLIKE were found to accept during a pass, for all classes that have the same constraint.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use crate::plan::placement::constraint::{Counts, Rule, Test};
 use crate::plan::placement::order::Rank;
@@ -15,10 +17,25 @@ pub(in crate::plan::placement) struct Patterns<'a> {
 struct Pattern<'a> {
     /// The first of those with this text. A regular expression is slow until it has been used for a while.
     rule: &'a Rule,
+    verdicts: Rc<Verdicts>,
     /// The values that it accepts, once they were asked for.
     matching: Option<Vec<Option<ValueIx>>>,
     /// It refuses every agent before this rank.
     floor: Rank,
+}
+
+/// What a rule says of each value of its field, as far as it was asked.
+pub(super) struct Verdicts(Vec<Cell<Option<bool>>>);
+
+impl Verdicts {
+    pub(super) fn get_or_judge(&self, value: ValueIx, judge: impl FnOnce() -> bool) -> bool {
+        let Some(known) = self.0.get(value.at()) else { return judge() };
+        known.get().unwrap_or_else(|| {
+            let verdict = judge();
+            known.set(Some(verdict));
+            verdict
+        })
+    }
 }
 
 fn is_pattern(rule: &Rule) -> bool {
@@ -26,13 +43,16 @@ fn is_pattern(rule: &Rule) -> bool {
 }
 
 impl<'a> Patterns<'a> {
-    /// The rule by which all that say the same are judged.
-    pub(super) fn shared(&mut self, rule: &'a Rule) -> &'a Rule {
+    /// The rule by which all that say the same are judged, and what it said.
+    pub(super) fn shared(&mut self, rule: &'a Rule, values: &Values) -> (&'a Rule, Option<Rc<Verdicts>>) {
         if !is_pattern(rule) {
-            return rule;
+            return (rule, None);
         }
-        let new = Pattern { rule, matching: None, floor: Rank::FIRST };
-        self.patterns.entry(rule.text()).or_insert(new).rule
+        let pattern = self.patterns.entry(rule.text()).or_insert_with(|| {
+            let verdicts = Rc::new(Verdicts(vec![Cell::new(None); values.numbers()]));
+            Pattern { rule, verdicts, matching: None, floor: Rank::FIRST }
+        });
+        (pattern.rule, Some(pattern.verdicts.clone()))
     }
 
     /// The values that the rule accepts, in order.
