@@ -1,9 +1,10 @@
 //! Keeps each App's Revisions, Tasks and status as its spec wants them.
 //!
 //! observe (the App, its Revisions, Tasks and dependencies) → `plan::deployment` → act (one transaction, guarded by the App's
-//! version) → report (Events in the same transaction).
+//! version and, where one that serves is stopped, by those of the Tasks that go on serving) → report (Events in the same
+//! transaction).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,7 +18,7 @@ use crate::api::{App, Revision, Task, labels};
 use crate::env::Env;
 use crate::plan::deployment::{self, Action, Dependency, Plan};
 use crate::plan::{Again, ObjectName};
-use crate::registry::{Change, Write};
+use crate::registry::{Change, Key, Write};
 use crate::runtime::{Done, Reconciler, Requeue, Scene, Setback, Writer};
 
 /// The deployment loop.
@@ -53,6 +54,7 @@ impl Reconciler for Deployment {
         if !writes.is_empty() {
             let happenings = super::events::of_deployment(&observed.app.object, &plan);
             writes.extend(self.recorder.writes(&scene.snapshot, &observed.app, happenings, now));
+            self.hold_serving(&observed.tasks_named(&plan.relies_on), &mut writes).await?;
         }
         let written = self.writer.commit(writes).await?.revision;
         if !plan.actions.is_empty() {
@@ -63,6 +65,32 @@ impl Reconciler for Deployment {
             Again::At(at) => Requeue::After(until(now, at)),
         };
         Ok(Done { requeue, written })
+    }
+}
+
+impl Deployment {
+    /// Makes sure that `serving` are as they were seen when `writes` are committed: one that ceased to serve meanwhile, and a
+    /// slow commit, would leave fewer than must serve.
+    ///
+    /// They are guarded in the transaction. Of an App that has more of them than a transaction can guard, they are compared
+    /// with the store's present state instead: then the time in which one may be lost unseen is that of this commit alone,
+    /// however old the view is.
+    async fn hold_serving(&self, serving: &[&Stored<Task>], writes: &mut Vec<Write>) -> Result<(), Setback> {
+        if serving.is_empty() {
+            return Ok(());
+        }
+        let registry = self.writer.registry();
+        if writes.len() + serving.len() <= registry.limits().ops_max {
+            writes.extend(serving.iter().map(|task| task.guard()));
+            return Ok(());
+        }
+        let recent = registry.cache().most_recent().await.map_err(Setback::Store)?;
+        let is_as_seen = |task: &Stored<Task>| {
+            recent.get(task.doc.key()).is_some_and(|doc| doc.revision() == task.doc.revision())
+        };
+        let changed = serving.iter().filter(|task| !is_as_seen(task));
+        let losers: Vec<Key> = changed.map(|task| task.doc.key().clone()).collect();
+        if losers.is_empty() { Ok(()) } else { Err(Setback::Stale { losers }) }
     }
 }
 
@@ -175,5 +203,11 @@ impl Observed {
 
     fn task(&self, name: &str) -> Option<&Stored<Task>> {
         self.tasks.iter().find(|it| &*it.doc.key().name == name)
+    }
+
+    /// The Tasks of these names, in one pass: there may be thousands.
+    fn tasks_named(&self, names: &[String]) -> Vec<&Stored<Task>> {
+        let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        self.tasks.iter().filter(|it| names.contains(&*it.doc.key().name)).collect()
     }
 }

@@ -60,7 +60,7 @@ pub use crate::store::Revision;
 use self::read::Pages;
 use self::ttl::Ttl;
 use crate::env::Env;
-use crate::store::{Store, StoreError};
+use crate::store::{Limits, Store, StoreError};
 
 /// Objects of all served kinds: reads from the cache, writes into the store.
 pub struct Registry {
@@ -117,6 +117,12 @@ impl Registry {
         let Some(record) = self.store.get(&key.store_key(&self.prefix)).await? else { return Ok(None) };
         let doc = Doc::from_stored(key.clone(), record.revision, &record.value);
         doc.map(Some).map_err(|error| StoreError::Damaged(format!("{key}: {error}")))
+    }
+
+    /// What one transaction may hold.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.store.limits()
     }
 
     /// Where everything of this installation stands in the store.

@@ -87,6 +87,9 @@ impl Dependency {
 pub struct Plan {
     /// Object changes, at most [`MAX_ACTIONS`].
     pub actions: Vec<Action>,
+    /// Tasks that serve and go on to, `minimumHealthCapacity` of them: because of these others that serve may be stopped.
+    /// Empty when none is. What is stopped while one of these has ceased to serve may leave too few.
+    pub relies_on: Vec<String>,
     /// The App's whole status; `launched` already counts the tasks that this plan creates. Conditions of other
     /// writers are kept as they are.
     pub status: AppStatus,
@@ -164,7 +167,8 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
         .fold(failures.again.sooner(gate.again), Again::sooner);
     let mut status = report::status(snapshot, &current, &instances, &failures, &steps);
     status.launched = launched;
-    Plan { actions, status, reasons: [gate.reasons, steps.reasons].concat(), again }
+    let reasons = [gate.reasons, steps.reasons].concat();
+    Plan { actions, relies_on: steps.relies_on, status, reasons, again }
 }
 
 /// An App that was deleted: all its Tasks end, then it may go. Orphaned Tasks run on without it.
@@ -192,7 +196,7 @@ fn plan_removal(snapshot: &Snapshot<'_>) -> Plan {
         reasons.push(Reason::WaitsForTasksToEnd { tasks: left });
     }
     let status = report::removal(snapshot, &instances);
-    Plan { actions, status, reasons, again: Again::OnChange }
+    Plan { actions, relies_on: Vec::new(), status, reasons, again: Again::OnChange }
 }
 
 /// Tasks that people deleted: every stop has a recorded reason.

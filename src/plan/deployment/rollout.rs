@@ -70,6 +70,8 @@ pub(super) struct Steps {
     stops: Vec<(String, Cause)>,
     wanted: usize,
     pub(super) starts: Vec<Start>,
+    /// See [`super::Plan::relies_on`].
+    pub(super) relies_on: Vec<String>,
     pub(super) reasons: Vec<Reason>,
     /// Why nothing may start although something is missing: a word and a sentence.
     pub(super) blocked: Option<(&'static str, String)>,
@@ -96,6 +98,7 @@ pub(super) fn steps(app: &App, instances: &[Instance<'_>], bounds: Bounds, gate:
     round.stop_twins();
     round.stop_surplus();
     round.stop_old();
+    round.rely();
     round.start(gate);
     round.steps
 }
@@ -111,6 +114,8 @@ struct Round<'a> {
     open: bool,
     /// Fewest that must serve; what serves beyond it may be stopped.
     floor: usize,
+    /// Whether one that serves is stopped.
+    spends: bool,
     /// Instances that serve and stay: old ones that are healthy, new ones that are ready too.
     serving: usize,
     /// Updated instances that stay, counted by slot.
@@ -137,6 +142,7 @@ impl<'a> Round<'a> {
             serving: all.iter().filter(|it| serves(it)).count(),
             floor: if gate.is_open() { bounds.minimum } else { bounds.wanted },
             open: gate.is_open(),
+            spends: false,
             slots,
             updated,
             old,
@@ -150,6 +156,7 @@ impl<'a> Round<'a> {
         self.steps.stops.push((instance.name().to_owned(), cause));
         self.stopped.insert(instance.name());
         self.serving -= usize::from(serves(instance));
+        self.spends |= serves(instance);
         if instance.is_updated()
             && let Some(count) = self.slots.get_mut(&instance.slot())
         {
@@ -208,6 +215,14 @@ impl<'a> Round<'a> {
 
     fn stays(&self, instance: &Instance<'_>) -> bool {
         !self.stopped.contains(instance.name())
+    }
+
+    /// Whoever stops one that serves does so because of these.
+    fn rely(&mut self) {
+        if self.spends {
+            let kept = self.all.iter().filter(|it| serves(it) && self.stays(it)).take(self.bounds.minimum);
+            self.steps.relies_on = kept.map(|it| it.name().to_owned()).collect();
+        }
     }
 
     fn start(&mut self, gate: &Gate) {

@@ -145,6 +145,21 @@ fn tasks_are_created_and_stopped_by_slots_and_bounds() {
 }
 
 #[test]
+fn a_stop_of_what_serves_names_those_that_go_on_serving() {
+    let rows: [(u32, (f64, f64), &str, &[&str]); 5] = [
+        // instances, bounds, what is there, whom the stops rely on
+        (2, TIGHT, "old0=ready old1=ready new1=ready", &["old0", "new1"]),
+        (4, HALF, "old0=ready@1 old1=ready@2 old2=ready@3 old3=ready@4", &["old0", "old1"]),
+        (1, FULL, "new0=ready@9 new1=ready@5", &["new1"]),
+        (3, FULL, "old0=unhealthy old1=pending old2=ready", &[]), // what is stopped served nobody
+        (2, (0.0, 0.0), "old0=ready old1=ready", &[]),            // nobody must serve
+    ];
+    for (instances, bounds, tasks, expected) in rows {
+        assert_eq!(world(instances, bounds, tasks).plan().relies_on, expected, "{tasks}");
+    }
+}
+
+#[test]
 fn the_oldest_go_first_if_the_app_says_so() {
     let mut world = world(1, (1.0, 1.0), "new0=ready@9 new1=ready@5");
     world.app.spec.template.kill.selection = KillSelection::OldestFirst;
