@@ -16,6 +16,21 @@
 //! - [`cli`]: kubectl-like verbs over HTTP.
 //! - [`serve`]: wires the rooms into a running server.
 
+/// True when the planted bug of this name is in force: `false` itself, unless built with `--cfg tenure_planted`. It stands in the
+/// one condition that a wrong product would have differently; `hack/sim --planted` shows that the simulation finds each.
+#[cfg(all(feature = "full", not(tenure_planted)))]
+macro_rules! planted {
+    ($name:literal) => {
+        false
+    };
+}
+#[cfg(all(feature = "full", tenure_planted))]
+macro_rules! planted {
+    ($name:literal) => {
+        $crate::planted::is_in_force($name)
+    };
+}
+
 pub mod api;
 
 #[cfg(feature = "full")]
@@ -32,6 +47,8 @@ pub mod executor;
 pub mod mesos;
 #[cfg(feature = "full")]
 pub mod plan;
+#[cfg(tenure_planted)]
+pub mod planted;
 #[cfg(feature = "full")]
 pub mod registry;
 #[cfg(feature = "full")]

@@ -28,6 +28,11 @@ pub(crate) fn fate(info: &TaskInfo) -> Fate {
         "crash" => Fate::Exit { code: 1, after: Duration::from_secs(1) },
         "refuse" => Fate::FailToStart { message: "no such image".to_owned() },
         "checked" => Fate::BecomeUnhealthy { after: Duration::from_secs(1_000_000) },
+        "exit" => Fate::Exit { code: 0, after: Duration::from_secs(10) },
+        "hang" => Fate::Hang,
+        "outlast" => Fate::OutlastGrace,
+        "slow" => Fate::Slowly { after: Duration::from_secs(40), then: Box::new(Fate::RunForever) },
+        "warm" => Fate::BecomeReady { after: Duration::from_secs(30) },
         "sicken" => Fate::BecomeUnhealthy { after: Duration::from_secs(30) },
         _ => Fate::RunForever,
     }

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use super::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
 use crate::env::{Env, watch};
-use crate::mesos::wire::{Engine, Reason, TaskId, TaskInfo, TaskState, TaskStatus};
+use crate::mesos::wire::status::HttpCheckStatus;
+use crate::mesos::wire::{CheckStatusInfo, Engine, Reason, TaskId, TaskInfo, TaskState, TaskStatus};
 
 /// What happens to a simulated task once it is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,13 @@ pub enum Fate {
         /// What becomes of it then.
         then: Box<Fate>,
     },
+    /// Runs until it is killed; its readiness check is answered with 503 at first and with 200 later.
+    BecomeReady {
+        /// After it began to run.
+        after: Duration,
+    },
+    /// Runs until it is killed, and then until the grace is over.
+    OutlastGrace,
     /// Runs until it is killed, and is healthy and unhealthy by turns, beginning healthy.
     Flap {
         /// How long each turn is.
@@ -80,7 +88,8 @@ struct Running {
     info: TaskInfo,
     fate: Fate,
     launched_at: Instant,
-    killed_at: Option<Instant>,
+    /// When a kill will have ended it.
+    ends_at: Option<Instant>,
     /// Ended by somebody else.
     felled: bool,
 }
@@ -175,8 +184,7 @@ impl Machine {
     /// The task's status at `now`, and when it will change next by itself.
     fn state_at(&self, id: &TaskId, task: &Running, now: Instant) -> (TaskStatus, Option<Instant>) {
         let status = |state: TaskState| TaskStatus::of(id.clone(), state);
-        let killed_at = task.killed_at.map(|at| at + self.inner.stop_after);
-        if killed_at.is_some_and(|at| at <= now) {
+        if task.ends_at.is_some_and(|at| at <= now) {
             return (TaskStatus { message: said("killed"), ..status(TaskState::Killed) }, None);
         }
         if task.felled {
@@ -190,10 +198,10 @@ impl Machine {
         let running_at = task.launched_at + self.inner.start_after + delay;
         if *fate == Fate::Hang || now < running_at {
             let next = (*fate != Fate::Hang).then_some(running_at);
-            return (status(TaskState::Starting), earliest(next, killed_at));
+            return (status(TaskState::Starting), earliest(next, task.ends_at));
         }
         let (status, next) = lived(&status, fate, running_at, now);
-        (status, earliest(next, killed_at))
+        (status, earliest(next, task.ends_at))
     }
 }
 
@@ -206,7 +214,9 @@ fn lived(
 ) -> (TaskStatus, Option<Instant>) {
     let checked = |healthy| TaskStatus { healthy: Some(healthy), ..status(TaskState::Running) };
     match fate {
-        Fate::RunForever | Fate::Hang | Fate::Slowly { .. } => (status(TaskState::Running), None),
+        Fate::RunForever | Fate::Hang | Fate::OutlastGrace | Fate::Slowly { .. } => {
+            (status(TaskState::Running), None)
+        }
         Fate::FailToStart { message } => {
             let reason = Reason::ContainerLaunchFailed.wire();
             (TaskStatus { message: said(message), reason, ..status(TaskState::Failed) }, None)
@@ -220,6 +230,13 @@ fn lived(
         Fate::BecomeUnhealthy { after } => {
             let healthy = now < running_at + *after;
             (checked(healthy), healthy.then_some(running_at + *after))
+        }
+        Fate::BecomeReady { after } => {
+            let ready = running_at + *after <= now;
+            let http = Some(HttpCheckStatus { status_code: Some(if ready { 200 } else { 503 }) });
+            let check_status = Some(CheckStatusInfo { http, ..CheckStatusInfo::default() });
+            let status = TaskStatus { check_status, ..status(TaskState::Running) };
+            (status, (!ready).then_some(running_at + *after))
         }
         Fate::Flap { every } => {
             let every = (*every).max(Duration::from_millis(1));
@@ -322,18 +339,22 @@ impl Launcher for SimulatedLauncher {
                 false => (self.machine.inner.fate)(&launch.task),
             };
             let launched_at = Instant::now();
-            let running = Running { info: launch.task, fate, launched_at, killed_at: None, felled: false };
+            let running = Running { info: launch.task, fate, launched_at, ends_at: None, felled: false };
             self.machine.tasks().insert(id.clone(), running);
             self.machine.inner.started.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
         }
         self.watch(id, None);
     }
 
-    async fn kill(&self, task_id: &TaskId, _grace: Duration) {
+    async fn kill(&self, task_id: &TaskId, grace: Duration) {
         let now = Instant::now();
         let known = match self.machine.tasks().get_mut(task_id) {
             Some(task) => {
-                task.killed_at.get_or_insert(now);
+                let ends_after = match task.fate {
+                    Fate::OutlastGrace => grace,
+                    _ => self.machine.inner.stop_after,
+                };
+                task.ends_at.get_or_insert(now + ends_after);
                 true
             }
             None => false,

@@ -10,8 +10,8 @@ use tenure::mesos::embedded::agent::{Agent, AgentConfig};
 use tenure::mesos::embedded::launcher::{Reports, reports};
 use tenure::mesos::embedded::master::{self, MasterConfig, MasterHandle};
 use tenure::mesos::embedded::resources::{parse_attributes, parse_resources};
-use tenure::mesos::embedded::simulated::{Machine, SimulatedLauncher};
-use tenure::mesos::wire::{AgentId, AgentInfo, TaskId};
+use tenure::mesos::embedded::simulated::{Fate, Machine, SimulatedLauncher};
+use tenure::mesos::wire::{AgentId, AgentInfo, TaskId, TaskInfo};
 use tokio::time::Instant;
 
 use super::fates;
@@ -24,10 +24,10 @@ use super::wire::Leading;
 pub(crate) struct Host {
     pub(crate) machine: Machine,
     disk: Medium,
-    agent: Option<Env>,
+    pub(super) agent: Option<Env>,
     /// When the agent comes back; never, when it is gone for good.
-    back_at: Option<Instant>,
-    gone: bool,
+    pub(super) back_at: Option<Instant>,
+    pub(super) gone: bool,
 }
 
 /// Everything outside of the servers.
@@ -35,8 +35,8 @@ pub(crate) struct Cluster {
     sim: Sim,
     pub(crate) hosts: Vec<Host>,
     pub(crate) leading: Leading,
-    master: Option<Env>,
-    master_back_at: Option<Instant>,
+    pub(super) master: Option<Env>,
+    pub(super) master_back_at: Option<Instant>,
 }
 
 /// What every machine of a simulation is.
@@ -50,21 +50,31 @@ pub(crate) fn agent_info(index: usize) -> AgentInfo {
 }
 
 impl Cluster {
-    /// Machines on which nothing runs, not even an agent.
+    /// Machines on which nothing runs, not even an agent; chance decides what becomes of tasks.
     pub(crate) fn new(sim: &Sim) -> Cluster {
-        let machine = |_| {
-            let of = sim.clone();
-            Host {
-                machine: Machine::new(move |info| fates::fate(&of, info)),
-                disk: Medium::memory(),
-                agent: None,
-                back_at: None,
-                gone: false,
-            }
+        let of = sim.clone();
+        Cluster::with(sim, move |info| fates::fate(&of, info))
+    }
+
+    /// As [`Cluster::new`], with `fate` to decide what becomes of tasks.
+    pub(crate) fn with(
+        sim: &Sim,
+        fate: impl Fn(&TaskInfo) -> Fate + Clone + Send + Sync + 'static,
+    ) -> Cluster {
+        let machine = |_| Host {
+            machine: Machine::new(fate.clone()),
+            disk: Medium::memory(),
+            agent: None,
+            back_at: None,
+            gone: false,
         };
         let hosts = (0..sim.profile().machines).map(machine).collect();
         let leading: Leading = Arc::new(Mutex::new(None));
         Cluster { sim: sim.clone(), hosts, leading, master: None, master_back_at: None }
+    }
+
+    pub(super) fn sim(&self) -> &Sim {
+        &self.sim
     }
 
     pub(crate) fn machines(&self) -> Vec<Machine> {
@@ -125,7 +135,7 @@ impl Cluster {
     }
 
     /// The agent of a machine ends and comes back after `away`; the tasks run on.
-    fn cut_off(&mut self, index: usize, away: Duration) {
+    pub(super) fn cut_off(&mut self, index: usize, away: Duration) {
         let host = &mut self.hosts[index];
         host.agent.take().iter().for_each(Env::crash);
         host.back_at = Some(Instant::now() + away);
@@ -147,6 +157,13 @@ impl Cluster {
         self.sim.pick(&all).cloned()
     }
 
+    /// The master dies, and after `away` another one leads.
+    pub(super) fn lose_master(&mut self, away: Duration) {
+        self.master.take().iter().for_each(Env::crash);
+        *self.leading.lock().unwrap() = None;
+        self.master_back_at = Some(Instant::now() + away);
+    }
+
     /// `fault` strikes, if there is something that it can strike.
     pub(crate) fn strike(&mut self, fault: Fault) {
         let sim = self.sim.clone();
@@ -154,9 +171,7 @@ impl Cluster {
             Fault::MasterFailover if self.master.is_some() => {
                 let away = sim.millis(100, 30_000);
                 sim.strike(fault, format_args!("for {away:?}"));
-                self.master.take().iter().for_each(Env::crash);
-                *self.leading.lock().unwrap() = None;
-                self.master_back_at = Some(Instant::now() + away);
+                self.lose_master(away);
             }
             Fault::TaskKilledByHand => {
                 let Some((index, id)) = self.some_task() else { return };

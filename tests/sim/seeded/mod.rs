@@ -8,11 +8,12 @@
 //!
 //! Everything is on one thread and tokio's paused clock. Nothing reads the wall clock or the system's randomness.
 
+mod by_hand;
 mod chaos;
 mod cluster;
 mod fates;
 mod log;
-mod panics;
+pub(crate) mod panics;
 mod people;
 mod profile;
 mod reach;
@@ -28,13 +29,16 @@ use std::time::Duration;
 use tenure::store::memory::MemoryStore;
 use tokio::time::Instant;
 
-use self::chaos::World;
+pub(crate) use self::by_hand::machine_name;
+pub(crate) use self::chaos::World;
 use self::cluster::Cluster;
+pub(crate) use self::cluster::Host;
 pub(crate) use self::log::Telling;
 pub(crate) use self::profile::{Fault, Profile};
 use self::servers::Servers;
 pub(crate) use self::sim::Counts;
-use self::sim::{Sim, prefix};
+use self::sim::Sim;
+pub(crate) use self::sim::prefix;
 pub(crate) use self::story::ACTS;
 use crate::checks::convergence::unsettled;
 use crate::checks::{Checks, Reality, Terms};

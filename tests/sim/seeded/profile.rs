@@ -199,6 +199,11 @@ const PROFILES: [Profile; 7] = [
 ];
 
 impl Profile {
+    /// A world in which nothing goes wrong by itself.
+    pub(crate) fn quiet(replicas: usize, machines: usize) -> Profile {
+        Profile { name: "quiet", replicas, machines, on: 0, own: None, pause_ms: 60_000, per_mille: 0 }
+    }
+
     /// The profile of this name; for an unknown one, the names that there are.
     pub(crate) fn named(name: &str) -> Result<Profile, String> {
         let names = PROFILES.map(|it| it.name).join(", ");

@@ -27,24 +27,25 @@ use super::wire::{Leading, Line, Wire};
 use crate::checks::Checks;
 
 /// The seams of a server, after each of which it may die.
-const SEAMS: [&str; 6] = ["planned", "stopped", "bound", "agent-journalled", "published", "status-committed"];
+pub(super) const SEAMS: [&str; 6] =
+    ["planned", "stopped", "bound", "agent-journalled", "published", "status-committed"];
 
 /// One server: its place in the network, and the process that runs there now.
 pub(crate) struct Server {
-    name: String,
-    store_cut: watch::Sender<bool>,
-    master_cut: watch::Sender<bool>,
-    breaks: Arc<Notify>,
-    process: Option<Process>,
-    back_at: Option<Instant>,
+    pub(super) name: String,
+    pub(super) store_cut: watch::Sender<bool>,
+    pub(super) master_cut: watch::Sender<bool>,
+    pub(super) breaks: Arc<Notify>,
+    pub(super) process: Option<Process>,
+    pub(super) back_at: Option<Instant>,
     heals_at: Option<Instant>,
 }
 
 /// One life of a server.
-struct Process {
-    env: Env,
+pub(super) struct Process {
+    pub(super) env: Env,
     door: Arc<Registry>,
-    paused: bool,
+    pub(super) paused: bool,
 }
 
 /// All servers of a run.
@@ -189,12 +190,16 @@ impl Servers {
 
     /// The door of some server that is there and answers; a person tries another one when one does not.
     pub(crate) fn door(&self) -> Option<Arc<Registry>> {
+        self.sim.pick(&self.doors()).cloned()
+    }
+
+    /// The doors of all servers that are there and answer.
+    pub(crate) fn doors(&self) -> Vec<Arc<Registry>> {
         let open = |server: &Server| {
             let process = server.process.as_ref().filter(|it| !it.paused && !it.env.is_crashed())?;
             Some(process.door.clone())
         };
-        let doors: Vec<_> = self.all.iter().filter_map(open).collect();
-        self.sim.pick(&doors).cloned()
+        self.all.iter().filter_map(open).collect()
     }
 
     /// The views of all servers that are there.
@@ -205,7 +210,7 @@ impl Servers {
 }
 
 impl Server {
-    fn heal(&mut self) {
+    pub(super) fn heal(&mut self) {
         self.heals_at = None;
         self.store_cut.send_replace(false);
         self.master_cut.send_replace(false);

@@ -1,0 +1,108 @@
+//! What goes wrong, on request.
+
+use std::time::Duration;
+
+use tenure::mesos::wire::{AgentId, TaskId};
+use tenure::store::memory::Fault;
+use tenure::store::{Op, Store, Txn};
+
+use super::stage::Stage;
+use super::verbs::{duration, not_understood};
+use crate::seeded::prefix;
+
+/// How long a machine needs to start again.
+const REBOOT: Duration = Duration::from_secs(10);
+
+/// Does what the words say.
+pub(super) async fn act(stage: &mut Stage, words: &[&str]) -> Result<(), String> {
+    match words {
+        ["depose"] => stage.world.take_leadership_away().await,
+        ["fail", "store", how] => fail_store(stage, how),
+        ["heal", "store"] => {
+            stage.world.store.heal();
+            Ok(())
+        }
+        ["fail", "master", "for", time] => stage.world.cluster.fail_over(duration(time)?),
+        ["rescind"] => {
+            stage.world.cluster.master()?.rescind_offers(None).await;
+            Ok(())
+        }
+        ["drain" | "deactivate" | "reactivate" | "gone", machine] => operate(stage, words[0], machine).await,
+        ["fail", machine] => stage.world.cluster.lose_agent(machine),
+        ["return", machine] => stage.world.cluster.bring_back(machine),
+        ["reboot", machine] => stage.world.cluster.reboot(machine, REBOOT),
+        ["destroy", machine] => stage.world.cluster.destroy(machine),
+        ["kill" | "lose", task] => end(stage, words[0], task),
+        ["forget", task] => forget(stage, task).await,
+        ["crash" | "stop" | "start" | "pause" | "resume" | "cut" | "break", server, rest @ ..] => {
+            let server = match *server {
+                "tenure" => stage.world.leader().await.ok_or("nobody leads")?,
+                name => name.to_owned(),
+            };
+            to_server(stage, words, &server, rest)
+        }
+        _ => Err(not_understood(words)),
+    }
+}
+
+fn to_server(stage: &mut Stage, words: &[&str], server: &str, rest: &[&str]) -> Result<(), String> {
+    let servers = &mut stage.world.servers;
+    match (words[0], rest) {
+        ("crash", []) => servers.crash(server),
+        ("crash", ["at", seam]) => servers.crash_at(server, seam),
+        ("stop", []) => servers.stop(server),
+        ("start", []) => servers.start_again(server),
+        ("pause", []) => servers.pause(server),
+        ("resume", []) => servers.resume(server),
+        ("cut", ["from", "store"]) => servers.cut_from_store(server),
+        ("cut", ["from", "master"]) => servers.cut_from_master(server),
+        ("break", []) => servers.break_stream(server),
+        _ => Err(not_understood(words)),
+    }
+}
+
+fn fail_store(stage: &Stage, how: &str) -> Result<(), String> {
+    let fault = match how {
+        "down" => Fault::Down,
+        "full" => Fault::Full,
+        "stalled" => Fault::StallWatches,
+        _ => return Err(format!("a store fails `down`, `full` or `stalled`, not {how:?}")),
+    };
+    stage.world.store.inject(fault);
+    Ok(())
+}
+
+/// As an operator tells the master.
+async fn operate(stage: &Stage, verb: &str, machine: &str) -> Result<(), String> {
+    let (_, object) = stage.agent(machine)?;
+    let agent = AgentId::new(object.status.clone().unwrap_or_default().agent_id);
+    let master = stage.world.cluster.master()?;
+    let done = match verb {
+        "drain" => master.drain_agent(&agent, None, false).await,
+        "deactivate" => master.deactivate_agent(&agent).await,
+        "reactivate" => master.reactivate_agent(&agent).await,
+        _ => master.mark_agent_gone(&agent).await,
+    };
+    done.map_err(|error| error.to_string())
+}
+
+/// Ends what runs of a Task, seen or unseen.
+fn end(stage: &Stage, verb: &str, task: &str) -> Result<(), String> {
+    let (_, object) = stage.task(task)?;
+    let id = object.spec.binding.as_ref().map(|it| TaskId::new(&it.mesos_task_id));
+    let id = id.ok_or_else(|| format!("{task} has no place yet"))?;
+    let host = stage.world.cluster.whereabouts(&id).map_err(|_| format!("{task} does not run"))?;
+    match verb {
+        "kill" => host.machine.fell(&id),
+        _ => host.machine.lose(&id),
+    }
+    Ok(())
+}
+
+/// Removes the document of a Task, round everything.
+async fn forget(stage: &Stage, task: &str) -> Result<(), String> {
+    let (doc, _) = stage.task(task)?;
+    stage.excuse_next();
+    let txn = Txn { guards: vec![], ops: vec![Op::Delete { key: doc.key().store_key(&prefix()) }] };
+    stage.world.store.txn(txn).await.map(|_| ()).map_err(|error| error.to_string())
+}
