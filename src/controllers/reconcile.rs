@@ -20,6 +20,7 @@ use crate::mesos::session::Session;
 use crate::mesos::wire::{AgentId, TaskId};
 use crate::plan::agent::is_lost;
 use crate::registry::{Cache, Snapshot};
+use crate::runtime::{Backoff, Setback};
 
 /// Waits between the rounds after a subscription; agents that the master waits for are asked about again. The last one
 /// repeats for ever.
@@ -45,16 +46,23 @@ pub(super) struct Reconcile {
 impl Reconcile {
     /// Runs for ever.
     pub(super) async fn run(mut self) {
-        let (mut heard, mut round) = (Signals::default(), 0);
+        let (mut heard, mut round, mut failures) = (Signals::default(), 0, 0);
         loop {
             let signals = *self.signals.borrow_and_update();
             if signals.generation != heard.generation {
                 round = 0;
             }
             heard = signals;
-            if signals.subscribed {
-                self.ask(signals.since).await;
+            if signals.subscribed
+                && let Err(setback) = self.ask(signals.since).await
+            {
+                // What made this round due has been taken note of: the round is not over before it was asked.
+                setback.log("reconcile", &"a round");
+                failures += 1;
+                self.env.sleep(Backoff::RETRY.after(failures, &self.env)).await;
+                continue;
             }
+            failures = 0;
             let wait = ROUNDS[round.min(ROUNDS.len() - 1)].min(self.patience());
             round += 1;
             self.rest(wait, heard).await;
@@ -92,8 +100,11 @@ impl Reconcile {
     }
 
     /// One round. What cannot be sent now is asked after the next subscription.
-    async fn ask(&self, subscribed_at: Timestamp) {
-        let Ok(snapshot) = self.cache.most_recent().await else { return };
+    ///
+    /// # Errors
+    /// When nobody knows what to ask about; nothing was asked.
+    async fn ask(&self, subscribed_at: Timestamp) -> Result<(), Setback> {
+        let snapshot = self.cache.most_recent().await.map_err(Setback::Store)?;
         let old = self.env.now().saturating_sub(IN_FLIGHT).unwrap_or(subscribed_at);
         let tasks = launched_before(&snapshot, old.max(subscribed_at));
         tracing::debug!(tasks = tasks.len(), "reconciling");
@@ -110,6 +121,7 @@ impl Reconcile {
         if let Err(error) = asked.await {
             tracing::debug!(%error, "not reconciled: the next subscription will ask");
         }
+        Ok(())
     }
 
     /// Questions about every known agent that offers nothing now.
