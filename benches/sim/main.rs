@@ -5,9 +5,12 @@
 
 #[path = "../../tests/sim/checks/mod.rs"]
 mod checks;
+#[path = "../../tests/sim/perturbed/mod.rs"]
+mod perturbed;
 #[path = "../../tests/sim/seeded/mod.rs"]
 mod seeded;
 
+mod perturb;
 mod tally;
 
 use std::process::ExitCode;
@@ -40,6 +43,19 @@ struct Args {
     /// Goes on after a seed that fails.
     #[arg(long)]
     keep_going: bool,
+    /// Runs the scenarios of perturbed views instead (or this one) at every point: after each write, from each older state,
+    /// without or with each window of events.
+    #[arg(long, value_name = "SCENARIO", num_args = 0..=1, conflicts_with_all = ["seed", "profile", "from"])]
+    perturbed: Option<Option<String>>,
+    /// Replays the scenario at this point alone, with its whole log.
+    #[arg(long, requires = "perturbed")]
+    point: Option<String>,
+    /// Only points of this kind: crash, stale, frozen, again, drop or merge.
+    #[arg(long, requires = "perturbed")]
+    kind: Option<String>,
+    /// Only every so many points.
+    #[arg(long, requires = "perturbed", default_value_t = 1)]
+    every: usize,
     /// On how many threads.
     #[arg(long, default_value_t = 2)]
     threads: u64,
@@ -50,6 +66,12 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(scenario) = &args.perturbed {
+        return perturbed(&args, scenario.clone()).unwrap_or_else(|error| {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        });
+    }
     let profile = match args.profile.as_str() {
         "all" => None,
         name => match Profile::named(name) {
@@ -64,6 +86,20 @@ fn main() -> ExitCode {
         Some(seed) => replay(seed, profile.unwrap_or_else(|| Profile::of_seed(seed))),
         None => run_all(&args, profile),
     }
+}
+
+fn perturbed(args: &Args, scenario: Option<String>) -> Result<ExitCode, String> {
+    if let Some(point) = &args.point {
+        let scenario = scenario.ok_or("--point needs the name of its scenario: --perturbed SCENARIO")?;
+        return perturb::replay_point(&scenario, point);
+    }
+    perturb::run_points(&perturb::Choice {
+        scenario,
+        kind: args.kind.clone(),
+        every: args.every,
+        threads: args.threads,
+        keep_going: args.keep_going,
+    })
 }
 
 fn replay(seed: u64, profile: Profile) -> ExitCode {

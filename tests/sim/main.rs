@@ -21,6 +21,8 @@ mod garbage;
 mod machines;
 mod operators;
 mod orphans;
+mod perturbations;
+mod perturbed;
 mod play;
 mod reality;
 mod rollout;

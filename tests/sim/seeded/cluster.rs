@@ -211,13 +211,18 @@ impl Cluster {
             }
             Fault::AgentGone if self.hosts.iter().filter(|host| !host.gone).count() > 2 => {
                 sim.strike(fault, format_args!("{index}"));
-                self.cut_off(index, Duration::ZERO);
-                let host = &mut self.hosts[index];
-                host.machine.lose_all();
-                (host.back_at, host.gone) = (None, true);
+                self.lose(index);
             }
             _ => {}
         }
+    }
+
+    /// A machine is gone for good, with all that runs on it.
+    pub(crate) fn lose(&mut self, index: usize) {
+        self.cut_off(index, Duration::ZERO);
+        let host = &mut self.hosts[index];
+        host.machine.lose_all();
+        (host.back_at, host.gone) = (None, true);
     }
 
     /// Whatever is away comes back soon, but for what is gone for good.

@@ -9,17 +9,17 @@
 //! Everything is on one thread and tokio's paused clock. Nothing reads the wall clock or the system's randomness.
 
 mod by_hand;
-mod chaos;
-mod cluster;
+pub(crate) mod chaos;
+pub(crate) mod cluster;
 mod fates;
 mod log;
 pub(crate) mod panics;
 mod people;
 mod profile;
-mod reach;
-mod servers;
-mod sim;
-mod story;
+pub(crate) mod reach;
+pub(crate) mod servers;
+pub(crate) mod sim;
+pub(crate) mod story;
 mod wire;
 
 use std::fmt;
@@ -35,7 +35,7 @@ use self::cluster::Cluster;
 pub(crate) use self::cluster::Host;
 pub(crate) use self::log::Telling;
 pub(crate) use self::profile::{Fault, Profile};
-use self::servers::Servers;
+use self::servers::{Servers, plain};
 pub(crate) use self::sim::Counts;
 use self::sim::Sim;
 pub(crate) use self::sim::prefix;
@@ -105,7 +105,7 @@ async fn live(seed: u64, profile: Profile, telling: Telling) -> Report {
         Terms { reality: Some(reality.clone()), blurred: blurs.iter().any(|fault| sim.on().contains(fault)) };
     let of = sim.clone();
     let checks = Checks::telling(&store, &prefix(), &terms, move |changes| story::tell(&of, changes));
-    let servers = Servers::new(&sim, &checks, &store);
+    let servers = Servers::new(&sim, &checks, &store, plain());
     let mut world = World { sim: sim.clone(), store, servers, cluster, store_heals_at: None };
     begin(&mut world).await;
     world.suffer_until(Instant::now() + FAULTS).await;
@@ -193,7 +193,7 @@ async fn calm_down(
 }
 
 /// Once converged nothing is written, and nothing is asked of the cluster but what became of its tasks.
-async fn be_quiet(world: &mut World, checks: &Arc<Mutex<Checks>>) -> Option<String> {
+pub(crate) async fn be_quiet(world: &mut World, checks: &Arc<Mutex<Checks>>) -> Option<String> {
     // Agents may still send again what was not acknowledged, and offers go back when their leases end.
     const LOUD: [&str; 4] = ["call ACCEPT", "call KILL", "call REVIVE", "call SUBSCRIBE"];
     let loud = |sim: &Sim| {

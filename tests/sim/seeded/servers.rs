@@ -14,6 +14,7 @@ use tenure::mesos::embedded::simulated::SimulatedLauncher;
 use tenure::plan::health::Limits;
 use tenure::registry::{Cache, Registry, Scheme};
 use tenure::runtime::{Election, Facts, LEADER_TTL};
+use tenure::store::Store;
 use tenure::store::memory::MemoryStore;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -48,11 +49,20 @@ pub(super) struct Process {
     pub(super) paused: bool,
 }
 
+/// What a process uses as its store, made of its way to the real one.
+pub(crate) type Around = Arc<dyn Fn(&Env, Arc<Reach>) -> Arc<dyn Store> + Send + Sync>;
+
+/// A process uses the store itself.
+pub(crate) fn plain() -> Around {
+    Arc::new(|_, reach| reach)
+}
+
 /// All servers of a run.
 pub(crate) struct Servers {
     sim: Sim,
     checks: Arc<Mutex<Checks>>,
     store: Arc<MemoryStore>,
+    around: Around,
     pub(crate) all: Vec<Server>,
 }
 
@@ -68,7 +78,12 @@ pub(crate) fn scheme() -> Scheme {
 }
 
 impl Servers {
-    pub(crate) fn new(sim: &Sim, checks: &Arc<Mutex<Checks>>, store: &Arc<MemoryStore>) -> Servers {
+    pub(crate) fn new(
+        sim: &Sim,
+        checks: &Arc<Mutex<Checks>>,
+        store: &Arc<MemoryStore>,
+        around: Around,
+    ) -> Servers {
         let server = |index| Server {
             name: format!("server-{index}"),
             store_cut: watch::Sender::new(false),
@@ -79,7 +94,7 @@ impl Servers {
             heals_at: None,
         };
         let all = (0..sim.profile().replicas.max(1)).map(server).collect();
-        Servers { sim: sim.clone(), checks: checks.clone(), store: store.clone(), all }
+        Servers { sim: sim.clone(), checks: checks.clone(), store: store.clone(), around, all }
     }
 
     /// What has to happen by now happens: servers that died are noticed, servers start, go on, and are reachable again.
@@ -123,10 +138,11 @@ impl Servers {
             leading,
             line: Line { cut: server.master_cut.subscribe(), breaks: server.breaks.clone() },
         };
-        let cache = Cache::start(&env, reach(Through::Loops), &prefix());
-        let registry = Registry::new(&env, reach(Through::Loops), cache.clone(), &prefix(), scheme());
-        let door = Registry::new(&env, reach(Through::Door), cache, &prefix(), scheme());
-        lead(&self.sim, &env, &server.name, registry, reach(Through::Loops), wire);
+        let store = |through| (self.around)(&env, reach(through));
+        let cache = Cache::start(&env, store(Through::Loops), &prefix());
+        let registry = Registry::new(&env, store(Through::Loops), cache.clone(), &prefix(), scheme());
+        let door = Registry::new(&env, store(Through::Door), cache, &prefix(), scheme());
+        lead(&self.sim, &env, &server.name, registry, store(Through::Loops), wire);
         self.all[index].process = Some(Process { env, door, paused: false });
     }
 
@@ -171,6 +187,15 @@ impl Servers {
                 server.heals_at = Some(Instant::now() + away);
             }
             _ => {}
+        }
+    }
+
+    /// The process of the server `name` dies, and is started again after `away`.
+    pub(crate) fn crash(&mut self, name: &str, away: Duration) {
+        let named = self.all.iter_mut().filter(|server| server.name == name);
+        for server in named {
+            server.process.take().iter().for_each(|process| process.env.crash());
+            server.back_at = Some(Instant::now() + away);
         }
     }
 
@@ -232,7 +257,7 @@ async fn start_within(env: &Env, cluster: &Cluster) -> Leading {
 }
 
 /// Stands for leadership in this process until it dies.
-fn lead(sim: &Sim, env: &Env, name: &str, registry: Arc<Registry>, store: Arc<Reach>, wire: Wire) {
+fn lead(sim: &Sim, env: &Env, name: &str, registry: Arc<Registry>, store: Arc<dyn Store>, wire: Wire) {
     let limits = Limits { confirm: Duration::from_secs(60), start: Duration::from_secs(120) };
     let leader = Leader {
         env: env.clone(),

@@ -1,0 +1,168 @@
+//! What a run ends in, without what may differ: ids, times, versions, and what is history.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use tenure::registry::{Doc, Snapshot};
+
+use crate::checks::Reality;
+
+/// What a run ends in, a line per fact.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct End(BTreeSet<String>);
+
+/// How lines about the size of machines begin.
+const SIZE: &str = "a machine of ";
+/// Kinds that tell of the way and not of the end.
+const HISTORY: [&str; 2] = ["events", "namespaces"];
+/// Fields that hold ids, times, versions, or what was observed on the way.
+const DIFFERENT: [&str; 19] = [
+    "agentId",
+    "boundAt",
+    "containerId",
+    "containerIp",
+    "creationTimestamp",
+    "finishedAt",
+    "lastTransitionTime",
+    "launched",
+    "managedFields",
+    "mesosTaskId",
+    "offerId",
+    "ownerReferences",
+    "replaces",
+    "resourceVersion",
+    "startedAt",
+    "uid",
+    // Which ports of a machine, and which machine: placement chooses anew.
+    "host",
+    "ports",
+    "address",
+];
+
+impl End {
+    /// What `objects` and the machines come to. `spread` says whether the number of tasks per machine is determined.
+    pub(crate) fn of(objects: &Snapshot, reality: &Reality, spread: bool) -> End {
+        let names = Names::of(objects);
+        let mut lines = BTreeSet::new();
+        for doc in objects.iter().filter(|doc| !HISTORY.contains(&doc.key().resource.plural())) {
+            let Some(mut value) = essence(doc, &names) else { continue };
+            let size = value.get_mut("status").and_then(|status| status.as_object_mut()?.remove("totals"));
+            lines.extend(size.map(|size| format!("{SIZE}{size}")));
+            lines.insert(format!("{} {}: {value}", doc.key().resource.plural(), names.of_object(doc)));
+        }
+        for (id, slot) in reality.alive().iter().map(|id| (id, names.of_running(id))) {
+            lines.insert(format!("runs: {}", slot.unwrap_or(id)));
+        }
+        if spread {
+            let mut counts: Vec<usize> = reality.0.iter().map(|machine| machine.alive().len()).collect();
+            counts.sort_unstable();
+            lines.insert(format!("tasks per machine: {counts:?}"));
+        }
+        End(lines)
+    }
+
+    /// Where this end is another than `expected`. While a server does not know for minutes what runs, a machine may look larger
+    /// than it is, and how large it looked at most is remembered: `blurred` leaves that out.
+    pub(crate) fn differences(&self, expected: &End, blurred: bool) -> Vec<String> {
+        let is_compared = |line: &&String| !(blurred && line.starts_with(SIZE));
+        let surplus = self.0.difference(&expected.0).filter(is_compared);
+        let missing = expected.0.difference(&self.0).filter(is_compared);
+        let surplus = surplus.map(|line| format!("ends with    {line}"));
+        surplus.chain(missing.map(|line| format!("ends without {line}"))).collect()
+    }
+}
+
+/// What Tasks are called by the place that they fill.
+struct Names {
+    by_task: BTreeMap<String, String>,
+    by_mesos_id: BTreeMap<String, String>,
+}
+
+impl Names {
+    fn of(objects: &Snapshot) -> Names {
+        let (mut by_task, mut by_mesos_id) = (BTreeMap::new(), BTreeMap::new());
+        for doc in objects.iter().filter(|doc| doc.key().resource.plural() == "tasks") {
+            let Ok(value) = doc.value() else { continue };
+            let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default();
+            let slot = value.pointer("/spec/slot").and_then(Value::as_u64).unwrap_or_default();
+            let name = format!("{} in slot {slot}", text("/spec/revision"));
+            by_mesos_id.insert(text("/spec/binding/mesosTaskId").to_owned(), name.clone());
+            by_task.insert(doc.key().name.to_string(), name);
+        }
+        Names { by_task, by_mesos_id }
+    }
+
+    fn of_object<'a>(&'a self, doc: &'a Doc) -> &'a str {
+        match doc.key().resource.plural() {
+            "agents" => "one",
+            _ => self.of_task(&doc.key().name),
+        }
+    }
+
+    fn of_task<'a>(&'a self, name: &'a str) -> &'a str {
+        self.by_task.get(name).map_or(name, String::as_str)
+    }
+
+    fn of_running(&self, id: &str) -> Option<&String> {
+        self.by_mesos_id.get(id)
+    }
+}
+
+/// An object without what may differ; none for one that is history.
+fn essence(doc: &Doc, names: &Names) -> Option<Value> {
+    let mut value = doc.value().ok()?;
+    match doc.key().resource.plural() {
+        "tasks" => {
+            let phase = value.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default();
+            if matches!(phase, "Finished" | "Failed" | "Lost") {
+                return None;
+            }
+            value["metadata"]["name"] = json!(names.of_object(doc));
+            // How often it was written, and what was told of it on the way.
+            remove(&mut value["metadata"], &["generation"]);
+            remove(&mut value["status"], &["message", "reason"]);
+        }
+        "endpoints" => {
+            remove(&mut value["metadata"], &["generation"]);
+            for list in ["ready", "notReady"] {
+                let addresses = value["spec"].get_mut(list).and_then(Value::as_array_mut);
+                for address in addresses.into_iter().flatten() {
+                    let task = address["task"].as_str().unwrap_or_default();
+                    *address = json!(names.of_task(task));
+                }
+                if let Some(addresses) = value["spec"].get_mut(list).and_then(Value::as_array_mut) {
+                    addresses.sort_by_key(Value::to_string);
+                }
+            }
+        }
+        "agents" => remove(&mut value["metadata"], &["name", "generation"]),
+        "apps" => {
+            let conditions = value.pointer_mut("/status/conditions").and_then(Value::as_array_mut);
+            // That nothing waits is told once something has.
+            conditions
+                .into_iter()
+                .for_each(|all| all.retain(|it| it["type"] != "Waiting" || it["status"] == "True"));
+        }
+        _ => {}
+    }
+    strip(&mut value);
+    Some(value)
+}
+
+fn remove(value: &mut Value, fields: &[&str]) {
+    if let Some(map) = value.as_object_mut() {
+        fields.iter().for_each(|field| drop(map.remove(*field)));
+    }
+}
+
+/// Takes the fields that differ away, everywhere but in what people and templates say.
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|name, _| !DIFFERENT.contains(&name.as_str()));
+            map.iter_mut().filter(|(name, _)| *name != "template").for_each(|(_, value)| strip(value));
+        }
+        Value::Array(list) => list.iter_mut().for_each(strip),
+        _ => {}
+    }
+}
