@@ -238,10 +238,13 @@ async fn happened(
     object: &Value,
 ) -> anyhow::Result<String> {
     let metadata = &object["metadata"];
+    let text = |field: &str| metadata[field].as_str().unwrap_or_default();
+    // Events about a former object of that name are still there.
+    let involved = format!("{},involvedObject.uid={}", events::involved(resource, text("name")), text("uid"));
     let query = Query {
         path: catalog.find("events")?.path(metadata["namespace"].as_str(), None),
         label_selector: None,
-        field_selector: Some(events::involved(resource, metadata["name"].as_str().unwrap_or_default())),
+        field_selector: Some(involved),
         accept: "application/json",
     };
     let list = connection.get(&query.list_path()).await?;

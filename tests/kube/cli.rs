@@ -327,13 +327,18 @@ async fn describe_shows_tasks_and_events() {
     let server = TestServer::start().await;
     create(&server, APPS, app("web")).await;
     create(&server, TASKS, task("web-1-a", false)).await;
-    let event = json!({
-        "apiVersion": "v1", "kind": "Event", "metadata": {"name": "web.1", "namespace": "default"},
-        "type": "Warning", "reason": "BackingOff", "message": "two failures", "count": 2,
-        "firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:05Z",
-        "involvedObject": {"kind": "App", "name": "web", "namespace": "default"},
-    });
-    create(&server, "/api/v1/namespaces/default/events", event).await;
+    let event = |name: &str, message: &str, uid: &Value| {
+        json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": {"name": name, "namespace": "default"},
+            "type": "Warning", "reason": "BackingOff", "message": message, "count": 2,
+            "firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:05Z",
+            "involvedObject": {"kind": "App", "name": "web", "namespace": "default", "uid": uid},
+        })
+    };
+    let uid = server.get(&format!("{APPS}/web")).await.json()["metadata"]["uid"].clone();
+    let events = "/api/v1/namespaces/default/events";
+    create(&server, events, event("web.1", "two failures", &uid)).await;
+    create(&server, events, event("web.2", "of a former web", &json!("7"))).await;
     let text = shown(&server, &["describe", "app/web"]).await;
     for words in [
         "Name:         web\n",
@@ -345,8 +350,9 @@ async fn describe_shows_tasks_and_events() {
     ] {
         assert!(text.contains(words), "{words} in {text}");
     }
+    assert!(!text.contains("of a former web"), "{text}");
     let events = shown(&server, &["events", "--for", "app/web"]).await;
-    assert!(events.lines().count() == 2 && events.contains("app/web   two failures"), "{events}");
+    assert!(events.lines().count() == 3 && events.contains("app/web   two failures"), "{events}");
     let none = tenure(&server, &["events", "--for", "app/db"]).await;
     assert_eq!(none.stderr, "No events found\n");
 }
