@@ -30,6 +30,7 @@ use process::Usage;
 use rollout::Observer;
 use world::World;
 
+/// The binary's.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -48,7 +48,7 @@ pub(super) async fn act(stage: &mut Stage, words: &[&str]) -> Result<(), String>
 fn to_server(stage: &mut Stage, words: &[&str], server: &str, rest: &[&str]) -> Result<(), String> {
     let servers = &mut stage.world.servers;
     match (words[0], rest) {
-        ("crash", []) => servers.crash(server),
+        ("crash", []) => servers.kill(server),
         ("crash", ["at", seam]) => servers.crash_at(server, seam),
         ("stop", []) => servers.stop(server),
         ("start", []) => servers.start_again(server),

@@ -18,7 +18,7 @@ use super::cluster::{Cluster, Host};
 use super::log::Telling;
 use super::people;
 use super::profile::Profile;
-use super::servers::{SEAMS, Server, Servers};
+use super::servers::{SEAMS, Server, Servers, plain};
 use super::sim::{Sim, prefix};
 use crate::checks::{Checks, Reality, Terms};
 
@@ -40,7 +40,7 @@ impl World {
         let reality = Reality(Arc::new(cluster.machines()));
         let terms = Terms { reality: Some(reality), blurred: false };
         let checks = Checks::telling(&store, &prefix(), &terms, listener);
-        let servers = Servers::new(&sim, &checks, &store);
+        let servers = Servers::new(&sim, &checks, &store, plain());
         let mut world = World { sim, store, servers, cluster, store_heals_at: None };
         if world.sim.profile().replicas > 0 {
             world.cluster.start().await;
@@ -99,11 +99,11 @@ impl Servers {
     }
 
     /// `kill -9`; whoever supervises the server starts it again at once.
-    pub(crate) fn crash(&mut self, name: &str) -> Result<(), String> {
+    pub(crate) fn kill(&mut self, name: &str) -> Result<(), String> {
         self.running(name).map(Env::crash)
     }
 
-    /// As [`Servers::crash`], at its next passage of this seam.
+    /// As [`Servers::kill`], at its next passage of this seam.
     pub(crate) fn crash_at(&mut self, name: &str, seam: &str) -> Result<(), String> {
         if !SEAMS.contains(&seam) {
             return Err(unknown("seam", seam, SEAMS.into_iter()));
@@ -111,7 +111,7 @@ impl Servers {
         self.running(name).map(|env| env.crash_at_seam(seam, 1))
     }
 
-    /// As [`Servers::crash`], and it stays away until [`Servers::start_again`].
+    /// As [`Servers::kill`], and it stays away until [`Servers::start_again`].
     pub(crate) fn stop(&mut self, name: &str) -> Result<(), String> {
         self.running(name).map(Env::crash)?;
         self.named(name)?.process = None;
