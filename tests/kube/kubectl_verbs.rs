@@ -113,6 +113,20 @@ async fn server_side_apply_owns_fields_and_drops_what_the_manifest_drops() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_same_manifest_from_another_applier_is_no_conflict() {
+    // The list is owned as one value, and the store has the default of `protocol` in it.
+    let with_ports = format!("{WEB}  ports: [{{name: http, hostPort: 31080}}]\n");
+    for (_server, kubectl) in Kubectl::all().await {
+        kubectl.ok_with(&["apply", "-f", "-"], &with_ports).await;
+        let manager = |name| ["apply", "--server-side", name, "-f", "-"];
+        kubectl.ok_with(&manager("--field-manager=other"), &with_ports).await;
+        let other_port = with_ports.replace("31080", "31081");
+        let changed = kubectl.fails(&manager("--field-manager=third"), &other_port).await;
+        assert!(changed.contains(".spec.ports"), "{changed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn get_prints_every_form() {
     for (_server, kubectl) in Kubectl::all().await {
         kubectl.ok_with(&["create", "-f", "-"], WEB).await;

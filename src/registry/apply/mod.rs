@@ -18,6 +18,7 @@ mod prune;
 mod set;
 mod tree;
 mod updater;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -91,6 +92,7 @@ pub(super) fn apply(
     // Quantities that do not parse stay as they are, and are told by validation.
     canonicalise(&mut config, schema, "", &mut Vec::new());
     checked::check(&config, schema).map_err(|problem| unfit(kind, &config, &problem))?;
+    whole::complete(&mut config, schema);
     let mut entries = Entries::decode(object::meta_value(live, "managedFields")).unwrap_or_default();
     let bare = without_account(live);
     let me = Manager::new(author.manager, Operation::Apply, &kind.api_version(), author.subresource);
