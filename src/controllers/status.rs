@@ -4,18 +4,21 @@
 //! ACKNOWLEDGE) → report (an Event per failure). An update about a Task that the store does not know, or that says that one runs
 //! whose end is stored, is acknowledged, too, and goes to whoever judges orphans.
 //!
+//! A watch may lose an event. So it is the store itself that says that a Task is unknown, and what it holds where the view seems
+//! to be behind without end.
+//!
 //! # Guarantees
 //! - Nothing is acknowledged before what it says is committed, or was found to be stored already.
 //! - While the store is down nothing is acknowledged; agents send again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
 use super::events::{Happening, Recorder};
-use super::objects::{Stored, key, typed_difference};
+use super::objects::{self, Stored, is, key, typed_difference};
 use crate::api::{Phase, Task, TaskStatus};
 use crate::env::Env;
 use crate::mesos::session::Session;
@@ -42,6 +45,28 @@ pub(super) struct StatusWriter {
     pub(super) strangers: mpsc::Sender<wire::TaskStatus>,
 }
 
+/// What a batch is merged with: a view, and the Tasks about which the store itself was asked.
+struct Sight {
+    snapshot: Snapshot,
+    asked: BTreeMap<ObjectName, Option<Stored<Task>>>,
+}
+
+impl Sight {
+    /// The Task that Mesos knows by `id`.
+    fn find(&self, id: &wire::TaskId) -> Option<Stored<Task>> {
+        match self.asked.get(&name_of(&id.value)?) {
+            Some(stored) => stored.clone().filter(|task| is_bound_as(&task.object, &id.value)),
+            None => find(id, &self.snapshot),
+        }
+    }
+
+    /// Moves on to `recent`. What was asked of the store is forgotten: it may have changed.
+    fn renew(&mut self, recent: Snapshot) -> Snapshot {
+        self.asked.clear();
+        std::mem::replace(&mut self.snapshot, recent)
+    }
+}
+
 /// The updates of one batch about one Task.
 struct Told {
     task: Stored<Task>,
@@ -62,17 +87,13 @@ impl StatusWriter {
     /// Stores and acknowledges `updates`, however long it takes.
     async fn take_in(&self, updates: &[wire::TaskStatus]) {
         let mut failures = 0;
-        let mut snapshot = self.cache.snapshot();
-        loop {
-            let result = self.store(updates, &snapshot).await;
-            match result {
-                Ok(()) => break,
-                Err(setback) => setback.log("status", &updates.len()),
-            }
+        let mut sight = Sight { snapshot: self.cache.snapshot(), asked: BTreeMap::new() };
+        while let Err(setback) = self.store(updates, &mut sight).await {
+            setback.log("status", &updates.len());
             failures += 1;
             self.env.sleep(Backoff::RETRY.after(failures, &self.env)).await;
-            if let Ok(recent) = self.cache.most_recent().await {
-                snapshot = recent;
+            if let Err(setback) = self.look_again(&setback, &mut sight).await {
+                setback.log("status", &updates.len());
             }
         }
         let acknowledged = join_all(updates.iter().map(|update| self.session.acknowledge(update))).await;
@@ -83,27 +104,51 @@ impl StatusWriter {
         }
     }
 
-    async fn store(&self, updates: &[wire::TaskStatus], snapshot: &Snapshot) -> Result<(), Setback> {
-        let recent;
-        let snapshot = if updates.iter().all(|update| find(&update.task_id, snapshot).is_some()) {
-            snapshot
-        } else {
-            // It may have been written by us a moment ago: only the store knows who is a stranger.
-            recent = self.cache.most_recent().await.map_err(Setback::Store)?;
-            &recent
-        };
+    /// Moves on to the present after `setback`. Tasks that have changed by the store's account and not in the view are read from
+    /// the store.
+    async fn look_again(&self, setback: &Setback, sight: &mut Sight) -> Result<(), Setback> {
+        let recent = self.cache.most_recent().await.map_err(Setback::Store)?;
+        let seen = sight.renew(recent);
+        let Setback::Stale { losers } = setback else { return Ok(()) };
+        let version = |snapshot: &Snapshot, key| snapshot.get(key).map(|doc| doc.revision());
+        let hidden = losers.iter().filter(|it| is::<Task>(it));
+        let hidden = hidden.filter(|it| version(&seen, it) == version(&sight.snapshot, it));
+        let hidden: Vec<ObjectName> = hidden.map(objects::name_of).collect();
+        self.ask(hidden, sight).await
+    }
+
+    /// Asks the store itself about these Tasks.
+    async fn ask(&self, names: Vec<ObjectName>, sight: &mut Sight) -> Result<(), Setback> {
+        let keys: Vec<_> = names.iter().map(key::<Task>).collect();
+        let answers = join_all(keys.iter().map(|key| self.writer.registry().stored(key))).await;
+        for (name, answer) in names.into_iter().zip(answers) {
+            let doc = answer.map_err(Setback::Store)?.map(Arc::new);
+            sight.asked.insert(name, doc.as_ref().map(Stored::read).transpose()?);
+        }
+        Ok(())
+    }
+
+    async fn store(&self, updates: &[wire::TaskStatus], sight: &mut Sight) -> Result<(), Setback> {
+        let is_unknown = |update: &&wire::TaskStatus, sight: &Sight| sight.find(&update.task_id).is_none();
+        if updates.iter().any(|update| is_unknown(&update, sight)) {
+            // It may have been written by us a moment ago, or the watch has lost it: only the store knows who is a stranger.
+            sight.renew(self.cache.most_recent().await.map_err(Setback::Store)?);
+            let unknown = updates.iter().filter(|update| is_unknown(update, sight));
+            let unknown: BTreeSet<_> = unknown.filter_map(|it| name_of(&it.task_id.value)).collect();
+            self.ask(unknown.into_iter().collect(), sight).await?;
+        }
         let mut told: BTreeMap<ObjectName, Told> = BTreeMap::new();
         let mut strangers = Vec::new();
         for update in updates {
-            match find(&update.task_id, snapshot) {
+            match sight.find(&update.task_id) {
                 Some(task) if task.object.is_terminal() && is_alive(update) => strangers.push(update),
-                Some(task) => self.merge(&mut told, task, update, snapshot),
+                Some(task) => self.merge(&mut told, task, update, &sight.snapshot),
                 None => strangers.push(update),
             }
         }
         let told: Vec<Told> = told.into_values().collect();
         // The store commits together what waits together.
-        for committed in join_all(told.chunks(BATCH).map(|chunk| self.commit(chunk, snapshot))).await {
+        for committed in join_all(told.chunks(BATCH).map(|chunk| self.commit(chunk, &sight.snapshot))).await {
             committed?;
         }
         self.env.seam("status-committed");

@@ -18,6 +18,7 @@ mod crash;
 mod failover;
 mod faults;
 mod garbage;
+mod kills;
 mod machines;
 mod operators;
 mod orphans;

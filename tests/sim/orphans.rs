@@ -1,11 +1,15 @@
 //! Tasks that run without being owned, few and many.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tenure::api::Agent;
 use tenure::api::labels::CONFIRM_ORPHANS;
+use tenure::mesos::wire::TaskId;
 use tenure::registry::{Resource, Write};
+use tenure::store::memory::Fault;
+use tokio::time::Instant;
 
 use crate::apps::app;
 use crate::world::World;
@@ -116,4 +120,55 @@ async fn question_is_withdrawn_when_the_orphans_are_gone_by_themselves() {
     world.until("nothing is asked any more", |it| asks(it) == "False").await;
     world.until_ready("web").await;
     world.assert_owned();
+}
+
+/// The watch has lost the event that tells of a binding: by the view the Task was never placed, and what runs is nobody's.
+#[tokio::test(start_paused = true)]
+async fn task_whose_binding_the_watch_has_lost_is_neither_ended_nor_kept_from_running() {
+    let mut world = World::new(1, 74).await;
+    let _server = world.start().await;
+    world.create(app("web", 1, "serve 1")).await;
+    world.until("a Task waits", |world| !world.tasks("web").is_empty()).await;
+    assert!(world.tasks("web")[0].spec.binding.is_none(), "its binding comes next");
+    // Of the server, and of people.
+    world.store.inject(Fault::LoseEvents(2));
+    let running = |records: &std::collections::BTreeMap<Arc<str>, bytes::Bytes>| {
+        let tasks = records.iter().filter(|(key, _)| key.contains("/tasks/"));
+        let mut tasks = tasks.map(|(_, value)| serde_json::from_slice::<Value>(value).unwrap());
+        tasks.any(|task| task["status"]["phase"] == "Running")
+    };
+    let begun = Instant::now();
+    while !running(&world.store.dump()) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(begun.elapsed() < Duration::from_secs(120), "it waits until all is compared with the store");
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((world.machines[0].0.alive().len(), world.machines[0].0.started().len()), (1, 1));
+    world.until_ready("web").await;
+    world.assert_owned();
+}
+
+/// The watch has lost a change of a Task: each status of it is decided on an old version, until that is seen.
+#[tokio::test(start_paused = true)]
+async fn status_of_a_task_whose_change_the_watch_has_lost_is_stored() {
+    let mut world = World::new(1, 76).await;
+    let _server = world.start().await;
+    world.create(app("web", 1, "serve 1")).await;
+    world.until_ready("web").await;
+    let task = world.live("web").remove(0);
+    world.store.inject(Fault::LoseEvents(2));
+    world.change_task(&task, json!({"metadata": {"annotations": {"touched": "yes"}}})).await;
+    let id = &task.spec.binding.as_ref().unwrap().mesos_task_id;
+    world.machines[0].0.fell(&TaskId::new(id));
+    let name = task.metadata.name.clone().unwrap();
+    let begun = Instant::now();
+    let ended = |world: &World| {
+        let records = world.store.dump();
+        let (_, value) = records.iter().find(|(key, _)| key.ends_with(&name)).unwrap();
+        serde_json::from_slice::<Value>(value).unwrap()["status"]["phase"] == "Failed"
+    };
+    while !ended(&world) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(begun.elapsed() < Duration::from_secs(120), "it waits until all is compared with the store");
+    }
 }

@@ -148,10 +148,14 @@ impl World {
     }
 
     fn lead(&self, env: &Env, master: MasterHandle) {
+        self.lead_over(env, Arc::new(master));
+    }
+
+    /// Stands for leadership in the process `env`, over this connection.
+    pub(crate) fn lead_over(&self, env: &Env, connection: Arc<dyn Connection>) {
         let (store, prefix) = (self.store.clone(), prefix());
         let cache = Cache::start(env, store.clone(), &prefix);
         let registry = Registry::new(env, store.clone(), cache, &prefix, Scheme::ours().unwrap());
-        let connection: Arc<dyn Connection> = Arc::new(master);
         let leader = Leader {
             env: env.clone(),
             registry,
@@ -207,6 +211,14 @@ impl World {
     /// A person deletes an App.
     pub(crate) async fn delete(&self, app: &str) {
         self.edit(app, json!({"metadata": {"deletionTimestamp": "now"}})).await;
+    }
+
+    /// Somebody changes a Task, wherever it stands now.
+    pub(crate) async fn change_task(&self, task: &Task, patch: Value) {
+        let name = task.metadata.name.as_deref().unwrap();
+        let key = Key::new(&Resource::new("tenure.dev", "tasks"), "shop", name);
+        let base = self.people.cache().most_recent().await.unwrap().get(&key).cloned().unwrap();
+        self.write(Write::Merge { base, patch }).await;
     }
 
     /// Somebody removes a Task's document by hand.
