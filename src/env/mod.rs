@@ -9,10 +9,11 @@ pub mod watch;
 
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rand::rngs::{ChaCha20Rng, SysRng};
 use rand::{Rng, SeedableRng, TryRng};
 use tokio::time::Instant;
@@ -36,8 +37,8 @@ struct Inner {
 enum Clock {
     /// The machine's.
     System,
-    /// Moves only with tokio's (paused) clock: `epoch` at the instant `start`.
-    Simulated { epoch: Timestamp, start: Instant },
+    /// Moves with tokio's (paused) clock from `epoch` at the instant `start`, and by jumps: so many milliseconds ahead by now.
+    Simulated { epoch: Timestamp, start: Instant, ahead: AtomicI64 },
 }
 
 impl Env {
@@ -55,7 +56,7 @@ impl Env {
     /// this must be called inside a runtime.
     #[must_use]
     pub fn simulated(name: &str, seed: u64, epoch: Timestamp) -> Env {
-        let clock = Clock::Simulated { epoch, start: Instant::now() };
+        let clock = Clock::Simulated { epoch, start: Instant::now(), ahead: AtomicI64::new(0) };
         Env::new(clock, ChaCha20Rng::seed_from_u64(seed), name)
     }
 
@@ -68,9 +69,19 @@ impl Env {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the machine's clock")]
     pub fn now(&self) -> Timestamp {
-        match self.inner.clock {
+        match &self.inner.clock {
             Clock::System => Timestamp::now(),
-            Clock::Simulated { epoch, start } => epoch + start.elapsed(),
+            Clock::Simulated { epoch, start, ahead } => {
+                *epoch + start.elapsed() + SignedDuration::from_millis(ahead.load(Ordering::Relaxed))
+            }
+        }
+    }
+
+    /// Sets the wall clock of a simulated node to `millis` ahead of where time alone has brought it, or back if negative, as
+    /// an operator or NTP may. Timers go on. The machine's own clock is not ours to set: there this does nothing.
+    pub fn set_clock_ahead(&self, millis: i64) {
+        if let Clock::Simulated { ahead, .. } = &self.inner.clock {
+            ahead.store(millis, Ordering::Relaxed);
         }
     }
 

@@ -73,6 +73,12 @@ impl MemoryStore {
         self.wake();
     }
 
+    /// Whether the next events of watches will be lost or late.
+    #[must_use]
+    pub fn is_losing(&self) -> bool {
+        self.lock().faults.are_events_withheld()
+    }
+
     /// Tells `tap` of each commit from now on, whatever faults there are: for the checkers of a simulation, which must
     /// not depend on a watch. It must not use the store.
     pub fn tap(&self, tap: impl FnMut(&[Event]) + Send + 'static) {

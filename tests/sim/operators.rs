@@ -120,6 +120,7 @@ async fn lost_and_late_messages_of_agents_and_rescinded_offers_delay_an_update_a
                 lose_from_agent: round % 3,
                 lose_to_agent: (round + 1) % 3,
                 delay_from_agent: Duration::from_millis(u64::from(round) * 40),
+                ..Disturbance::default()
             };
             cluster.master.disturb_link(&agent(&cluster, machine).await, disturbance).await;
         }

@@ -101,6 +101,10 @@ impl Faults {
         self.stalled
     }
 
+    pub(super) fn are_events_withheld(&self) -> bool {
+        self.lose_events > 0 || self.delay_events > 0
+    }
+
     pub(super) fn repeats_batch(&mut self) -> bool {
         take(&mut self.repeat_batches)
     }

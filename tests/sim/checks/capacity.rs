@@ -3,16 +3,15 @@
 use tenure::plan::deployment::Bounds;
 
 use super::kinds::task_changes;
-use super::{Check, Step, app, is_live, of_app};
+use super::{Blur, Check, Step, app, is_live, of_app};
 
 pub(super) struct Capacity {
-    /// See [`super::Terms::blurred`].
-    pub(super) blurred: bool,
+    pub(super) blur: Blur,
 }
 
 impl Check for Capacity {
     fn committed(&mut self, step: &Step<'_>, broken: &mut Vec<String>) {
-        if self.blurred {
+        if self.blur.is_on() {
             return;
         }
         let created = task_changes(step.changes).filter(|it| it.old.is_none());

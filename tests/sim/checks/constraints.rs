@@ -13,11 +13,11 @@ use tenure::registry::{Key, Snapshot};
 use tokio::time::Instant;
 
 use super::kinds::{resource, task_changes};
-use super::{Check, Step, is_live, of_app, typed};
+use super::{Blur, Check, Step, is_live, of_app, typed};
 
 pub(super) struct Constraints {
-    /// See [`super::Terms::blurred`]: counts are then not judged.
-    blurred: bool,
+    /// Counts are then not judged.
+    blur: Blur,
     /// The beginning of the world, at which all clocks in it stand at the epoch.
     origin: Instant,
     /// When each Task that was cut off came back, after [`Constraints::origin`].
@@ -26,8 +26,8 @@ pub(super) struct Constraints {
 
 impl Constraints {
     /// In a world that begins now.
-    pub(super) fn new(blurred: bool) -> Constraints {
-        Constraints { blurred, origin: Instant::now(), back: BTreeMap::new() }
+    pub(super) fn new(blur: &Blur) -> Constraints {
+        Constraints { blur: blur.clone(), origin: Instant::now(), back: BTreeMap::new() }
     }
 
     fn note_returns(&mut self, step: &Step<'_>) {
@@ -68,7 +68,7 @@ impl Check for Constraints {
                         && self.was_seen(name, &change.new)
                         && self::host(task) == Some(host)
                 });
-                let beside = if self.blurred { 0 } else { beside.count() };
+                let beside = if self.blur.is_on() { 0 } else { beside.count() };
                 if !holds(constraint, host, beside) {
                     broken.push(format!(
                         "{} is placed on {host}, beside {beside} others, against {constraint:?}",

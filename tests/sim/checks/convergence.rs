@@ -79,8 +79,8 @@ fn machines_unsettled(snapshot: &Snapshot, reality: &Reality) -> Option<String> 
     (alive != owned).then(|| format!("{alive:?} run, and {owned:?} are owned"))
 }
 
-/// Every server sees what the store holds.
-fn views_unsettled<'a>(
+/// Every server sees what the store holds: the first that does not.
+pub(crate) fn views_unsettled<'a>(
     truth: &Snapshot,
     views: impl Iterator<Item = (&'a str, &'a Arc<Cache>)>,
 ) -> Option<String> {

@@ -4,16 +4,15 @@ use tenure::api::Endpoints;
 use tenure::mesos::wire::scheduler::Call;
 
 use super::kinds::resource;
-use super::{Check, Scene, typed};
+use super::{Blur, Check, Scene, typed};
 
 pub(super) struct LeftEndpoints {
-    /// See [`super::Terms::blurred`].
-    pub(super) blurred: bool,
+    pub(super) blur: Blur,
 }
 
 impl Check for LeftEndpoints {
     fn called(&mut self, server: &str, call: &Call, scene: &Scene, broken: &mut Vec<String>) {
-        let Some(kill) = call.kill.as_ref().filter(|_| !self.blurred) else { return };
+        let Some(kill) = call.kill.as_ref().filter(|_| !self.blur.is_on()) else { return };
         let docs = scene.objects.list(&resource("endpoints"), None);
         for doc in docs {
             let Some(endpoints) = typed::<Endpoints>(doc) else { continue };

@@ -16,6 +16,7 @@ mod reasons;
 mod slots;
 mod writers;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tenure::mesos::wire::scheduler::{Call, Event as MasterEvent};
@@ -74,6 +75,8 @@ pub(crate) struct Checks {
     broken: Vec<String>,
     origin: Instant,
     last_change: Instant,
+    /// Every change of an object, in order.
+    history: Vec<(Revision, Key)>,
     /// The next commit is somebody's who goes round Tenure.
     excused: bool,
 }
@@ -83,9 +86,23 @@ pub(crate) struct Checks {
 pub(crate) struct Terms {
     /// What runs on the machines; without it nothing is said about reality.
     pub(crate) reality: Option<Reality>,
-    /// A server's view of the store may be wrong for a while: the watch loses events. What was decided on the view is then
-    /// not judged by the truth.
-    pub(crate) blurred: bool,
+    /// Whether a server's view of the store may be wrong now.
+    pub(crate) blur: Blur,
+}
+
+/// While the watch has lost events a server's view of the store is wrong: what is decided on the view is then not judged by the
+/// truth. Clones are the same.
+#[derive(Clone, Default)]
+pub(crate) struct Blur(Arc<AtomicBool>);
+
+impl Blur {
+    pub(crate) fn set(&self, blurred: bool) {
+        self.0.store(blurred, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Checks {
@@ -109,6 +126,7 @@ impl Checks {
             broken: Vec::new(),
             origin: now,
             last_change: now,
+            history: Vec::new(),
             excused: false,
         }));
         let told = checks.clone();
@@ -167,6 +185,7 @@ impl Checks {
             changes.push(Change { revision: event.revision(), key, old, new });
         }
         changes.iter().for_each(|change| self.scene.objects.apply(change));
+        self.history.extend(changes.iter().map(|change| (change.revision, change.key.clone())));
         if let Some(event) = events.last() {
             self.scene.objects.revision = event.revision();
         }
@@ -182,6 +201,28 @@ impl Checks {
         self.checks.iter_mut().for_each(|check| check.committed(&step, &mut found));
         self.note(found);
         changes
+    }
+
+    /// The changes of objects after `after` and up to `until`.
+    pub(crate) fn between(&self, after: Revision, until: Revision) -> &[(Revision, Key)] {
+        let first = self.history.partition_point(|(revision, _)| *revision <= after);
+        let end = self.history.partition_point(|(revision, _)| *revision <= until);
+        &self.history[first.min(end)..end]
+    }
+
+    /// A person was told that a write was accepted, and what it made: that is what the store was given.
+    pub(crate) fn accepted(&mut self, doc: &Doc) {
+        let (key, revision) = (doc.key(), doc.revision());
+        let is_written = self.between(revision - 1, revision).iter().any(|(_, other)| other == key);
+        let present = self.scene.objects.get(key).filter(|it| it.revision() == revision);
+        if !is_written || present.is_some_and(|it| it.bytes() != doc.bytes()) {
+            self.add(format!("{key} was accepted as {revision}, and is not what the store was given"));
+        }
+    }
+
+    /// Something that others than the checks here have found wrong.
+    pub(crate) fn add(&mut self, what: String) {
+        self.note(vec![what]);
     }
 
     pub(crate) fn wrote(&mut self, writer: Writer<'_>, txn: &Txn, revision: Revision) {
@@ -212,17 +253,17 @@ impl Checks {
 
 fn all(terms: &Terms) -> Vec<Box<dyn Check>> {
     vec![
-        Box::new(capacity::Capacity { blurred: terms.blurred }),
-        Box::new(constraints::Constraints::new(terms.blurred)),
+        Box::new(capacity::Capacity { blur: terms.blur.clone() }),
+        Box::new(constraints::Constraints::new(&terms.blur)),
         Box::new(deposed::Deposed),
-        Box::new(endpoints::LeftEndpoints { blurred: terms.blurred }),
+        Box::new(endpoints::LeftEndpoints { blur: terms.blur.clone() }),
         Box::new(ends::EndsAreFinal),
-        Box::new(health::MinimumHealth { blurred: terms.blurred }),
+        Box::new(health::MinimumHealth),
         Box::new(offers::Offers::default()),
         Box::new(ports::Ports { reality: terms.reality.clone() }),
         Box::new(reality::StatusIsReal { reality: terms.reality.clone() }),
         Box::new(reasons::StopsHaveReasons),
-        Box::new(slots::Slots { blurred: terms.blurred }),
+        Box::new(slots::Slots { blur: terms.blur.clone() }),
         Box::new(writers::Writers::default()),
     ]
 }

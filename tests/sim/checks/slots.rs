@@ -1,16 +1,15 @@
 //! A slot never gets a second live Task, but for the one that replaces the first.
 
 use super::kinds::task_changes;
-use super::{Check, Step, is_live, of_app};
+use super::{Blur, Check, Step, is_live, of_app};
 
 pub(super) struct Slots {
-    /// See [`super::Terms::blurred`].
-    pub(super) blurred: bool,
+    pub(super) blur: Blur,
 }
 
 impl Check for Slots {
     fn committed(&mut self, step: &Step<'_>, broken: &mut Vec<String>) {
-        if self.blurred {
+        if self.blur.is_on() {
             return;
         }
         let created = task_changes(step.changes).filter(|it| it.old.is_none());

@@ -33,7 +33,7 @@ pub(crate) use self::point::{Kind, Point, points};
 pub(crate) use self::scenario::{ALL, Scenario};
 use self::scenario::{Deed, MACHINES};
 use crate::checks::convergence::unsettled;
-use crate::checks::{Checks, Reality, Terms};
+use crate::checks::{Blur, Checks, Reality, Terms};
 use crate::seeded::chaos::World;
 use crate::seeded::cluster::Cluster;
 use crate::seeded::reach::{Reach, Through};
@@ -124,14 +124,15 @@ impl Stage {
         let cluster = Cluster::new(&sim);
         let reality = Reality(Arc::new(cluster.machines()));
         let blurred = point.is_some_and(|point| point.kind.blurs());
-        let terms = Terms { reality: Some(reality.clone()), blurred };
+        let terms = Terms { reality: Some(reality.clone()), blur: Blur::default() };
+        terms.blur.set(blurred);
         let of = sim.clone();
         let checks = Checks::telling(&store, &prefix(), &terms, move |changes| {
             crate::seeded::story::tell(&of, changes);
         });
         let people = people(&sim, &checks, &store).await;
-        let servers = Servers::new(&sim, &checks, &store, through(perturbation));
-        let mut world = World { sim, store, servers, cluster, store_heals_at: None };
+        let servers = Servers::new(&sim, &checks, &terms.blur, &store, through(perturbation));
+        let mut world = World { sim, store, servers, cluster, store_heals_at: None, level_since: None };
         world.cluster.start().await;
         Stage { scenario, world, people, checks, reality }
     }

@@ -20,7 +20,7 @@ use super::people;
 use super::profile::Profile;
 use super::servers::{SEAMS, Server, Servers, plain};
 use super::sim::{Sim, prefix};
-use crate::checks::{Checks, Reality, Terms};
+use crate::checks::{Blur, Checks, Reality, Terms};
 
 /// Longer than any script plays.
 const NEVER_BY_ITSELF: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -38,10 +38,10 @@ impl World {
         let store = MemoryStore::new(sim.env());
         let cluster = Cluster::with(&sim, fate);
         let reality = Reality(Arc::new(cluster.machines()));
-        let terms = Terms { reality: Some(reality), blurred: false };
+        let terms = Terms { reality: Some(reality), blur: Blur::default() };
         let checks = Checks::telling(&store, &prefix(), &terms, listener);
-        let servers = Servers::new(&sim, &checks, &store, plain());
-        let mut world = World { sim, store, servers, cluster, store_heals_at: None };
+        let servers = Servers::new(&sim, &checks, &terms.blur, &store, plain());
+        let mut world = World { sim, store, servers, cluster, store_heals_at: None, level_since: None };
         if world.sim.profile().replicas > 0 {
             world.cluster.start().await;
         }

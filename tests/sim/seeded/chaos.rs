@@ -12,11 +12,15 @@ use super::people;
 use super::profile::Fault;
 use super::servers::Servers;
 use super::sim::{Sim, prefix};
+use crate::checks::convergence::views_unsettled;
 
 /// How often servers and agents that have died are looked for.
 const TICK: Duration = Duration::from_millis(500);
 /// The mean time between two changes by people.
 const EDITS_MS: u64 = 12_000;
+
+/// The longest that a decision takes to arrive, with all delays.
+const UNDER_WAY: Duration = Duration::from_secs(20);
 
 /// Everything that can fail.
 pub(crate) struct World {
@@ -26,6 +30,8 @@ pub(crate) struct World {
     pub(crate) cluster: Cluster,
     /// When the store is well again.
     pub(crate) store_heals_at: Option<Instant>,
+    /// Since when all views are as the store, after its watch has lost events.
+    pub(crate) level_since: Option<Instant>,
 }
 
 impl World {
@@ -44,6 +50,21 @@ impl World {
         }
         self.cluster.tick().await;
         self.servers.tick(&self.cluster).await;
+        if self.servers.blur.is_on() {
+            self.look_for_clarity();
+        }
+    }
+
+    /// What was decided on a wrong view may still be on its way a while after the view is right.
+    fn look_for_clarity(&mut self) {
+        let checks = self.servers.checks.lock().unwrap();
+        let is_level = !self.store.is_losing()
+            && views_unsettled(&checks.scene().objects, self.servers.caches()).is_none();
+        self.level_since = self.level_since.filter(|_| is_level).or_else(|| is_level.then(Instant::now));
+        if self.level_since.is_some_and(|since| since.elapsed() > UNDER_WAY) {
+            self.servers.blur.set(false);
+            self.level_since = None;
+        }
     }
 
     /// Lets faults strike and people change their minds until `end`.
@@ -58,7 +79,7 @@ impl World {
             if edit_at <= now {
                 edit_at = self.after(EDITS_MS);
                 if let Some(door) = self.servers.door() {
-                    people::act(&self.sim, door);
+                    people::act(&self.sim, &self.servers.checks, door);
                 }
             }
             if fault_at <= now {
@@ -80,6 +101,7 @@ impl World {
             Fault::CrashAtPoll
             | Fault::CrashAtSeam
             | Fault::Pause
+            | Fault::ClockJumps
             | Fault::StreamCut
             | Fault::MasterPartition
             | Fault::StorePartition => self.servers.strike(fault),
@@ -90,9 +112,10 @@ impl World {
             | Fault::MasterFailover
             | Fault::TaskKilledByHand
             | Fault::TaskVanishes => self.cluster.strike(fault),
+            Fault::LinkLoses | Fault::LinkSlow | Fault::LinkRepeats => self.cluster.disturb(fault).await,
             Fault::Interference => {
                 let Some(door) = self.servers.door() else { return };
-                if let Some(key) = people::interfere(&self.sim, door) {
+                if let Some(key) = people::interfere(&self.sim, &self.servers.checks, door) {
                     self.sim.strike(fault, format_args!("with {key}"));
                 }
             }
@@ -125,6 +148,9 @@ impl World {
             _ => return,
         };
         self.sim.strike(fault, format_args!("{injected:?}"));
+        if matches!(fault, Fault::WatchSkips | Fault::WatchLate) {
+            self.servers.blur.set(true);
+        }
         self.store.inject(injected);
         if lasts {
             self.store_heals_at = Some(Instant::now() + self.sim.millis(200, 45_000));

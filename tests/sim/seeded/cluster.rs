@@ -8,7 +8,7 @@ use tenure::env::Env;
 use tenure::mesos::embedded::agent::journal::{Journal, Medium};
 use tenure::mesos::embedded::agent::{Agent, AgentConfig};
 use tenure::mesos::embedded::launcher::{Reports, reports};
-use tenure::mesos::embedded::master::{self, MasterConfig, MasterHandle};
+use tenure::mesos::embedded::master::{self, Disturbance, MasterConfig, MasterHandle};
 use tenure::mesos::embedded::resources::{parse_attributes, parse_resources};
 use tenure::mesos::embedded::simulated::{Fate, Machine, SimulatedLauncher};
 use tenure::mesos::wire::{AgentId, AgentInfo, TaskId, TaskInfo};
@@ -37,6 +37,8 @@ pub(crate) struct Cluster {
     pub(crate) leading: Leading,
     pub(super) master: Option<Env>,
     pub(super) master_back_at: Option<Instant>,
+    /// When the links between the master and its agents break and are made anew, if messages on them are disturbed.
+    links_heal_at: Option<Instant>,
 }
 
 /// What every machine of a simulation is.
@@ -70,7 +72,7 @@ impl Cluster {
         };
         let hosts = (0..sim.profile().machines).map(machine).collect();
         let leading: Leading = Arc::new(Mutex::new(None));
-        Cluster { sim: sim.clone(), hosts, leading, master: None, master_back_at: None }
+        Cluster { sim: sim.clone(), hosts, leading, master: None, master_back_at: None, links_heal_at: None }
     }
 
     pub(super) fn sim(&self) -> &Sim {
@@ -126,6 +128,9 @@ impl Cluster {
                 host.agent.take().iter().for_each(Env::crash);
                 host.back_at = Some(now + self.sim.millis(10, 3_000));
             }
+        }
+        if self.links_heal_at.is_some_and(|at| at <= now) {
+            self.heal_links().await;
         }
         for index in 0..self.hosts.len() {
             if self.hosts[index].back_at.is_some_and(|at| at <= now) {
@@ -190,6 +195,38 @@ impl Cluster {
         }
     }
 
+    /// Messages between the master and an agent are lost, late or repeated from now on, until the link breaks, as a connection
+    /// that loses messages does.
+    pub(crate) async fn disturb(&mut self, fault: Fault) {
+        let Some(master) = self.leading.lock().unwrap().clone() else { return };
+        let agents = master.agents().await;
+        let Some(agent) = self.sim.pick(&agents) else { return };
+        let few = || u32::try_from(self.sim.between(0, 4)).unwrap_or(1);
+        let disturbance = match fault {
+            Fault::LinkLoses => {
+                Disturbance { lose_from_agent: few(), lose_to_agent: 1 + few(), ..Disturbance::default() }
+            }
+            Fault::LinkSlow => {
+                Disturbance { delay_from_agent: self.sim.millis(10, 15_000), ..Disturbance::default() }
+            }
+            _ => Disturbance { repeat_from_agent: 1 + few(), ..Disturbance::default() },
+        };
+        let lasts = self.sim.millis(1_000, 40_000);
+        self.sim.strike(fault, format_args!("{} for {lasts:?}: {disturbance:?}", agent.hostname));
+        master.disturb_link(&agent.id, disturbance).await;
+        self.links_heal_at = Some(Instant::now() + lasts);
+    }
+
+    async fn heal_links(&mut self) {
+        self.links_heal_at = None;
+        let Some(master) = self.leading.lock().unwrap().clone() else { return };
+        self.sim.log(format_args!("the agents' links are made anew"));
+        for agent in master.agents().await {
+            master.cut_off_agent(&agent.id).await;
+            master.restore_agent(&agent.id).await;
+        }
+    }
+
     fn strike_agent(&mut self, fault: Fault, index: usize) {
         let sim = self.sim.clone();
         match fault {
@@ -228,7 +265,7 @@ impl Cluster {
     /// Whatever is away comes back soon, but for what is gone for good.
     pub(crate) fn heal(&mut self) {
         let soon = Instant::now() + Duration::from_secs(1);
-        if let Some(at) = &mut self.master_back_at {
+        for at in [&mut self.master_back_at, &mut self.links_heal_at].into_iter().flatten() {
             *at = (*at).min(soon);
         }
         for host in &mut self.hosts {

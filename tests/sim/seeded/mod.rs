@@ -20,6 +20,7 @@ pub(crate) mod reach;
 pub(crate) mod servers;
 pub(crate) mod sim;
 pub(crate) mod story;
+mod watcher;
 mod wire;
 
 use std::fmt;
@@ -41,7 +42,7 @@ use self::sim::Sim;
 pub(crate) use self::sim::prefix;
 pub(crate) use self::story::ACTS;
 use crate::checks::convergence::unsettled;
-use crate::checks::{Checks, Reality, Terms};
+use crate::checks::{Blur, Checks, Reality, Terms};
 
 /// How long faults strike.
 const FAULTS: Duration = Duration::from_secs(600);
@@ -100,13 +101,12 @@ async fn live(seed: u64, profile: Profile, telling: Telling) -> Report {
     let store = MemoryStore::new(sim.env());
     let cluster = Cluster::new(&sim);
     let reality = Reality(Arc::new(cluster.machines()));
-    let blurs = [Fault::WatchSkips, Fault::WatchLate];
-    let terms =
-        Terms { reality: Some(reality.clone()), blurred: blurs.iter().any(|fault| sim.on().contains(fault)) };
+    let terms = Terms { reality: Some(reality.clone()), blur: Blur::default() };
     let of = sim.clone();
     let checks = Checks::telling(&store, &prefix(), &terms, move |changes| story::tell(&of, changes));
-    let servers = Servers::new(&sim, &checks, &store, plain());
-    let mut world = World { sim: sim.clone(), store, servers, cluster, store_heals_at: None };
+    let servers = Servers::new(&sim, &checks, &terms.blur, &store, plain());
+    let mut world =
+        World { sim: sim.clone(), store, servers, cluster, store_heals_at: None, level_since: None };
     begin(&mut world).await;
     world.suffer_until(Instant::now() + FAULTS).await;
     let (broken, converged_after) = calm_down(&mut world, &checks, &reality).await;
@@ -146,7 +146,7 @@ async fn begin(world: &mut World) {
     }
     for _ in 0..3 {
         if let Some(door) = world.servers.door() {
-            people::act(&world.sim, door);
+            people::act(&world.sim, &world.servers.checks, door);
         }
         world.run_until(Instant::now() + Duration::from_secs(7)).await;
     }

@@ -1,12 +1,13 @@
 //! People, who change what they want at any time, through the door of some server.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tenure::api::App;
 use tenure::registry::{CommitError, Doc, Fence, Key, Registry, Resource, Snapshot, Write};
 
 use super::sim::Sim;
+use crate::checks::Checks;
 
 /// The Apps that people may want.
 const APPS: [&str; 3] = ["web", "api", "db"];
@@ -29,8 +30,8 @@ fn key(plural: &str, name: &str) -> Key {
     Key::new(&Resource::new("tenure.dev", plural), "shop", name)
 }
 
-/// A person does something; whether it was accepted only the log tells.
-pub(crate) fn act(sim: &Sim, door: Arc<Registry>) {
+/// A person does something, and does not wait for the answer; what is accepted must be so.
+pub(crate) fn act(sim: &Sim, checks: &Arc<Mutex<Checks>>, door: Arc<Registry>) {
     let Some(name) = sim.pick(&APPS).copied() else { return };
     let snapshot = door.cache().snapshot();
     let present = snapshot.get(&key("apps", name)).cloned();
@@ -46,18 +47,18 @@ pub(crate) fn act(sim: &Sim, door: Arc<Registry>) {
             _ => Write::Merge { base, patch: json!({"spec": change(sim, name)}) },
         },
     };
-    send(sim, door, write);
+    send(sim, checks, door, write);
 }
 
 /// Somebody who wants nothing touches an object, so that others' writes come too late.
-pub(crate) fn interfere(sim: &Sim, door: Arc<Registry>) -> Option<Key> {
+pub(crate) fn interfere(sim: &Sim, checks: &Arc<Mutex<Checks>>, door: Arc<Registry>) -> Option<Key> {
     let snapshot = door.cache().snapshot();
     let of = |plural: &str| snapshot.list(&Resource::new("tenure.dev", plural), Some("shop")).cloned();
     let all: Vec<_> = of("apps").chain(of("tasks")).collect();
     let base = sim.pick(&all)?.clone();
     let key = base.key().clone();
     let patch = json!({"metadata": {"annotations": {"touched": sim.env().below(1 << 30).to_string()}}});
-    send(sim, door, Write::Merge { base, patch });
+    send(sim, checks, door, Write::Merge { base, patch });
     Some(key)
 }
 
@@ -66,8 +67,8 @@ fn end(base: Arc<Doc>) -> Write {
 }
 
 /// Sends a write, and does not wait for it: the server may be slow, or die over it.
-fn send(sim: &Sim, door: Arc<Registry>, write: Write) {
-    let of = sim.clone();
+fn send(sim: &Sim, checks: &Arc<Mutex<Checks>>, door: Arc<Registry>, write: Write) {
+    let (of, checks) = (sim.clone(), checks.clone());
     sim.env().spawn("person", async move {
         let told = match &write {
             Write::Create { value } => format!("creates {value}"),
@@ -77,7 +78,11 @@ fn send(sim: &Sim, door: Arc<Registry>, write: Write) {
         of.act("edit");
         of.log(format_args!("person {told}"));
         match door.commit(&Fence::none(), vec![write]).await {
-            Ok(committed) => of.log(format_args!("person has {} accepted", committed.revision)),
+            Ok(committed) => {
+                of.log(format_args!("person has {} accepted", committed.revision));
+                let mut checks = checks.lock().unwrap();
+                committed.docs.iter().flatten().for_each(|doc| checks.accepted(doc));
+            }
             Err(CommitError::Invalid { source, .. }) => panic!("{told} is not valid: {source:?}"),
             Err(error) => of.log(format_args!("person hears: {error}")),
         }

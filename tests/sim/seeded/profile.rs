@@ -9,6 +9,7 @@ pub(crate) enum Fault {
     CrashAtPoll,
     CrashAtSeam,
     Pause,
+    ClockJumps,
     LeaderKeyTaken,
     // Between a server and the master.
     CallLost,
@@ -20,6 +21,10 @@ pub(crate) enum Fault {
     UpdateRepeated,
     StreamCut,
     MasterPartition,
+    // Between the master and an agent.
+    LinkLoses,
+    LinkSlow,
+    LinkRepeats,
     // Between a server and the store.
     StoreRefuses,
     StoreAnswerLost,
@@ -55,10 +60,11 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Every class.
-    pub(crate) const ALL: [Fault; 40] = [
+    pub(crate) const ALL: [Fault; 44] = [
         Fault::CrashAtPoll,
         Fault::CrashAtSeam,
         Fault::Pause,
+        Fault::ClockJumps,
         Fault::LeaderKeyTaken,
         Fault::CallLost,
         Fault::CallAnswerLost,
@@ -69,6 +75,9 @@ impl Fault {
         Fault::UpdateRepeated,
         Fault::StreamCut,
         Fault::MasterPartition,
+        Fault::LinkLoses,
+        Fault::LinkSlow,
+        Fault::LinkRepeats,
         Fault::StoreRefuses,
         Fault::StoreAnswerLost,
         Fault::StoreSlow,
@@ -102,16 +111,19 @@ impl Fault {
     fn area(self) -> Area {
         use Fault::{
             AgentCutOff, AgentGone, AgentReboot, AgentRestart, CallAnswerLost, CallDelayed, CallLost,
-            CallRepeated, Compaction, CrashAtPoll, CrashAtSeam, HealthFlaps, ImageMissing, ImageSlow,
-            Interference, LeaderKeyTaken, MasterFailover, MasterPartition, Pause, ReportLate, ReportRepeated,
-            StoreAnswerLost, StoreDown, StoreFull, StorePartition, StoreRefuses, StoreSlow, StreamCut,
-            TaskFails, TaskHangs, TaskKilledByHand, TaskVanishes, UpdateDelayed, UpdateLost, UpdateRepeated,
-            WatchEnds, WatchLate, WatchRepeats, WatchSkips, WatchStalls,
+            CallRepeated, ClockJumps, Compaction, CrashAtPoll, CrashAtSeam, HealthFlaps, ImageMissing,
+            ImageSlow, Interference, LeaderKeyTaken, LinkLoses, LinkRepeats, LinkSlow, MasterFailover,
+            MasterPartition, Pause, ReportLate, ReportRepeated, StoreAnswerLost, StoreDown, StoreFull,
+            StorePartition, StoreRefuses, StoreSlow, StreamCut, TaskFails, TaskHangs, TaskKilledByHand,
+            TaskVanishes, UpdateDelayed, UpdateLost, UpdateRepeated, WatchEnds, WatchLate, WatchRepeats,
+            WatchSkips, WatchStalls,
         };
         match self {
-            CrashAtPoll | CrashAtSeam | Pause | LeaderKeyTaken => Area::Servers,
+            CrashAtPoll | CrashAtSeam | Pause | ClockJumps | LeaderKeyTaken => Area::Servers,
             CallLost | CallAnswerLost | CallDelayed | CallRepeated | UpdateLost | UpdateDelayed
-            | UpdateRepeated | StreamCut | MasterPartition => Area::Network,
+            | UpdateRepeated | StreamCut | MasterPartition | LinkLoses | LinkSlow | LinkRepeats => {
+                Area::Network
+            }
             StoreRefuses | StoreAnswerLost | StoreSlow | StorePartition | StoreDown | StoreFull
             | Compaction | WatchRepeats | WatchSkips | WatchLate | WatchEnds | WatchStalls | Interference => {
                 Area::Store
@@ -226,6 +238,9 @@ impl Profile {
             | Fault::AgentCutOff
             | Fault::AgentReboot
             | Fault::MasterFailover
+            | Fault::LinkLoses
+            | Fault::LinkSlow
+            | Fault::LinkRepeats
             | Fault::ReportLate
             | Fault::ReportRepeated => self.replicas == 0,
             _ => false,

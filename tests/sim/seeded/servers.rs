@@ -24,12 +24,16 @@ use super::cluster::{Cluster, agent_info};
 use super::profile::Fault;
 use super::reach::{Reach, Through};
 use super::sim::{Sim, prefix};
+use super::watcher;
 use super::wire::{Leading, Line, Wire};
-use crate::checks::Checks;
+use crate::checks::{Blur, Checks};
 
 /// The seams of a server, after each of which it may die.
 pub(super) const SEAMS: [&str; 6] =
     ["planned", "stopped", "bound", "agent-journalled", "published", "status-committed"];
+
+/// How far a wall clock may be off.
+const JUMP_MS: u64 = 3_600_000;
 
 /// One server: its place in the network, and the process that runs there now.
 pub(crate) struct Server {
@@ -60,7 +64,9 @@ pub(crate) fn plain() -> Around {
 /// All servers of a run.
 pub(crate) struct Servers {
     sim: Sim,
-    checks: Arc<Mutex<Checks>>,
+    pub(crate) checks: Arc<Mutex<Checks>>,
+    /// Whether the servers' views may be wrong.
+    pub(crate) blur: Blur,
     store: Arc<MemoryStore>,
     around: Around,
     pub(crate) all: Vec<Server>,
@@ -81,6 +87,7 @@ impl Servers {
     pub(crate) fn new(
         sim: &Sim,
         checks: &Arc<Mutex<Checks>>,
+        blur: &Blur,
         store: &Arc<MemoryStore>,
         around: Around,
     ) -> Servers {
@@ -94,7 +101,14 @@ impl Servers {
             heals_at: None,
         };
         let all = (0..sim.profile().replicas.max(1)).map(server).collect();
-        Servers { sim: sim.clone(), checks: checks.clone(), store: store.clone(), around, all }
+        Servers {
+            sim: sim.clone(),
+            checks: checks.clone(),
+            blur: blur.clone(),
+            store: store.clone(),
+            around,
+            all,
+        }
     }
 
     /// What has to happen by now happens: servers that died are noticed, servers start, go on, and are reachable again.
@@ -140,6 +154,7 @@ impl Servers {
         };
         let store = |through| (self.around)(&env, reach(through));
         let cache = Cache::start(&env, store(Through::Loops), &prefix());
+        watcher::watch(&env, &server.name, &cache, &self.checks, &self.blur);
         let registry = Registry::new(&env, store(Through::Loops), cache.clone(), &prefix(), scheme());
         let door = Registry::new(&env, store(Through::Door), cache, &prefix(), scheme());
         lead(&self.sim, &env, &server.name, registry, store(Through::Loops), wire);
@@ -169,6 +184,12 @@ impl Servers {
                 sim.strike(fault, format_args!("{name} for {away:?}"));
                 process.paused = true;
                 process.env.pause();
+                server.heals_at = Some(Instant::now() + away);
+            }
+            Fault::ClockJumps => {
+                let ahead = i64::try_from(sim.between(0, 2 * JUMP_MS)).unwrap_or(0) - JUMP_MS.cast_signed();
+                sim.strike(fault, format_args!("{name} to {ahead} ms"));
+                process.env.set_clock_ahead(ahead);
                 server.heals_at = Some(Instant::now() + away);
             }
             Fault::StreamCut => {
@@ -242,6 +263,9 @@ impl Server {
         if let Some(process) = self.process.as_mut().filter(|it| it.paused) {
             process.paused = false;
             process.env.resume();
+        }
+        if let Some(process) = &self.process {
+            process.env.set_clock_ahead(0);
         }
     }
 }

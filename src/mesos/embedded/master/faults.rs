@@ -16,6 +16,8 @@ pub struct Disturbance {
     pub lose_from_agent: u32,
     /// How many of the next messages to the agent (launches, kills, acknowledgements) are lost.
     pub lose_to_agent: u32,
+    /// How many of the next status updates of the agent come twice.
+    pub repeat_from_agent: u32,
     /// How long each message of the agent takes. They stay in order.
     pub delay_from_agent: Duration,
 }
@@ -64,6 +66,13 @@ impl Network {
     pub(super) fn loses_to_agent(&mut self, agent: &AgentId) -> bool {
         self.disturbed.get_mut(agent).is_some_and(|it| take_one(&mut it.lose_to_agent))
     }
+}
+
+/// A status update once more; of all else agents say nothing twice.
+fn copy(message: &FromAgent) -> Option<FromAgent> {
+    let FromAgent::Said(ToMaster::Update { framework_id, status, latest }) = message else { return None };
+    let (framework_id, status, latest) = (framework_id.clone(), status.clone(), *latest);
+    Some(FromAgent::Said(ToMaster::Update { framework_id, status, latest }))
 }
 
 fn take_one(count: &mut u32) -> bool {
@@ -122,18 +131,29 @@ impl Master {
         if matches!(message, FromAgent::Said(_)) && take_one(&mut disturbance.lose_from_agent) {
             return None;
         }
+        let repeated = copy(&message).filter(|_| take_one(&mut disturbance.repeat_from_agent));
         let arrives = Instant::now() + disturbance.delay_from_agent;
         let last = self.under_way.arrivals.get(agent).copied();
         let arrives = last.map_or(arrives, |last| last.max(arrives));
-        if arrives <= Instant::now() {
-            return Some(message);
+        let now = if arrives <= Instant::now() {
+            Some(message)
+        } else {
+            self.send(agent, connection, message, arrives);
+            None
+        };
+        if let Some(repeated) = repeated {
+            self.send(agent, connection, repeated, arrives);
         }
+        now
+    }
+
+    /// Puts a message of an agent on its way.
+    fn send(&mut self, agent: &AgentId, connection: u64, message: FromAgent, arrives: Instant) {
         self.under_way.last += 1;
         let number = self.under_way.last;
         self.under_way.messages.insert(number, (connection, message));
         self.under_way.arrivals.insert(agent.clone(), arrives);
         self.plan(arrives, Timer::Deliver { number });
-        None
     }
 
     /// The message that arrives now, with its connection.

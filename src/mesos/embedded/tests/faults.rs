@@ -48,6 +48,19 @@ async fn a_lost_update_comes_again_and_a_late_one_comes_late() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_repeated_update_is_heard_twice_with_one_uuid() {
+    let (apart, _server, _agent, mut framework, agent_id) = running().await;
+    let twice = Disturbance { repeat_from_agent: 1, ..Disturbance::default() };
+    apart.master.disturb_link(&agent_id, twice).await;
+    framework.kill("t", None).await;
+    let killing = framework.status().await;
+    assert_eq!(killing.state(), TaskState::Killing);
+    assert_eq!(framework.status().await, killing);
+    framework.acknowledge(&killing).await;
+    assert_eq!(framework.status().await.state(), TaskState::Killed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_acknowledgement_brings_the_update_again_with_its_uuid() {
     let (apart, _server, _agent, mut framework, agent_id) = running().await;
     framework.kill("t", None).await;
