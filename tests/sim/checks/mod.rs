@@ -93,15 +93,25 @@ pub(crate) struct Terms {
 /// While the watch has lost events a server's view of the store is wrong: what is decided on the view is then not judged by the
 /// truth. Clones are the same.
 #[derive(Clone, Default)]
-pub(crate) struct Blur(Arc<AtomicBool>);
+pub(crate) struct Blur {
+    on: Arc<AtomicBool>,
+    lasts: bool,
+}
 
 impl Blur {
+    /// From the first to the last moment of a run.
+    pub(crate) fn lasting(blurred: bool) -> Blur {
+        Blur { on: Arc::new(AtomicBool::new(blurred)), lasts: true }
+    }
+
     pub(crate) fn set(&self, blurred: bool) {
-        self.0.store(blurred, Ordering::Relaxed);
+        if !self.lasts {
+            self.on.store(blurred, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn is_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.on.load(Ordering::Relaxed)
     }
 }
 

@@ -124,8 +124,7 @@ impl Stage {
         let cluster = Cluster::new(&sim);
         let reality = Reality(Arc::new(cluster.machines()));
         let blurred = point.is_some_and(|point| point.kind.blurs());
-        let terms = Terms { reality: Some(reality.clone()), blur: Blur::default() };
-        terms.blur.set(blurred);
+        let terms = Terms { reality: Some(reality.clone()), blur: Blur::lasting(blurred) };
         let of = sim.clone();
         let checks = Checks::telling(&store, &prefix(), &terms, move |changes| {
             crate::seeded::story::tell(&of, changes);
