@@ -12,6 +12,9 @@ use jiff::Timestamp;
 use super::{Again, after, micro_time};
 use crate::api::{Phase, Stop, Task, Template, Unreachable};
 
+/// The reason of a stop for failed health checks.
+pub(super) const UNHEALTHY: &str = "Unhealthy";
+
 /// How long a launch may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -63,7 +66,7 @@ pub fn judge(
         Phase::Running if is_unhealthy(task, template) => {
             let said = task.status.as_ref().and_then(|it| it.message.as_deref()).unwrap_or_default();
             let detail = if said.is_empty() { String::new() } else { format!(": {said}") };
-            Verdict::Stop(stop("Unhealthy", format!("it failed its health checks{detail}"), now))
+            Verdict::Stop(stop(UNHEALTHY, format!("it failed its health checks{detail}"), now))
         }
         _ => Verdict::Fine(Again::OnChange),
     }

@@ -6,25 +6,32 @@
 //! nothing, nor do stops that we decided. The count is forgotten when for `max` after the delay nothing failed and
 //! nothing new ran, and with a new Revision.
 //!
-//! Two things differ, both so that the count is exact: it lives in the App's status and so survives a failover, and
-//! instances that were launched before the last failure was counted belong to the same wave and count once, so a
-//! hundred instances that fail together delay as long as one.
+//! Three things differ. A Task that was stopped because it failed its health checks counts as one that failed, as in
+//! Kubernetes: otherwise an App that is never healthy would be started as often as the cluster can. The count lives in
+//! the App's status and so survives a failover. And instances that were launched before the last failure was counted
+//! belong to the same wave and count once, so a hundred instances that fail together delay as long as one.
 //!
-//! An end is counted in the transaction that writes `spec.stop` on the ended Task, hence exactly once.
+//! An end is counted in the transaction that writes `spec.stop` on the ended Task, hence exactly once. An unhealthy Task
+//! has its `spec.stop` already: once counted it is of the last wave, and when the count is forgotten it is too old.
 
 use std::time::Duration;
 
 use super::instance::{Instance, Standing};
 use super::{Action, Snapshot};
 use crate::api::{Backoff, BackoffStatus, Phase, Stop};
-use crate::plan::{Again, after, micro_time};
+use crate::plan::{Again, after, health, micro_time};
+
+/// How long an App that has failed more than once in a row must run before it is believed.
+const SETTLES_AFTER: Duration = Duration::from_secs(10);
 
 /// The ends that were not counted yet, and the delay with them counted.
 #[derive(Debug)]
 pub(super) struct Failures<'a> {
     pub(super) backoff: Option<BackoffStatus>,
     ends: Vec<&'a Instance<'a>>,
-    /// When the delay can be forgotten.
+    /// Whether what runs now may be one of the short lives of a crash loop.
+    pub(super) is_unsettled: bool,
+    /// When the delay can be forgotten, or what runs has settled.
     pub(super) again: Again,
 }
 
@@ -38,17 +45,24 @@ impl<'a> Failures<'a> {
             .filter(|it| it.standing == Standing::Ended && it.task.spec.stop.is_none())
             .collect();
         let mine = || instances.iter().filter(|it| it.task.spec.revision == current);
-        let forget_at = known.as_ref().map(|it| {
-            let latest = mine().filter_map(|it| it.started).max().unwrap_or(it.until.0);
-            after(latest.max(it.until.0), rules.max.duration())
-        });
+        let latest = mine().filter_map(|it| it.started).max();
+        let forget_at = known
+            .as_ref()
+            .map(|it| after(latest.map_or(it.until.0, |at| at.max(it.until.0)), rules.max.duration()));
         let fresh = known.filter(|_| forget_at.is_none_or(|at| snapshot.now < at));
-        let failed = ends.iter().any(|it| {
-            it.task.spec.revision == current && is_own_fault(it) && !is_of_last_wave(it, fresh.as_ref())
+        let failed = mine().any(|it| {
+            let failed = match &it.task.spec.stop {
+                None => it.standing == Standing::Ended && is_own_fault(it),
+                Some(stop) => is_unhealthy(stop) && snapshot.now < after(stop.at.0, rules.max.duration()),
+            };
+            failed && !is_of_last_wave(it, fresh.as_ref())
         });
-        let again = forget_at.filter(|_| fresh.is_some() && !failed).map_or(Again::OnChange, Again::At);
+        let forget = forget_at.filter(|_| fresh.is_some() && !failed).map_or(Again::OnChange, Again::At);
         let backoff = if failed { Some(next(fresh, rules, snapshot, current)) } else { fresh };
-        Self { backoff, ends, again }
+        let settles_at = latest.filter(|_| backoff.as_ref().is_some_and(|it| it.failures > 1));
+        let settles_at = settles_at.map(|at| after(at, SETTLES_AFTER)).filter(|at| snapshot.now < *at);
+        let again = settles_at.map_or(Again::OnChange, Again::At).sooner(forget);
+        Self { backoff, ends, is_unsettled: settles_at.is_some(), again }
     }
 
     /// One `RecordEnd` per end.
@@ -76,6 +90,11 @@ fn next(
 fn is_of_last_wave(instance: &Instance<'_>, backoff: Option<&BackoffStatus>) -> bool {
     let Some(backoff) = backoff else { return false };
     instance.task.spec.binding.as_ref().is_some_and(|it| it.bound_at < backoff.until)
+}
+
+/// Whether its health checks are the reason of this stop.
+fn is_unhealthy(stop: &Stop) -> bool {
+    stop.reason == health::UNHEALTHY
 }
 
 /// Whether the instance, not the cluster, is to blame for its end.

@@ -3,7 +3,8 @@
 //! - `Ready`: all wanted instances are of the current Revision and ready, and nothing else is left.
 //! - `Available`: at least `minimumHealthCapacity` of them serve, whatever their Revision.
 //! - `Progressing`: something is under way and may go on.
-//! - `Degraded`: instances fail, are unhealthy, or are cut off.
+//! - `Degraded`: instances fail, are unhealthy, or are cut off. Failures that are over, all wanted instances being ready
+//!   again, do not count; in a crash loop an instance that has just started is no sign of that.
 //! - `Reconciling`, `Stalled`: as kstatus reads them. Stalled is an App whose instances failed five times in a row.
 //!
 //! Other writers' conditions (`Waiting`, of placement) are kept as they are. A condition's time moves only when its
@@ -87,6 +88,8 @@ struct Facts {
     unhealthy: usize,
     cut_off: usize,
     failures: u32,
+    /// All is as wanted, and not only for the moment between two failures.
+    recovered: bool,
     /// Why nothing may start.
     blocked: Option<(&'static str, String)>,
     complete: bool,
@@ -107,6 +110,7 @@ impl Facts {
         let stopping = count(&|it| it.standing.is_stopping());
         let kept = count(&|it| it.standing.is_kept());
         let verdict = |it: &Instance<'_>| it.task.status.as_ref().and_then(|status| status.healthy);
+        let complete = updated_ready == bounds.wanted && kept == bounds.wanted && stopping == 0;
         Self {
             wanted: bounds.wanted,
             minimum: bounds.minimum,
@@ -119,12 +123,13 @@ impl Facts {
             cut_off: count(&|it| !it.reachable && (it.standing.is_kept() || it.standing.is_given_up())),
             failures: failures.backoff.as_ref().map_or(0, |it| it.failures),
             blocked: steps.blocked.clone(),
-            complete: updated_ready == bounds.wanted && kept == bounds.wanted && stopping == 0,
+            recovered: updated_ready >= bounds.wanted && !failures.is_unsettled,
+            complete,
         }
     }
 
     fn verdicts(&self) -> [Verdict; 6] {
-        let stalled = self.failures >= STALLED_AFTER && !self.complete;
+        let stalled = self.failures >= STALLED_AFTER && !self.recovered;
         let (reason, message) = self.course();
         let progressing = !self.complete && self.blocked.is_none();
         let enough = self.ready >= self.minimum;
@@ -174,7 +179,7 @@ impl Facts {
     }
 
     fn degraded(&self) -> (bool, &'static str, String) {
-        if self.failures > 0 {
+        if self.failures > 0 && !self.recovered {
             (true, "Failing", self.failed())
         } else if self.unhealthy > 0 {
             (true, "Unhealthy", format!("{} instances fail their health checks", self.unhealthy))

@@ -279,6 +279,71 @@ fn a_crash_loop_is_delayed_more_and_more() {
 }
 
 #[test]
+fn instances_that_are_never_healthy_are_delayed_as_those_that_crash() {
+    let mut world = World::new(1);
+    world.app.spec.backoff.factor = 2.0;
+    world.apply(&world.plan());
+    for (failures, delay) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 16)] {
+        let name = world.tasks.last().unwrap().metadata.name.clone().unwrap();
+        let (binding, stop) = (world.binding(&name), world::stop("Unhealthy", world.now));
+        world.change(&name, |task| (task.spec.binding, task.spec.stop) = (Some(binding), Some(stop)));
+        let plan = world.plan();
+        let until = after(world.now, std::time::Duration::from_secs(delay));
+        let backoff = plan.status.backoff.clone().unwrap();
+        assert_eq!((backoff.failures, backoff.until.0, plan.again), (failures, until, Again::At(until)));
+        world.apply(&plan);
+        check("the next start is delayed", &world, "");
+        assert_eq!(world.plan().status.backoff, Some(backoff), "counted once");
+        world.change(&name, |task| task.status.get_or_insert_default().phase = Phase::Finished);
+        assert_eq!(world.plan().status.backoff, world.status().backoff, "its end is no second failure");
+        world.advance(delay);
+        check("the delay is over", &world, "start 0");
+        world.apply(&world.plan());
+    }
+    assert_eq!(world.condition("Stalled").status, "True");
+}
+
+#[test]
+fn an_unhealthy_one_that_takes_long_to_end_is_not_counted_again_when_the_count_is_forgotten() {
+    let mut world = world(2, FULL, "new0=ready new1=ready");
+    let stop = world::stop("Unhealthy", world.now);
+    world.change("new1", |task| task.spec.stop = Some(stop));
+    world.apply(&world.plan());
+    assert_eq!(world.status().backoff.unwrap().failures, 1);
+    world.advance(302);
+    world.apply(&world.plan());
+    assert_eq!(world.status().backoff, None);
+    assert_eq!(world.plan().status.backoff, None);
+}
+
+#[test]
+fn one_failure_degrades_no_longer_than_instances_are_missing_and_a_crash_loop_until_it_has_settled() {
+    let mut world = world(1, FULL, "new0=failed");
+    let shown = |world: &World| world.condition("Degraded").status == "True";
+    world.apply(&world.plan());
+    assert!(shown(&world), "an instance is missing");
+    let revision = world.current();
+    world.task("new1", &revision, 0, "ready@1000");
+    world.apply(&world.plan());
+    assert!(!shown(&world), "all are ready, and it failed once");
+    assert_eq!(world.status().backoff.unwrap().failures, 1);
+
+    world.app.status.as_mut().unwrap().backoff.as_mut().unwrap().failures = 5;
+    let plan = world.plan();
+    world.apply(&plan);
+    let told =
+        |world: &World| ["Ready", "Degraded", "Stalled"].map(|it| world.condition(it).status == "True");
+    assert_eq!(told(&world), [true, true, true], "it has only just started once more");
+    let settles_at = after(world.now, std::time::Duration::from_secs(10));
+    assert_eq!(plan.again, Again::At(after(world.now, std::time::Duration::from_secs(1))), "the delay");
+    world.advance(1);
+    assert_eq!(world.plan().again, Again::At(settles_at));
+    world.now = settles_at;
+    world.apply(&world.plan());
+    assert_eq!(told(&world), [true, false, false]);
+}
+
+#[test]
 fn a_delay_is_forgotten_when_all_was_well_for_long_enough() {
     let mut world = world(1, (1.0, 1.0), "new0=ready@1000 new1=failed");
     world.apply(&world.plan());

@@ -105,7 +105,7 @@ impl World {
             }
         }
         match state {
-            "stopping" => task.spec.stop = Some(stop(self.now)),
+            "stopping" => task.spec.stop = Some(stop("Test", self.now)),
             "deleted" => task.metadata.deletion_timestamp = Some(Time(self.now)),
             "cutoff" => (status.reachable, status.unreachable_since) = (false, Some(micro_time(self.now))),
             "givenup" => (status.reachable, status.unreachable_since) = (false, Some(long_ago)),
@@ -179,6 +179,6 @@ impl World {
     }
 }
 
-fn stop(now: Timestamp) -> crate::api::Stop {
-    crate::api::Stop { reason: "Test".into(), message: "told to".into(), at: micro_time(now) }
+pub(super) fn stop(reason: &str, now: Timestamp) -> crate::api::Stop {
+    crate::api::Stop { reason: reason.into(), message: "told to".into(), at: micro_time(now) }
 }
