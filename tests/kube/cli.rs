@@ -395,7 +395,9 @@ async fn rollout_status_follows_until_done() {
         (2, 1, "web: 1 of 2 instances ready"),
         (2, 2, "web: 2 of 2 instances ready, revision web-x"),
     ] {
-        let status = json!({"observedGeneration": 1, "instances": 2, "updated": updated, "ready": ready, "revision": "web-x"});
+        let is_ready = if ready == 2 { "True" } else { "False" };
+        let condition = json!({"type": "Ready", "status": is_ready, "reason": "X", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"});
+        let status = json!({"observedGeneration": 1, "instances": 2, "updated": updated, "ready": ready, "revision": "web-x", "conditions": [condition]});
         report(&server, "web", status).await;
         following.says(told).await;
     }

@@ -1,4 +1,5 @@
-//! `tenure rollout status`: a line per app until every instance is of the wanted revision and ready.
+//! `tenure rollout status`: a line per app until every instance is of the wanted revision and ready, nothing old or
+//! surplus is left, and no crash loop is about to go on.
 
 use std::process::ExitCode;
 
@@ -91,6 +92,20 @@ fn stage(app: &App) -> Stage {
     if status.ready < wanted {
         return Stage::Going(format!("{} of {wanted} instances ready{}", status.ready, trouble(status)));
     }
+    let condition = |type_: &str| status.conditions.iter().find(|condition| condition.type_ == type_);
+    let ready = condition("Ready");
+    if ready.is_none_or(|condition| condition.status != "True") {
+        // Those that are stopping are in no count.
+        return Stage::Going(
+            ready.map_or_else(|| "waiting for the app to be ready".to_owned(), |it| it.message.clone()),
+        );
+    }
+    if condition("Degraded").is_some_and(|it| it.status == "True" && it.reason == "Failing") {
+        return Stage::Going(format!(
+            "{wanted} of {wanted} instances ready for the moment{}",
+            trouble(status)
+        ));
+    }
     let revision = status.revision.as_deref().unwrap_or("none");
     Stage::Done(format!("{wanted} of {wanted} instances ready, revision {revision}"))
 }
@@ -131,9 +146,40 @@ mod tests {
             (status(2, 4, 1, 3), Stage::Going("1 of 3 instances updated".into())),
             (status(2, 4, 3, 4), Stage::Going("1 old or surplus instances still to stop".into())),
             (status(2, 3, 3, 2), Stage::Going("2 of 3 instances ready".into())),
-            (status(2, 3, 3, 3), Stage::Done("3 of 3 instances ready, revision web-x".into())),
         ] {
             assert_eq!(stage_of(status), stage);
+        }
+    }
+
+    #[test]
+    fn a_rollout_is_not_done_while_instances_are_stopping_or_a_crash_loop_runs_for_a_moment() {
+        let condition = |type_: &str, status: &str, reason: &str, message: &str| {
+            json!({"type": type_, "status": status, "reason": reason, "message": message,
+                "lastTransitionTime": "2026-01-01T00:00:00Z"})
+        };
+        let told = |conditions: Value| {
+            stage_of(json!({"observedGeneration": 2, "instances": 3, "updated": 3, "ready": 3,
+                "revision": "web-x", "conditions": conditions}))
+        };
+        let ready = condition("Ready", "True", "AllReady", "3 of 3 instances are ready");
+        let stopping = "3 of 3 instances are ready, 1 are stopping";
+        let failing = condition("Degraded", "True", "Failing", "instances failed 2 times in a row");
+        let cut_off =
+            condition("Degraded", "True", "Unreachable", "1 instances are on agents that are cut off");
+        let done = Stage::Done("3 of 3 instances ready, revision web-x".into());
+        for (conditions, stage) in [
+            (json!([ready]), done.clone()),
+            (json!([ready, cut_off]), done),
+            (json!([]), Stage::Going("waiting for the app to be ready".into())),
+            (json!([condition("Ready", "False", "Stopping", stopping)]), Stage::Going(stopping.into())),
+            (
+                json!([ready, failing]),
+                Stage::Going(
+                    "3 of 3 instances ready for the moment (instances failed 2 times in a row)".into(),
+                ),
+            ),
+        ] {
+            assert_eq!(told(conditions), stage);
         }
     }
 
