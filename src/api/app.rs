@@ -135,6 +135,9 @@ pub struct AppStatus {
     /// Name of the current Revision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// Name of the current Revision, once all wanted instances were ready and nothing else was left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rolled_out: Option<String>,
     /// How many tasks were ever created for this app; names of tasks are made from it.
     pub launched: u64,
     /// The present delay before launches, if instances have been failing.

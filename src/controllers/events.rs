@@ -155,13 +155,9 @@ pub(super) fn of_deployment(app: &App, plan: &Plan) -> Vec<Happening> {
         let message = format!("instances of {} fail: the next starts are delayed", backoff.revision);
         happenings.push(Happening::warning("BackOff", message));
     }
-    let ready = |conditions: &[crate::api::Condition]| {
-        conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True")
-    };
-    let was_ready = before.is_some_and(|it| ready(&it.conditions));
-    if !was_ready
-        && ready(&plan.status.conditions)
-        && let Some(revision) = &plan.status.revision
+    // Once per rollout: a return to ready after a scaling or a failure is none.
+    if let Some(revision) = &plan.status.rolled_out
+        && before.and_then(|it| it.rolled_out.as_ref()) != Some(revision)
     {
         happenings.push(Happening::normal("RolledOut", format!("all instances are ready and of {revision}")));
     }

@@ -34,6 +34,7 @@ pub(super) fn status(
     let facts = Facts::of(snapshot, instances, &counted, failures, steps);
     AppStatus {
         revision: Some(current.name.clone()),
+        rolled_out: rolled_out(snapshot, current, &facts),
         backoff: failures.backoff.clone(),
         conditions: conditions(snapshot, facts.verdicts()),
         ..counted
@@ -51,10 +52,19 @@ pub(super) fn removal(snapshot: &Snapshot<'_>, instances: &[Instance<'_>]) -> Ap
     let before = snapshot.app.status.clone().unwrap_or_default();
     AppStatus {
         revision: before.revision,
+        rolled_out: before.rolled_out,
         backoff: before.backoff,
         conditions: conditions(snapshot, verdicts),
         ..counts(snapshot, instances)
     }
+}
+
+/// The current Revision, if it is or was rolled out since it became the current one.
+fn rolled_out(snapshot: &Snapshot<'_>, current: &Current, facts: &Facts) -> Option<String> {
+    let is_current = |name: &Option<String>| name.as_ref() == Some(&current.name);
+    let before = snapshot.app.status.as_ref();
+    let was = before.is_some_and(|it| is_current(&it.revision) && is_current(&it.rolled_out));
+    (was || facts.complete).then(|| current.name.clone())
 }
 
 fn counts(snapshot: &Snapshot<'_>, instances: &[Instance<'_>]) -> AppStatus {

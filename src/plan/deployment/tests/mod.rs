@@ -463,6 +463,34 @@ fn conditions_tell_where_the_app_stands() {
 }
 
 #[test]
+fn a_revision_is_rolled_out_once_until_another_one_is_wanted() {
+    let mut world = world(1, FULL, "new0=running");
+    let new = world.current();
+    let told = |world: &mut World| {
+        world.apply(&world.plan());
+        world.status().rolled_out
+    };
+    let ready = |world: &mut World, ready| {
+        world.change("new0", |task| {
+            let status = task.status.as_mut().unwrap();
+            (status.healthy, status.ready) = (Some(ready), ready);
+        });
+    };
+    assert_eq!(told(&mut world), None);
+    ready(&mut world, true);
+    assert_eq!(told(&mut world), Some(new.clone()));
+    ready(&mut world, false);
+    assert_eq!(told(&mut world), Some(new.clone()), "an instance that is not ready is no rollout");
+    ready(&mut world, true);
+    world.app.spec.template = world::template("old");
+    assert_eq!(told(&mut world), None);
+    world.app.spec.template = world::template("new");
+    world.tasks.retain(|it| it.metadata.name.as_deref() == Some("new0"));
+    let plan = world.plan();
+    assert_eq!((show(&plan.actions), plan.status.rolled_out), (vec!["renumber 4".to_owned()], Some(new)));
+}
+
+#[test]
 fn a_condition_keeps_its_time_while_it_says_the_same_and_others_conditions_are_kept() {
     let mut world = world(1, (1.0, 1.0), "new0=running");
     world.apply(&world.plan());
