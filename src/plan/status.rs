@@ -156,13 +156,16 @@ pub fn merge(task: &Task, template: &Template, update: Update) -> Option<TaskSta
     });
     let running = phase == Phase::Running;
     let ready = template.readiness_checks.is_empty() || update.ready.unwrap_or(old.ready);
+    // What has ended is not healthy, whatever the last check said.
+    let healthy = update.healthy.or(old.healthy).filter(|healthy| !(*healthy && phase.is_terminal()));
     let (reason, message) = told(&old, &update);
+    let reason = reason.filter(|it| healthy == Some(false) || !is_of_check(it));
     let binding = task.spec.binding.as_ref();
     let at = || Time(update.at);
     let new = TaskStatus {
         phase,
         state: Some(update.state.name().into()),
-        healthy: update.healthy.or(old.healthy),
+        healthy,
         ready: running && ready,
         reachable: !cut_off,
         unreachable_since: since,
@@ -190,6 +193,12 @@ fn told(old: &TaskStatus, update: &Update) -> (Option<String>, Option<String>) {
     } else {
         (update.reason.clone(), update.message.clone())
     }
+}
+
+/// Whether this says only that a check had a result, which is told elsewhere.
+fn is_of_check(reason: &str) -> bool {
+    let word = reason.strip_prefix("REASON_").unwrap_or(reason);
+    matches!(word, "TASK_HEALTH_CHECK_STATUS_UPDATED" | "TASK_CHECK_STATUS_UPDATED")
 }
 
 #[cfg(test)]
@@ -290,6 +299,32 @@ mod tests {
         task.status = merge(&task, &Template::default(), Update { healthy: Some(true), ..again.clone() });
         assert_eq!(task.status.as_ref().and_then(|it| it.healthy), Some(true));
         assert_eq!(merge(&task, &Template::default(), again), None, "silence about health keeps the verdict");
+    }
+
+    #[test]
+    fn a_task_that_has_ended_is_not_healthy_and_may_be_unhealthy() {
+        for (told, kept) in [(true, None), (false, Some(false))] {
+            let mut task = after(&[TaskState::Running]);
+            let update = Update { healthy: Some(told), ..Update::of(TaskState::Running, time(2)) };
+            task.status = merge(&task, &Template::default(), update);
+            assert_eq!(task.status.as_ref().unwrap().healthy, Some(told));
+            let ended = merge(&task, &Template::default(), Update::of(TaskState::Failed, time(3))).unwrap();
+            assert_eq!(ended.healthy, kept);
+        }
+    }
+
+    #[test]
+    fn a_reason_that_only_says_that_a_check_passed_is_left_out() {
+        let reason = |word: &str, healthy| {
+            let reason = Some(word.to_owned());
+            let update = Update { reason, healthy: Some(healthy), ..Update::of(TaskState::Running, time(2)) };
+            merge(&bound(), &Template::default(), update).unwrap().reason
+        };
+        let check = "REASON_TASK_HEALTH_CHECK_STATUS_UPDATED";
+        assert_eq!((reason(check, true), reason(check, false)), (None, Some(check.to_owned())));
+        assert_eq!(reason("REASON_TASK_CHECK_STATUS_UPDATED", true), None);
+        let other = "REASON_RECONCILIATION";
+        assert_eq!(reason(other, true), Some(other.to_owned()));
     }
 
     #[test]
