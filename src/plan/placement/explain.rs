@@ -1,6 +1,8 @@
 //! Why the Tasks of a class wait: what each agent refused, what comes closest, in words for people.
 //!
-//! A full look at all agents for one class: asked for when the reason is told, not in every pass.
+//! A full look at all agents for one class: asked for when the reason is told, not in every pass. An agent of which we hold
+//! no offer is judged by what it is known to have: offers are spent and come back all the time, and a reason that went
+//! with them would be another one each time it is told.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,12 +21,12 @@ pub enum Refusal {
     NotAccepting,
     /// The Tasks are containers, and it cannot start any.
     NoContainers,
-    /// We hold no offer of it.
-    NoOffer,
     /// This constraint, as people write it.
     Constraint(Arc<str>),
     /// Too little of this.
     TooLittle(Scalar),
+    /// We hold no offer of it, and nothing else speaks against it.
+    NoOffer,
     /// This host port is not free.
     PortTaken(u16),
     /// Too few free host ports.
@@ -60,9 +62,9 @@ pub struct NoOfferFits {
     pub agents: usize,
     /// How many agents refuse for which reason; those that would accept are not in it.
     pub refusals: BTreeMap<Refusal, usize>,
-    /// Scalars of which no agent on offer that the constraints accept has enough, with the most that one has.
+    /// Scalars of which no agent that the constraints accept has enough, with the most that one has.
     pub beyond: Vec<Shortfall>,
-    /// The agent with the least missing, among those on offer that the constraints accept.
+    /// The agent with the least missing, among those that the constraints accept.
     pub closest: Option<Closest>,
 }
 
@@ -78,10 +80,11 @@ pub fn explain(index: &Index, class: &ObjectName) -> Option<NoOfferFits> {
     let mut closest: Option<(u64, Closest)> = None;
     for (at, agent, facts) in &known {
         let values = entry.fields.iter().map(|field| index.value(*at, *field));
-        let Some(refusal) = refusal(agent, facts, wanted, values.zip(&entry.counts)) else { continue };
+        let free = index.free_on(agent);
+        let Some(refusal) = refusal(agent, facts, &free, wanted, values.zip(&entry.counts)) else { continue };
         if matches!(refusal, Refusal::TooLittle(_) | Refusal::PortTaken(_) | Refusal::TooFewPorts) {
-            most = maximum(&most, &agent.free);
-            let missing = shortfalls(&wanted.wants, &agent.free);
+            most = maximum(&most, &free);
+            let missing = shortfalls(&wanted.wants, &free);
             let distance = missing.iter().map(distance).sum();
             if closest.as_ref().is_none_or(|(least, it)| (distance, &agent.id) < (*least, &it.agent)) {
                 let (agent, hostname) = (agent.id.clone(), facts.hostname.clone());
@@ -98,6 +101,7 @@ pub fn explain(index: &Index, class: &ObjectName) -> Option<NoOfferFits> {
 fn refusal<'a>(
     agent: &AgentEntry,
     facts: &Agent,
+    free: &Resources,
     class: &Class,
     judged: impl Iterator<Item = (Option<Value<'a>>, &'a Counts)>,
 ) -> Option<Refusal> {
@@ -107,15 +111,15 @@ fn refusal<'a>(
     if !class.runs_on(facts.runs_containers) {
         return Some(Refusal::NoContainers);
     }
-    if agent.offers.is_empty() {
-        return Some(Refusal::NoOffer);
-    }
     let mut rules = class.rules.iter().zip(judged);
     if let Some((rule, _)) = rules.find(|(rule, (value, counts))| !rule.accepts(*value, counts)) {
         return Some(Refusal::Constraint(rule.to_string().into()));
     }
-    if let Some(scalar) = class.wants.lacks_in(&agent.free) {
+    if let Some(scalar) = class.wants.lacks_in(free) {
         return Some(Refusal::TooLittle(scalar));
+    }
+    if agent.offers.is_empty() {
+        return Some(Refusal::NoOffer);
     }
     if let Some(port) = class.fixed_ports().find(|it| !agent.ports.contains(*it)) {
         return Some(Refusal::PortTaken(port));

@@ -189,6 +189,17 @@ impl Index {
         self.offers.len()
     }
 
+    /// What an agent has free: by its offers, or, while we hold none of it, what our Tasks leave of all that it has. An
+    /// offer that was just spent comes back with that.
+    pub(super) fn free_on(&self, agent: &AgentEntry) -> Resources {
+        let totals = match &agent.facts {
+            Some(facts) if agent.offers.is_empty() => facts.totals,
+            _ => return agent.free,
+        };
+        let classes = agent.tasks.values().filter_map(|it| self.classes.get(it)?.class.as_deref());
+        classes.fold(totals, |free, class| free.minus(&class.wants))
+    }
+
     pub(super) fn entry(&self, agent: AgentIx) -> &AgentEntry {
         &self.agents[agent as usize]
     }
