@@ -12,6 +12,7 @@ pub mod app;
 pub mod check;
 pub mod container;
 pub mod crd;
+pub mod docker_options;
 pub mod endpoints;
 pub mod field;
 pub mod format;

@@ -1,5 +1,6 @@
 //! Rules of containers: image references, networks, parameters, volumes.
 
+use super::super::docker_options::{KNOWN, REFUSED};
 use super::super::{Container, FieldError, Network};
 use super::text;
 
@@ -24,10 +25,14 @@ pub(super) fn validate(container: &Container, errors: &mut Vec<FieldError>) {
 fn parameters(container: &Container, errors: &mut Vec<FieldError>) {
     for (index, parameter) in container.parameters.iter().enumerate() {
         let key = parameter.key.as_str();
+        let path = format!("spec.container.parameters[{index}].key");
         if key.starts_with('-') || key.contains(|c: char| c == '=' || c.is_whitespace()) {
-            let path = format!("spec.container.parameters[{index}].key");
             let message = "must be the long name of an option of docker run, without dashes in front";
             errors.push(FieldError::invalid(path, key, message));
+        } else if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| *refused == key) {
+            errors.push(FieldError::forbidden(path, format!("{key} may not be given: {reason}")));
+        } else if !KNOWN.contains(&key) {
+            errors.push(FieldError::not_supported(path, key, KNOWN));
         }
     }
 }

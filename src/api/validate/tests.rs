@@ -64,6 +64,15 @@ fn resources_have_a_least_and_a_hint_for_mebibytes() {
 }
 
 #[test]
+fn an_unknown_option_of_docker_run_is_refused_with_all_that_are_known() {
+    let parameters = json!([{"key": "label", "value": "a=b"}, {"key": "volumes", "value": "/a:/b"}]);
+    let faults = faults(json!({"container": {"image": "web", "parameters": parameters}}));
+    let [fault] = &faults[..] else { panic!("{faults:?}") };
+    let start = r#"spec.container.parameters[1].key: Unsupported value: "volumes": supported values: "add-host","#;
+    assert!(fault.starts_with(start) && fault.contains(r#""volume","#), "{fault}");
+}
+
+#[test]
 fn names_are_dns_labels() {
     let long = "a".repeat(64);
     assert_eq!(
@@ -150,6 +159,10 @@ fn containers_name_what_docker_can_find() {
         (
             json!({"image": "web", "parameters": [{"key": "--label", "value": "a=b"}]}),
             r#"spec.container.parameters[0].key: Invalid value: "--label": must be the long name of an option of docker run, without dashes in front"#,
+        ),
+        (
+            json!({"image": "web", "parameters": [{"key": "restart", "value": "always"}]}),
+            "spec.container.parameters[0].key: Forbidden: restart may not be given: Tenure itself decides about restarts",
         ),
         (
             json!({"image": "web", "volumes": [{"containerPath": "/a", "hostPath": "data"}]}),

@@ -23,6 +23,8 @@ pub mod status;
 pub mod task;
 pub mod task_data;
 
+/// The keys of a [`DockerParameter`] that our executor understands.
+pub use crate::api::docker_options;
 pub use agent_data::{AgentData, Engine, MACHINE_EXECUTOR};
 pub use command::{CommandInfo, Environment, EnvironmentVariable, Secret, SecretReference, SecretValue, Uri};
 pub use container::{
