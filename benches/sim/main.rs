@@ -9,8 +9,11 @@ mod checks;
 mod perturbed;
 #[path = "../../tests/sim/seeded/mod.rs"]
 mod seeded;
+#[path = "../../tests/sim/walks/mod.rs"]
+mod walks;
 
 mod perturb;
+mod stroll;
 mod tally;
 
 use std::process::ExitCode;
@@ -56,6 +59,9 @@ struct Args {
     /// Only every so many points.
     #[arg(long, requires = "perturbed", default_value_t = 1)]
     every: usize,
+    /// Takes so many desired-state walks instead, from `--from` on.
+    #[arg(long, value_name = "N", conflicts_with_all = ["seed", "profile", "perturbed"])]
+    walks: Option<u64>,
     /// On how many threads.
     #[arg(long, default_value_t = 2)]
     threads: u64,
@@ -71,6 +77,9 @@ fn main() -> ExitCode {
             eprintln!("error: {error}");
             ExitCode::from(2)
         });
+    }
+    if let Some(walks) = args.walks {
+        return stroll::take_walks(args.from..args.from.saturating_add(walks), args.threads, args.keep_going);
     }
     let profile = match args.profile.as_str() {
         "all" => None,

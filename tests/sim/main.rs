@@ -30,4 +30,6 @@ mod rollout;
 mod scenarios;
 mod seeded;
 mod seeds;
+mod walked;
+mod walks;
 mod world;

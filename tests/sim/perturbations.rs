@@ -23,6 +23,17 @@ fn ends_the_same(name: &str) {
     }
 }
 
+/// What each showed: a round of reconciliation that was dropped because the view was behind, so that a lost machine stayed
+/// `Ready`.
+#[test]
+fn points_that_once_failed_end_the_same() {
+    for (name, point) in [("agent-lost", "merge:0:2")] {
+        let scenario = Scenario::named(name).unwrap();
+        let run = disturbed(scenario, point.parse().unwrap(), &undisturbed(scenario).end, Telling::Digest);
+        assert!(run.broken.is_empty(), "{run}");
+    }
+}
+
 #[test]
 fn creation_ends_the_same_however_servers_see_it() {
     ends_the_same("create");

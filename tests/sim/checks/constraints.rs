@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use regex::Regex;
 use tenure::api::{Constraint, Operator, Revision, Task};
 use tenure::registry::{Key, Snapshot};
 use tokio::time::Instant;
@@ -90,12 +91,17 @@ fn constraints(snapshot: &Snapshot, namespace: &str, revision: &str) -> Vec<Cons
     revision.map(|it| it.spec.template.constraints.clone()).unwrap_or_default()
 }
 
+fn matches_whole(pattern: &str, text: &str) -> bool {
+    Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|pattern| pattern.is_match(text))
+}
+
 /// Spread (`GROUP_BY`) and attraction (`CLUSTER`) depend on what was offered, which the store does not show.
 fn holds(constraint: &Constraint, host: &str, beside: usize) -> bool {
     let value = constraint.value.as_deref().unwrap_or_default();
     match constraint.operator {
-        Operator::Is | Operator::Like => host == value,
-        Operator::Unlike => host != value,
+        Operator::Is => host == value,
+        Operator::Like => matches_whole(value, host),
+        Operator::Unlike => !matches_whole(value, host),
         Operator::Unique => beside == 0,
         Operator::MaxPer => value.parse().is_ok_and(|most: usize| beside < most),
         Operator::Cluster | Operator::GroupBy => true,

@@ -1,6 +1,7 @@
 //! What a run ends in, without what may differ: ids, times, versions, and what is history.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tenure::registry::{Doc, Snapshot};
@@ -10,6 +11,17 @@ use crate::checks::Reality;
 /// What a run ends in, a line per fact.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct End(BTreeSet<String>);
+
+/// What is determined of the end of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// All but where tasks run.
+    Whole,
+    /// Also how many tasks each machine has.
+    Spread,
+    /// What is now, however it came to be: past Revisions, and how often something changed, are left out.
+    Present,
+}
 
 /// How lines about the size of machines begin.
 const SIZE: &str = "a machine of ";
@@ -40,12 +52,18 @@ const DIFFERENT: [&str; 19] = [
 ];
 
 impl End {
-    /// What `objects` and the machines come to. `spread` says whether the number of tasks per machine is determined.
-    pub(crate) fn of(objects: &Snapshot, reality: &Reality, spread: bool) -> End {
+    /// What `objects` and the machines come to.
+    pub(crate) fn of(objects: &Snapshot, reality: &Reality, of: Of) -> End {
         let names = Names::of(objects);
         let mut lines = BTreeSet::new();
         for doc in objects.iter().filter(|doc| !HISTORY.contains(&doc.key().resource.plural())) {
             let Some(mut value) = essence(doc, &names) else { continue };
+            if of == Of::Present {
+                if doc.key().resource.plural() == "revisions" && !names.current.contains(&*doc.key().name) {
+                    continue;
+                }
+                forget_the_way(&mut value);
+            }
             let size = value.get_mut("status").and_then(|status| status.as_object_mut()?.remove("totals"));
             lines.extend(size.map(|size| format!("{SIZE}{size}")));
             lines.insert(format!("{} {}: {value}", doc.key().resource.plural(), names.of_object(doc)));
@@ -53,7 +71,7 @@ impl End {
         for (id, slot) in reality.alive().iter().map(|id| (id, names.of_running(id))) {
             lines.insert(format!("runs: {}", slot.unwrap_or(id)));
         }
-        if spread {
+        if of == Of::Spread {
             let mut counts: Vec<usize> = reality.0.iter().map(|machine| machine.alive().len()).collect();
             counts.sort_unstable();
             lines.insert(format!("tasks per machine: {counts:?}"));
@@ -76,6 +94,8 @@ impl End {
 struct Names {
     by_task: BTreeMap<String, String>,
     by_mesos_id: BTreeMap<String, String>,
+    /// The Revisions that Apps have now.
+    current: BTreeSet<String>,
 }
 
 impl Names {
@@ -89,7 +109,10 @@ impl Names {
             by_mesos_id.insert(text("/spec/binding/mesosTaskId").to_owned(), name.clone());
             by_task.insert(doc.key().name.to_string(), name);
         }
-        Names { by_task, by_mesos_id }
+        let apps = objects.iter().filter(|doc| doc.key().resource.plural() == "apps");
+        let revision =
+            |doc: &Arc<Doc>| doc.value().ok()?.pointer("/status/revision")?.as_str().map(str::to_owned);
+        Names { by_task, by_mesos_id, current: apps.filter_map(revision).collect() }
     }
 
     fn of_object<'a>(&'a self, doc: &'a Doc) -> &'a str {
@@ -147,6 +170,19 @@ fn essence(doc: &Doc, names: &Names) -> Option<Value> {
     }
     strip(&mut value);
     Some(value)
+}
+
+/// How often something was changed or numbered, and what of it is still remembered.
+fn forget_the_way(value: &mut Value) {
+    remove(&mut value["metadata"], &["generation"]);
+    if let Some(spec) = value.get_mut("spec") {
+        remove(spec, &["number"]);
+    }
+    if let Some(status) = value.get_mut("status") {
+        remove(status, &["observedGeneration", "backoff"]);
+        let conditions = status.get_mut("conditions").and_then(Value::as_array_mut);
+        conditions.into_iter().flatten().for_each(|it| remove(it, &["observedGeneration"]));
+    }
 }
 
 fn remove(value: &mut Value, fields: &[&str]) {

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::course::Course;
 use self::course::Perturbation;
-pub(crate) use self::end::End;
+pub(crate) use self::end::{End, Of};
 use self::lens::Lens;
 pub(crate) use self::point::{Kind, Point, points};
 pub(crate) use self::scenario::{ALL, Scenario};
@@ -106,7 +106,8 @@ async fn live(scenario: &'static Scenario, point: Option<Point>, telling: Tellin
     }
     let checks = stage.checks.lock().unwrap();
     let objects = &checks.scene().objects;
-    let end = End::of(objects, &stage.reality, scenario.apart.is_some());
+    let determined = if scenario.apart.is_some() { Of::Spread } else { Of::Whole };
+    let end = End::of(objects, &stage.reality, determined);
     let course = perturbation.course(objects.revision);
     let tail = stage.world.sim.log_lock().tail();
     Run { scenario: scenario.name, point, broken, end, course, tail }
