@@ -91,6 +91,8 @@ struct Stage {
     scenario: &'static Scenario,
     world: World,
     people: Arc<Registry>,
+    /// People are never cut off from the store; their watch ends when nobody could do so.
+    _uncut: watch::Sender<bool>,
     checks: Arc<Mutex<Checks>>,
     reality: Reality,
 }
@@ -130,11 +132,13 @@ impl Stage {
         let checks = Checks::telling(&store, &prefix(), &terms, move |changes| {
             crate::seeded::story::tell(&of, changes);
         });
-        let people = people(&sim, &checks, &store).await;
+        let (uncut, cut) = watch::channel(false);
+        let reach = Reach::new(&sim, &checks, ("people", Through::Door), &store, &cut);
+        let people = people(&sim, reach).await;
         let servers = Servers::new(&sim, &checks, &terms.blur, &store, through(perturbation));
         let mut world = World { sim, store, servers, cluster, store_heals_at: None, level_since: None };
         world.cluster.start().await;
-        Stage { scenario, world, people, checks, reality }
+        Stage { scenario, world, people, _uncut: uncut, checks, reality }
     }
 
     /// Does everything; tells what is not as it should be at the end.
@@ -240,9 +244,7 @@ fn launched(objects: &Snapshot) -> usize {
 }
 
 /// People's own way to the store, undisturbed, and the namespaces that they made.
-async fn people(sim: &Sim, checks: &Arc<Mutex<Checks>>, store: &Arc<MemoryStore>) -> Arc<Registry> {
-    let (_uncut, cut) = watch::channel(false);
-    let reach = Reach::new(sim, checks, ("people", Through::Door), store, &cut);
+async fn people(sim: &Sim, reach: Arc<Reach>) -> Arc<Registry> {
     let cache = Cache::start(sim.env(), reach.clone(), &prefix());
     let people = Registry::new(sim.env(), reach, cache, &prefix(), scheme());
     for namespace in ["default", "shop"] {
