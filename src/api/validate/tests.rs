@@ -68,7 +68,8 @@ fn an_unknown_option_of_docker_run_is_refused_with_all_that_are_known() {
     let parameters = json!([{"key": "label", "value": "a=b"}, {"key": "volumes", "value": "/a:/b"}]);
     let faults = faults(json!({"container": {"image": "web", "parameters": parameters}}));
     let [fault] = &faults[..] else { panic!("{faults:?}") };
-    let start = r#"spec.container.parameters[1].key: Unsupported value: "volumes": supported values: "add-host","#;
+    let start =
+        r#"spec.container.parameters[1].key: Unsupported value: "volumes": supported values: "add-host","#;
     assert!(fault.starts_with(start) && fault.contains(r#""volume","#), "{fault}");
 }
 

@@ -18,7 +18,7 @@ use super::actors::{Actor, Way, app, present};
 use super::fields::differing;
 use super::wishes::{Bad, PROCESS, Wish};
 use crate::checks::convergence::unsettled;
-use crate::checks::{Checks, Reality, Terms};
+use crate::checks::{Blur, Checks, Reality, Terms};
 use crate::perturbed::{End, Of};
 use crate::seeded::chaos::World;
 use crate::seeded::cluster::Cluster;
@@ -56,13 +56,13 @@ impl Stage {
         let store = MemoryStore::new(sim.env());
         let cluster = Cluster::with(&sim, fate);
         let reality = Reality(Arc::new(cluster.machines()));
-        let terms = Terms { reality: Some(reality.clone()), blurred: false };
+        let terms = Terms { reality: Some(reality.clone()), blur: Blur::default() };
         let of = sim.clone();
         let checks = Checks::telling(&store, &prefix(), &terms, move |changes| {
             crate::seeded::story::tell(&of, changes);
         });
-        let servers = Servers::new(&sim, &checks, &store, plain());
-        let mut world = World { sim, store, servers, cluster, store_heals_at: None };
+        let servers = Servers::new(&sim, &checks, &terms.blur, &store, plain());
+        let mut world = World { sim, store, servers, cluster, store_heals_at: None, level_since: None };
         world.cluster.start().await;
         world.run_until(Instant::now() + Duration::from_secs(1)).await;
         let mut stage = Stage { world, checks, reality, people: BTreeMap::new(), wanted: Wish::new() };
