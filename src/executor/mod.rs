@@ -15,6 +15,7 @@
 //! its shim; while those cannot be asked, it keeps the state that it had.
 
 pub mod checks;
+mod complaint;
 pub mod docker;
 pub mod launcher;
 pub mod logs;

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::env::watch;
 use crate::executor::checks::{Finding, Together};
+use crate::executor::complaint::Complaint;
 use crate::executor::report::Reporter;
 
 /// Between two attempts to signal something that could not be signalled.
@@ -156,6 +157,7 @@ pub async fn stand_by<R: Running + ?Sized>(
 ) -> End {
     let mut stage = Stage::Running;
     let mut act_at: Option<Instant> = None;
+    let mut complaint = Complaint::new();
     loop {
         tokio::select! {
             biased;
@@ -173,7 +175,7 @@ pub async fn stand_by<R: Running + ?Sized>(
                     act_at = act_at.map(|at| at.min(deadline));
                 }
             }
-            () = wake(act_at) => act_at = Some(act(running, order, &mut stage).await),
+            () = wake(act_at) => act_at = Some(act(running, order, &mut stage, &mut complaint).await),
             found = findings.next() => match found {
                 Found::Health(finding) => reporter.health(&finding).await,
                 Found::Readiness(finding) => reporter.readiness(&finding).await,
@@ -183,11 +185,19 @@ pub async fn stand_by<R: Running + ?Sized>(
 }
 
 /// The next attempt to end it; when to try again.
-async fn act<R: Running + ?Sized>(running: &mut R, order: &Order, stage: &mut Stage) -> Instant {
+async fn act<R: Running + ?Sized>(
+    running: &mut R,
+    order: &Order,
+    stage: &mut Stage,
+    complaint: &mut Complaint,
+) -> Instant {
     let now = Instant::now();
     let deadline = order.borrow().unwrap_or(now);
     let patient = deadline > now && matches!(stage, Stage::Stopping);
     let done = if patient { running.stop().await } else { running.kill().await };
+    if done.is_ok() {
+        complaint.over();
+    }
     match done {
         Ok(()) if patient => deadline,
         Ok(()) => {
@@ -195,7 +205,9 @@ async fn act<R: Running + ?Sized>(running: &mut R, order: &Order, stage: &mut St
             Instant::now() + KILL_REPEAT
         }
         Err(why) => {
-            tracing::warn!(%why, "failed to stop a task; trying again");
+            if complaint.is_due(&why) {
+                tracing::warn!(%why, "failed to stop a task; trying again");
+            }
             Instant::now() + SIGNAL_RETRY
         }
     }
