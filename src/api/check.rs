@@ -90,7 +90,7 @@ impl Default for ReadinessCheck {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HttpCheck {
-    /// Name of one of the ports, or a number; absent, the first port.
+    /// Name of one of the ports, or a number that the instance listens at, among the ports or not; absent, the first port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<CheckPort>,
     /// Path and query.
@@ -107,7 +107,7 @@ impl Default for HttpCheck {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TcpCheck {
-    /// Name of one of the ports, or a number; absent, the first port.
+    /// Name of one of the ports, or a number that the instance listens at, among the ports or not; absent, the first port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<CheckPort>,
 }

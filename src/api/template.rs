@@ -111,7 +111,7 @@ impl Default for Resources {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EnvVar {
-    /// Name of the variable.
+    /// Name of the variable. One that Tenure sets too, such as `PORT0` or `HOST`, has the value that is given here.
     #[schemars(length(min = 1))]
     pub name: String,
     /// Its value. Not together with `valueFrom`.

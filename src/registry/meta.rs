@@ -34,8 +34,10 @@ pub(super) fn type_fault(object: &Value) -> Option<String> {
         let field = format!("ObjectMeta.{name}");
         match (name.as_str(), value) {
             ("labels" | "annotations", Value::Object(map)) => {
-                let wrong = map.values().find(|value| !(value.is_string() || value.is_null()))?;
+                let (key, wrong) = map.iter().find(|(_, value)| !(value.is_string() || value.is_null()))?;
+                // Behind the words that tools know.
                 fault(wrong, &field, "string")
+                    .map(|words| format!("{words} (the key is {key:?}: quote its value)"))
             }
             ("labels" | "annotations", other) => fault(other, &field, "map[string]string"),
             ("finalizers", Value::Array(items)) => {

@@ -36,6 +36,34 @@ fn rows() -> Vec<(&'static str, Change, u16, String)> {
             format!("{strict}unknown field \"spec.instanses\" (did you mean \"spec.instances\"?)"),
         ),
         (
+            "an unknown field that is near to nothing, with those that are allowed",
+            |app| app["spec"]["healthChecks"] = json!([{"exec": {"cmd": "true"}}]),
+            400,
+            format!(
+                "{strict}unknown field \"spec.healthChecks[0].exec.cmd\" (allowed in spec.healthChecks[0].exec: command)"
+            ),
+        ),
+        (
+            "a label that is no text",
+            |app| app["metadata"]["labels"] = json!({"a": "1", "x": 1}),
+            400,
+            "App in version \"v1\" cannot be handled as a App: json: cannot unmarshal number into Go struct field \
+             ObjectMeta.labels of type string (the key is \"x\": quote its value)"
+                .to_owned(),
+        ),
+        (
+            "an unknown option of docker run",
+            |app| {
+                app["spec"]["container"] =
+                    json!({"image": "web", "parameters": [{"key": "restart", "value": "always"}]});
+            },
+            422,
+            format!(
+                "{invalid}spec.container.parameters[0].key: Forbidden: restart may not be given: Tenure itself decides \
+                 about restarts"
+            ),
+        ),
+        (
             "a wrong type",
             |app| app["spec"]["instances"] = json!("three"),
             422,

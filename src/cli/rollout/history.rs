@@ -15,7 +15,7 @@ use crate::api::{App, Revision, labels};
 /// Arguments of `rollout history`.
 #[derive(Debug, Args)]
 pub(super) struct HistoryArgs {
-    /// The apps: NAME, app NAME… or app/NAME…
+    /// The apps: NAME…, app NAME… or app/NAME…
     #[arg(required = true)]
     what: Vec<String>,
     /// Show the template of this revision

@@ -43,13 +43,13 @@ pub(super) async fn run(connection: &Connection, args: &RolloutArgs) -> anyhow::
     }
 }
 
-/// The apps that arguments such as `app/web` or `app web db` mean; a single word is the name of an app.
+/// The apps that arguments such as `app/web`, `app web db` or `web db` mean: a single word is the name of an app, and so are
+/// all of several unless the first is a type.
 fn apps<'a>(catalog: &'a Catalog, what: &[String]) -> anyhow::Result<(&'a Resource, Vec<String>)> {
     let apps = catalog.find("apps.tenure.dev")?;
-    if let [name] = what
-        && !name.contains('/')
-    {
-        return Ok((apps, vec![name.clone()]));
+    let are_words = what.iter().all(|word| !word.contains('/'));
+    if are_words && (what.len() == 1 || catalog.find(&what[0]).is_err()) {
+        return Ok((apps, what.to_vec()));
     }
     let mut names = Vec::new();
     for (resource, name) in select(catalog, what)? {
@@ -78,4 +78,24 @@ async fn revisions(connection: &Connection, catalog: &Catalog, app: &str) -> any
     revisions.retain(|revision| revision.spec.app == app);
     revisions.sort_by_key(|revision| revision.spec.number);
     Ok(revisions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::kinds::tests::catalog;
+
+    #[test]
+    fn apps_are_named_with_or_without_their_type() {
+        let catalog = catalog();
+        let names = |what: &[&str]| {
+            let what: Vec<String> = what.iter().map(|&word| word.to_owned()).collect();
+            apps(&catalog, &what).map(|(_, names)| names).map_err(|error| error.to_string())
+        };
+        for what in [&["web", "db"][..], &["app", "web", "db"], &["app/web", "app/db"]] {
+            assert_eq!(names(what).unwrap(), ["web", "db"], "{what:?}");
+        }
+        assert_eq!(names(&["app"]).unwrap(), ["app"]);
+        assert_eq!(names(&["tasks", "web-1"]).unwrap_err(), "only apps have rollouts, not tasks");
+    }
 }

@@ -13,7 +13,7 @@ use super::super::print;
 /// Arguments of `rollout restart`.
 #[derive(Debug, Args)]
 pub(super) struct RestartArgs {
-    /// The apps: NAME, app NAME… or app/NAME…
+    /// The apps: NAME…, app NAME… or app/NAME…
     #[arg(required = true)]
     what: Vec<String>,
 }

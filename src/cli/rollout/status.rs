@@ -19,7 +19,7 @@ use crate::api::{App, AppStatus, Condition, Span};
 /// Arguments of `rollout status`.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// The apps: NAME, app NAME… or app/NAME…
+    /// The apps: NAME…, app NAME… or app/NAME…
     #[arg(required = true)]
     what: Vec<String>,
     /// Say how it stands now, and do not wait

@@ -15,7 +15,7 @@ use crate::api::{Revision, template};
 /// Arguments of `rollout undo`.
 #[derive(Debug, Args)]
 pub(super) struct UndoArgs {
-    /// The apps: NAME, app NAME… or app/NAME…
+    /// The apps: NAME…, app NAME… or app/NAME…
     #[arg(required = true)]
     what: Vec<String>,
     /// The revision to go back to [default: the one before the current]

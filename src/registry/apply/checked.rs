@@ -68,7 +68,11 @@ fn walk(value: &Value, schema: &Schema, path: &str, problems: &mut Vec<String>) 
 fn hint(name: &str, schema: &Schema, path: &str) -> String {
     match nearest(name, schema.properties.keys()) {
         Some(near) => format!(" (did you mean \"{path}.{near}\"?)"),
-        None => String::new(),
+        None => {
+            let declared: Vec<&str> = schema.properties.keys().map(String::as_str).collect();
+            let place = if path.is_empty() { "the document" } else { path };
+            format!(" (allowed in {place}: {})", declared.join(", "))
+        }
     }
 }
 

@@ -12,6 +12,8 @@ pub struct Unknown {
     pub path: String,
     /// The declared field that was probably meant.
     pub nearest: Option<String>,
+    /// Where no declared field is near: all that are declared there.
+    pub declared: Vec<String>,
 }
 
 /// Removes undeclared fields below `value` and reports their paths.
@@ -46,7 +48,8 @@ fn remove_undeclared(map: &mut Map<String, Value>, schema: &Schema, path: &str, 
         let declared = schema.properties.contains_key(name);
         if !declared {
             let nearest = nearest(name, schema.properties.keys()).map(|near| child(path, near));
-            unknown.push(Unknown { path: child(path, name), nearest });
+            let declared = schema.properties.keys().filter(|_| nearest.is_none()).cloned().collect();
+            unknown.push(Unknown { path: child(path, name), nearest, declared });
         }
         declared
     });

@@ -1,5 +1,7 @@
 //! Makes an object of a request's body: of the right kind and name, without nulls and unknown fields.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::registry::body::{Body, shortened};
@@ -121,7 +123,17 @@ pub(super) fn judge(
 fn hints(unknown: &[Unknown]) -> String {
     let meant: Vec<String> =
         unknown.iter().filter_map(|field| field.nearest.as_ref()).map(|near| format!("{near:?}")).collect();
-    if meant.is_empty() { String::new() } else { format!(" (did you mean {}?)", meant.join(", ")) }
+    let meant =
+        if meant.is_empty() { String::new() } else { format!(" (did you mean {}?)", meant.join(", ")) };
+    let allowed: BTreeSet<String> = unknown.iter().filter_map(allowed_beside).collect();
+    let allowed = allowed.into_iter().map(|allowed| format!(" ({allowed})"));
+    std::iter::once(meant).chain(allowed).collect()
+}
+
+/// What is allowed where an unknown field stands that is near to nothing.
+fn allowed_beside(field: &Unknown) -> Option<String> {
+    let parent = field.path.rsplit_once('.').map_or("the document", |(parent, _)| parent);
+    (!field.declared.is_empty()).then(|| format!("allowed in {parent}: {}", field.declared.join(", ")))
 }
 
 /// As [`judge`], for a whole object that was sent: what is refused is a bad request.
