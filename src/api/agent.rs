@@ -33,6 +33,8 @@ resource! {
 pub const READY: &str = "Ready";
 /// Condition: containers can be started on the machine. Absent where nothing is known of its Docker engine.
 pub const DOCKER_READY: &str = "DockerReady";
+/// Condition: the agent can write down what it does. Absent while it always could.
+pub const JOURNAL_WRITTEN: &str = "JournalWritten";
 
 /// Condition: so many tasks run on the machine without being owned that a person must confirm their end.
 pub const ORPHANS: &str = "Orphans";

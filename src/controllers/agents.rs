@@ -16,7 +16,7 @@ use super::objects::{Stored, create, is, typed_difference};
 use super::session::Signals;
 use super::sightings::Sightings;
 use super::{placement, until};
-use crate::api::agent::{DOCKER_READY, READY};
+use crate::api::agent::{DOCKER_READY, JOURNAL_WRITTEN, READY};
 use crate::api::{Agent, AgentStatus, Phase, Resources, Task, Totals};
 use crate::env::{Env, watch};
 use crate::mesos::leases::{self, Lease};
@@ -193,7 +193,7 @@ impl Agents {
             sighting.offers = !offers.is_empty();
             match self.of_machine(&agent, &Seen { offers, sighting: sighting.clone() })? {
                 Some(writes) => batch.extend(writes),
-                None if sighting.docker.is_some() => {
+                None if sighting.docker.is_some() || sighting.journal.is_some() => {
                     unknown.insert(agent, Sighting { contact: None, ..sighting });
                 }
                 None => {}
@@ -245,7 +245,7 @@ impl Agents {
             return Ok(Some(Vec::new()));
         }
         let Some(patch) = typed_difference(&before, &status)? else { return Ok(Some(Vec::new())) };
-        let kinds = [READY, DOCKER_READY];
+        let kinds = [READY, DOCKER_READY, JOURNAL_WRITTEN];
         let happenings = events::of_conditions(&before.conditions, &status.conditions, &kinds);
         let (snapshot, now) = (&self.view.scene().snapshot, self.parts.env.now());
         let mut writes = vec![present.merge(json!({"status": patch}))];

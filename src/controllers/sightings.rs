@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::mesos::wire::scheduler::Message;
 use crate::mesos::wire::{AgentData, AgentId, Engine, MACHINE_EXECUTOR, TaskId, TaskState, TaskStatus};
-use crate::plan::agent::{Contact, Docker, Sighting};
+use crate::plan::agent::{Contact, Docker, Journal, Sighting};
 
 /// Begins the id of a task that never was. No namespace begins like that, so no task of ours has such an id.
 const PROBE: &str = "_probe.";
@@ -53,16 +53,20 @@ impl Sightings {
         if message.executor_id.value != MACHINE_EXECUTOR {
             return tracing::debug!(executor = %message.executor_id, "message of an executor ignored");
         }
-        let docker = match AgentData::decode(&message.data).map(|data| data.engine) {
-            Ok(Engine::Ready) => Docker::Ready,
-            Ok(Engine::Absent { why }) => Docker::Absent(why),
-            Ok(Engine::Away { why }) => Docker::Away(why),
-            Ok(Engine::Unknown) => return,
+        let data = match AgentData::decode(&message.data) {
+            Ok(data) => data,
             Err(error) => {
                 return tracing::warn!(agent = %message.agent_id, %error, "message of a machine not understood");
             }
         };
-        self.post(message.agent_id, Sighting { docker: Some(docker), ..Sighting::default() });
+        let docker = match data.engine {
+            Engine::Ready => Some(Docker::Ready),
+            Engine::Absent { why } => Some(Docker::Absent(why)),
+            Engine::Away { why } => Some(Docker::Away(why)),
+            Engine::Unknown => None,
+        };
+        let journal = Some(data.journal_trouble.map_or(Journal::Written, Journal::NotWritten));
+        self.post(message.agent_id, Sighting { docker, journal, ..Sighting::default() });
     }
 
     /// All that was heard; it is the caller's now.
@@ -102,6 +106,7 @@ fn merged(older: Sighting, newer: Sighting) -> Sighting {
         offers: newer.offers,
         contact: newer.contact.or(older.contact),
         docker: newer.docker.or(older.docker),
+        journal: newer.journal.or(older.journal),
     }
 }
 
@@ -133,12 +138,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_machine_says_of_its_journal_is_heard_even_if_it_knows_nothing_of_its_engine() {
+        let agent = AgentId::new("a");
+        let sightings = Sightings::default();
+        let data = AgentData { engine: Engine::Unknown, journal_trouble: Some("full".to_owned()) };
+        sightings.told(Message {
+            agent_id: agent.clone(),
+            executor_id: ExecutorId::new(MACHINE_EXECUTOR),
+            data: data.encode(),
+        });
+        let heard = sightings.take().remove(&agent).unwrap();
+        assert_eq!((heard.docker, heard.journal), (None, Some(Journal::NotWritten("full".to_owned()))));
+    }
+
+    #[test]
     fn what_is_given_back_does_not_replace_what_was_heard_meanwhile() {
         let agent = AgentId::new("a");
         let say = |engine: Engine| Message {
             agent_id: agent.clone(),
             executor_id: ExecutorId::new(MACHINE_EXECUTOR),
-            data: AgentData { engine }.encode(),
+            data: AgentData { engine, journal_trouble: None }.encode(),
         };
         let sightings = Sightings::default();
         sightings.told(say(Engine::Away { why: "x".to_owned() }));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Again, after};
-use crate::api::agent::{DOCKER_READY, READY};
+use crate::api::agent::{DOCKER_READY, JOURNAL_WRITTEN, READY};
 use crate::api::{Condition, Time};
 
 /// How long a machine that never comes back is shown.
@@ -37,6 +37,15 @@ pub enum Docker {
     Away(String),
 }
 
+/// What a machine says of its agent's journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Journal {
+    /// It can be written.
+    Written,
+    /// It cannot, and why: nothing is started or ended there.
+    NotWritten(String),
+}
+
 /// What was seen of a machine since its conditions were written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sighting {
@@ -46,6 +55,8 @@ pub struct Sighting {
     pub contact: Option<Contact>,
     /// What the machine said last, if it said something.
     pub docker: Option<Docker>,
+    /// What the machine said last of its journal, if it said something.
+    pub journal: Option<Journal>,
 }
 
 /// The conditions of a machine that has these and was seen like that. Those of other types stay as they are.
@@ -57,27 +68,40 @@ pub fn conditions(before: &[Condition], seen: &Sighting, now: Timestamp) -> Vec<
         Some(Docker::Away(why)) => Some(Fact::no("DockerUnavailable", why)),
         None => find(before, DOCKER_READY).map(Fact::of),
     };
+    let journal = match &seen.journal {
+        Some(Journal::NotWritten(why)) => {
+            let message =
+                format!("the agent starts and ends nothing, because its journal cannot be written: {why}");
+            Some(Fact::no("JournalNotWritten", &message))
+        }
+        Some(Journal::Written) => find(before, JOURNAL_WRITTEN).map(|_| Fact::yes("JournalWritten", "")),
+        None => find(before, JOURNAL_WRITTEN).map(Fact::of),
+    };
     let contact = if seen.offers { Some(Contact::Registered) } else { seen.contact };
     let ready = match contact {
         Some(Contact::Unreachable) => Fact::no("Unreachable", "the cluster has lost contact with its agent"),
         Some(Contact::Gone) => Fact::no("Gone", "the cluster does not know its agent any more"),
-        Some(Contact::Registered) => in_contact(docker.as_ref()),
+        Some(Contact::Registered) => in_contact(docker.as_ref(), journal.as_ref()),
         None => match find(before, READY).filter(|it| is_lost_for(&it.reason)) {
             Some(lost) => Fact::of(lost),
-            None => in_contact(docker.as_ref()),
+            None => in_contact(docker.as_ref(), journal.as_ref()),
         },
     };
-    let ours = [Some((READY, ready)), docker.map(|docker| (DOCKER_READY, docker))];
+    let (docker, journal) = (docker.map(|it| (DOCKER_READY, it)), journal.map(|it| (JOURNAL_WRITTEN, it)));
+    let ours = [Some((READY, ready)), docker, journal];
     let mut after: Vec<Condition> =
         ours.into_iter().flatten().map(|(kind, fact)| fact.condition(kind, before, now)).collect();
-    after.extend(before.iter().filter(|it| it.type_ != READY && it.type_ != DOCKER_READY).cloned());
+    let others =
+        before.iter().filter(|it| ![READY, DOCKER_READY, JOURNAL_WRITTEN].contains(&it.type_.as_str()));
+    after.extend(others.cloned());
     after
 }
 
-/// A machine in contact is ready unless its engine should answer and does not.
-fn in_contact(docker: Option<&Fact>) -> Fact {
-    match docker.filter(|it| !it.holds && it.reason == "DockerUnavailable") {
-        Some(docker) => Fact::no(&docker.reason, &docker.message),
+/// A machine in contact is ready unless its agent cannot write its journal, or its engine should answer and does not.
+fn in_contact(docker: Option<&Fact>, journal: Option<&Fact>) -> Fact {
+    let docker = docker.filter(|it| !it.holds && it.reason == "DockerUnavailable");
+    match journal.filter(|it| !it.holds).or(docker) {
+        Some(trouble) => Fact::no(&trouble.reason, &trouble.message),
         None => Fact::yes("AgentReady", ""),
     }
 }
@@ -249,6 +273,28 @@ mod tests {
         let away = conditions(&[], &docker(Docker::Away("refused".to_owned())), at(0));
         assert!(!runs_containers(&away) && runs_containers(&[]));
         assert_eq!(find(&away, READY).unwrap().message, "refused");
+    }
+
+    #[test]
+    fn agent_that_cannot_write_its_journal_makes_a_machine_unready_until_it_can() {
+        let journal = |journal| Sighting { journal: Some(journal), ..Sighting::default() };
+        let full = || journal(Journal::NotWritten("no space left".to_owned()));
+        let told = |before: &[Condition], seen: &Sighting| {
+            let after = conditions(before, seen, at(1));
+            let word = |kind: &str| find(&after, kind).map(|it| format!("{} {}", it.status, it.reason));
+            let words = (word(READY).unwrap(), word(JOURNAL_WRITTEN));
+            (after, words)
+        };
+        let (fine, words) = told(&[], &journal(Journal::Written));
+        assert_eq!(words, ("True AgentReady".to_owned(), None), "not worth a condition");
+        let (trouble, words) = told(&fine, &full());
+        let no = "False JournalNotWritten".to_owned();
+        assert_eq!(words, (no.clone(), Some(no.clone())));
+        assert!(find(&trouble, READY).unwrap().message.ends_with("cannot be written: no space left"));
+        let (trouble, words) = told(&trouble, &offers());
+        assert_eq!(words, (no.clone(), Some(no)), "offers say nothing about it");
+        let (_, words) = told(&trouble, &journal(Journal::Written));
+        assert_eq!(words, ("True AgentReady".to_owned(), Some("True JournalWritten".to_owned())));
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub const MACHINE_EXECUTOR: &str = "tenure-machine";
 pub struct AgentData {
     /// Its container engine.
     pub engine: Engine,
+    /// Why its agent cannot write its journal, while it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal_trouble: Option<String>,
 }
 
 /// A machine's container engine.
@@ -69,7 +72,8 @@ mod tests {
 
     #[test]
     fn data_survives_the_wire_and_may_grow() {
-        let data = AgentData { engine: Engine::Away { why: "no answer".to_owned() } };
+        let (engine, trouble) = (Engine::Away { why: "no answer".to_owned() }, "no space left".to_owned());
+        let data = AgentData { engine, journal_trouble: Some(trouble) };
         assert_eq!(AgentData::decode(&data.encode()).unwrap(), data);
         let newer = br#"{"engine":{"state":"ready","since":1},"disks":2}"#;
         assert_eq!(AgentData::decode(newer).unwrap().engine, Engine::Ready);

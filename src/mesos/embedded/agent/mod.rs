@@ -76,6 +76,10 @@ pub struct Agent {
     env: Env,
     config: AgentConfig,
     journal: Journal,
+    /// Why the journal cannot be written, while it cannot.
+    journal_trouble: Option<String>,
+    /// Whether that was ever so: from then on its end is told, too.
+    had_journal_trouble: bool,
     state: AgentState,
     launcher: Arc<dyn Launcher>,
     reports: Reports,
@@ -102,7 +106,7 @@ enum Act {
     Send(TaskId),
     /// Its end is on the disk: nothing that is left of it is needed any more.
     Remove(TaskId),
-    /// Tell how the container engine is.
+    /// Tell how the container engine and the journal are.
     TellEngine,
 }
 
@@ -136,6 +140,8 @@ impl Agent {
             resends: Resends::new(config.resend_min, config.resend_max),
             config,
             journal,
+            journal_trouble: None,
+            had_journal_trouble: false,
             state,
             settling: Settling::new(launcher.engine()),
             launcher,
@@ -332,11 +338,16 @@ impl Agent {
                 if !is_told {
                     tracing::error!(error = %Chain(&error), "agent journal not written: nothing is done until it is");
                     is_told = true;
+                    self.journal_trouble = Some(Chain(&error).to_string());
+                    self.had_journal_trouble = true;
+                    self.tell_engine().await;
                 }
                 self.env.sleep(self.config.retry).await;
             }
             if is_told {
                 tracing::info!("agent journal written");
+                self.journal_trouble = None;
+                self.acts.push(Act::TellEngine);
             }
             self.facts.clear();
             self.env.seam("agent-journalled");

@@ -193,11 +193,12 @@ impl Agent {
     /// Tells the master, and through it the frameworks, how the engine is.
     pub(super) async fn tell_engine(&mut self) {
         let engine = self.settling.engine();
-        if engine == Engine::Unknown {
+        if engine == Engine::Unknown && !self.had_journal_trouble {
             return;
         }
+        let journal_trouble = self.journal_trouble.clone();
         let Some(uplink) = &self.uplink else { return };
-        let data = AgentData { engine }.encode();
+        let data = AgentData { engine, journal_trouble }.encode();
         if uplink.send(ToMaster::Message { data }).await.is_err() {
             self.uplink = None;
         }

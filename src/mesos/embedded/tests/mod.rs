@@ -1,6 +1,7 @@
 //! The embedded master and agent as a framework sees them, on a paused clock.
 
 mod faults;
+mod journal;
 mod lives;
 mod offers;
 mod overcommitment;
