@@ -1,18 +1,25 @@
 //! Runs seeds of the simulated world (`tests/sim`), as fast as they go: `hack/sim`.
 #![allow(clippy::unwrap_used, reason = "a failing simulation ends by a panic")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
-#![allow(dead_code, reason = "the modules are those of tests/sim, whose scenarios use all of them")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "the modules are those of tests/sim, whose scenarios use all of them"
+)]
 
 #[path = "../../tests/sim/checks/mod.rs"]
 mod checks;
 #[path = "../../tests/sim/perturbed/mod.rs"]
 mod perturbed;
+#[path = "../../tests/sim/plants.rs"]
+mod plants;
 #[path = "../../tests/sim/seeded/mod.rs"]
 mod seeded;
 #[path = "../../tests/sim/walks/mod.rs"]
 mod walks;
 
 mod perturb;
+mod planted;
 mod stroll;
 mod tally;
 
@@ -43,6 +50,9 @@ struct Args {
     /// Replays this seed alone, with its whole log.
     #[arg(long)]
     seed: Option<u64>,
+    /// Instead of that, hunts the planted bugs of these names, or all of them: runs seeds with one in force until a check finds it.
+    #[arg(long, value_name = "NAME", num_args = 0.., conflicts_with_all = ["profile", "perturbed", "walks"])]
+    planted: Option<Vec<String>>,
     /// Goes on after a seed that fails.
     #[arg(long)]
     keep_going: bool,
@@ -85,16 +95,31 @@ fn main() -> ExitCode {
         "all" => None,
         name => match Profile::named(name) {
             Ok(profile) => Some(profile),
-            Err(error) => {
-                eprintln!("error: {error}");
-                return ExitCode::from(2);
-            }
+            Err(error) => return refused(&error),
         },
     };
+    if let Some(names) = &args.planted {
+        match (planted::named(names), args.seed) {
+            (Ok(plants), None) => return planted::hunt(&plants, args.from, args.seeds, args.threads),
+            (Ok(plants), Some(_)) if plants.len() == 1 => {
+                // Replayed with the bug in force.
+                if let Err(error) = planted::choose(Some(plants[0].name)) {
+                    return refused(&error);
+                }
+            }
+            (Ok(_), Some(_)) => return refused("--seed replays with one planted bug: name it"),
+            (Err(error), _) => return refused(&error),
+        }
+    }
     match args.seed {
         Some(seed) => replay(seed, profile.unwrap_or_else(|| Profile::of_seed(seed))),
         None => run_all(&args, profile),
     }
+}
+
+fn refused(error: &str) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(2)
 }
 
 fn perturbed(args: &Args, scenario: Option<String>) -> Result<ExitCode, String> {

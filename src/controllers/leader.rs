@@ -168,7 +168,9 @@ impl Leader {
             std::future::pending::<()>().await;
         });
         self.start_loops(&mut group, term, &session, news);
-        let end = group.run_until(term.ended().clone()).await;
+        let over =
+            if planted!("deposed-leader-goes-on") { CancellationToken::new() } else { term.ended().clone() };
+        let end = group.run_until(over).await;
         session.close();
         end.map_err(LeadError::Loop)?;
         let reason = ended.lock().unwrap_or_else(PoisonError::into_inner).take();

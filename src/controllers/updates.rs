@@ -40,6 +40,10 @@ pub(super) fn update(told: &wire::TaskStatus, template: &Template, now: Timestam
         tracing::warn!(task = %told.task_id, state = ?told.state, "unknown state of a task ignored");
         return None;
     };
+    assert!(
+        state != TaskState::Unreachable || !planted!("no-word-for-unreachable"),
+        "{state} has no word here"
+    );
     let container = told.container_status.as_ref();
     let reason = told.reason.map(|_| told.reason().as_str().to_owned()).filter(|it| !it.is_empty());
     Some(Update {

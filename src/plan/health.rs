@@ -63,7 +63,7 @@ pub fn judge(
     match phase {
         Phase::Bound => judge_launch(task, limits.confirm, "the cluster has not confirmed the launch", now),
         Phase::Launching => judge_launch(task, limits.start, "it is still starting", now),
-        Phase::Running if is_unhealthy(task, template) => {
+        Phase::Running if is_unhealthy(task, template) && !planted!("unhealthy-is-kept") => {
             let said = task.status.as_ref().and_then(|it| it.message.as_deref()).unwrap_or_default();
             let detail = if said.is_empty() { String::new() } else { format!(": {said}") };
             Verdict::Stop(stop(UNHEALTHY, format!("it failed its health checks{detail}"), now))
@@ -73,7 +73,7 @@ pub fn judge(
 }
 
 fn judge_cut_off(task: &Task, expunge_at: Timestamp, now: Timestamp) -> Verdict {
-    if now < expunge_at {
+    if now < expunge_at || planted!("never-expunged") {
         return Verdict::Fine(Again::At(expunge_at));
     }
     let message = "its agent has been cut off for too long".to_owned();
@@ -83,7 +83,7 @@ fn judge_cut_off(task: &Task, expunge_at: Timestamp, now: Timestamp) -> Verdict 
 fn judge_launch(task: &Task, limit: Duration, what: &str, now: Timestamp) -> Verdict {
     let Some(binding) = &task.spec.binding else { return Verdict::Fine(Again::OnChange) };
     let overdue_at = after(binding.bound_at.0, limit);
-    if now < overdue_at {
+    if now < overdue_at || planted!("launch-is-never-overdue") {
         return Verdict::Fine(Again::At(overdue_at));
     }
     let message = format!("{what} {} s after an agent was chosen", limit.as_secs());

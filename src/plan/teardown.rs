@@ -106,13 +106,17 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
     for dying in snapshot.dying {
         let name = ObjectName::of(&dying.task.metadata);
         let retry_at = dying.last_kill.map(|at| after(at, retry_after(dying.grace)));
-        if dying.task.is_terminal() || dying.task.spec.binding.is_none() {
+        if (dying.task.is_terminal() && !planted!("ended-is-told-to-end"))
+            || dying.task.spec.binding.is_none()
+            || (dying.last_kill.is_some() && planted!("released-before-its-end"))
+        {
             plan.releases.push(name);
-        } else if dying.published {
+        } else if dying.published && !planted!("ended-while-published") {
             plan.reasons.push(Reason::Published(name));
         } else if dying.task.status.as_ref().is_some_and(|it| !it.reachable) {
             plan.reasons.push(Reason::Unreachable(name));
-        } else if let Some(at) = retry_at.filter(|at| *at > snapshot.now) {
+        } else if let Some(at) = retry_at.filter(|at| *at > snapshot.now || planted!("kill-is-not-repeated"))
+        {
             in_flight += 1;
             plan.again = plan.again.sooner(Again::At(at));
         } else {

@@ -63,6 +63,9 @@ impl Election {
                 Err(error) => {
                     failures += 1;
                     tracing::warn!(%error, "failed to stand for leadership");
+                    if planted!("candidate-gives-up") {
+                        std::future::pending::<()>().await;
+                    }
                     self.env.sleep(Backoff::RETRY.after(failures, &self.env)).await;
                 }
             }
@@ -228,7 +231,7 @@ impl Renewal {
                 Ok(Ok(())) if Instant::now() < deadline => {
                     self.deadline.send_replace(sent + self.ttl);
                     pause = self.ttl / 3;
-                    if self.is_taken_away().await {
+                    if !planted!("lost-key-is-not-noticed") && self.is_taken_away().await {
                         return;
                     }
                 }

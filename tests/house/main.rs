@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
 
 mod arrows;
+#[allow(dead_code, reason = "the simulation reads the rest of the catalogue")]
+#[path = "../sim/plants.rs"]
+mod catalogue;
 mod crds;
 mod headers;
 mod kinds;
@@ -11,4 +14,5 @@ mod manifests;
 mod mesos_refusals;
 mod mesos_replay;
 mod mesos_traces;
+mod plants;
 mod samples;

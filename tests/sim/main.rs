@@ -24,6 +24,7 @@ mod operators;
 mod orphans;
 mod perturbations;
 mod perturbed;
+mod plants;
 mod play;
 mod reality;
 mod rollout;

@@ -1,6 +1,10 @@
 //! Seeds that must hold: a fixed set, and those that once showed a bug.
 
-use crate::seeded::{Counts, Profile, Telling, run};
+use std::collections::BTreeSet;
+
+use crate::checks;
+use crate::plants::{CAUGHT_TWICE, INCIDENTS, PLANTS};
+use crate::seeded::{Counts, Fault, Profile, Telling, run};
 
 /// Runs seeds from `from` on; tells the first that fails.
 fn holds(from: u64, count: u64) -> Counts {
@@ -51,4 +55,17 @@ fn seeds_that_once_failed_hold() {
     for seed in [66, 107, 356, 569, 710, 743, 800] {
         holds(seed, 1);
     }
+}
+
+/// `hack/sim --planted` shows that each is found; this, that there is one for everything that should find or be found.
+#[test]
+fn every_check_fault_and_incident_has_its_planted_bug() {
+    let seen: BTreeSet<&str> = PLANTS.iter().flat_map(|plant| plant.check.split_whitespace()).collect();
+    let checks: BTreeSet<&str> = checks::names().into_iter().collect();
+    assert_eq!(seen, checks);
+    let covered = PLANTS.iter().flat_map(|plant| plant.covers.split_whitespace()).chain(CAUGHT_TWICE);
+    let covered: BTreeSet<&str> = covered.collect();
+    let faults: BTreeSet<String> = Fault::ALL.iter().map(ToString::to_string).collect();
+    let wanted: BTreeSet<&str> = faults.iter().map(String::as_str).chain(INCIDENTS).collect();
+    assert_eq!(covered, wanted);
 }

@@ -147,7 +147,9 @@ impl Launcher {
             revision = revision.max(bound?);
         }
         for group in groups {
-            group.launches.retain(|launch| launch.bound.is_some());
+            group
+                .launches
+                .retain(|launch| launch.bound.is_some() || planted!("launched-without-its-binding"));
         }
         Ok(revision)
     }
@@ -195,7 +197,7 @@ impl Launcher {
         let operations = by_app.into_values().map(wire::Operation::launch).collect();
         match self.session.accept(group.offers, operations, KEEP_REST).await {
             Ok(()) => Ok(0),
-            Err(error) if error.never_done() => {
+            Err(error) if error.never_done() || planted!("launched-again-when-nobody-knows") => {
                 tracing::debug!(%error, "offers were not accepted: their tasks wait again");
                 self.unbind(group.launches).await
             }

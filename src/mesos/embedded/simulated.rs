@@ -124,6 +124,14 @@ impl Machine {
         alive.map(|(id, _)| id.clone()).collect()
     }
 
+    /// Whether a task of this id exists and has not begun to run.
+    #[must_use]
+    pub fn is_starting(&self, id: &str) -> bool {
+        let id = TaskId::new(id);
+        let state = self.tasks().get(&id).map(|task| self.state_at(&id, task, Instant::now()).0.state());
+        state == Some(TaskState::Starting)
+    }
+
     /// The descriptions of the tasks that exist now and have not ended.
     #[must_use]
     pub fn descriptions(&self) -> Vec<TaskInfo> {

@@ -95,7 +95,9 @@ impl Lifecycle {
     }
 
     async fn disconnected(&self, reason: String) {
-        self.shared.leases.clear();
+        if !planted!("offers-outlive-their-stream") {
+            self.shared.leases.clear();
+        }
         // The caller ends only with the session.
         let _ended = self.lines.send(None).await;
         self.shared.mailbox.disconnected(SessionEvent::Disconnected { reason });

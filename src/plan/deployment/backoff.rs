@@ -82,7 +82,8 @@ fn next(
     let initial = rules.initial.duration().as_secs_f64();
     let growth = rules.factor.max(1.0).powf(f64::from(failures - 1));
     let delay = (initial * growth).min(rules.max.duration().as_secs_f64());
-    let until = after(snapshot.now, Duration::from_secs_f64(delay));
+    let unit = if planted!("delay-is-a-thousandfold") { 1000.0 } else { 1.0 };
+    let until = after(snapshot.now, Duration::from_secs_f64(delay * unit));
     BackoffStatus { revision: current.into(), failures, until: micro_time(until) }
 }
 

@@ -25,8 +25,10 @@ impl Bounds {
     #[must_use]
     pub fn of(spec: &AppSpec) -> Self {
         let instances = f64::from(spec.instances);
-        let minimum = (instances * spec.update.minimum_health_capacity - TOLERANCE).ceil();
-        let over = (instances * spec.update.maximum_over_capacity + TOLERANCE).floor();
+        let minimum = (instances * spec.update.minimum_health_capacity - TOLERANCE).ceil()
+            - f64::from(u8::from(planted!("minimum-is-one-less")));
+        let over = (instances * spec.update.maximum_over_capacity + TOLERANCE).floor()
+            + f64::from(u8::from(planted!("capacity-is-one-more")));
         let wanted = whole(instances);
         let (minimum, over) = (whole(minimum).min(wanted), whole(over));
         let stuck = wanted > 0 && over == 0 && minimum == wanted;

@@ -77,7 +77,7 @@ impl Instance<'_> {
     pub(super) fn is_live(&self) -> bool {
         match self.standing {
             Standing::Kept { .. } => true,
-            Standing::Stopping => self.reachable,
+            Standing::Stopping => self.reachable && !planted!("capacity-forgets-the-stopping"),
             Standing::GivenUp | Standing::Ended => false,
         }
     }
@@ -113,7 +113,7 @@ fn instance<'a>(
     let inactive_at = status
         .filter(|it| !it.reachable)
         .map(|it| after(it.unreachable_since.as_ref().map_or(snapshot.now, |since| since.0), inactive_after));
-    let standing = if phase.is_terminal() {
+    let standing = if phase.is_terminal() && !(phase == Phase::Failed && planted!("failed-keeps-its-slot")) {
         Standing::Ended
     } else if task.spec.stop.is_some() || task.metadata.deletion_timestamp.is_some() {
         Standing::Stopping
@@ -122,9 +122,10 @@ fn instance<'a>(
     } else {
         Standing::Kept { updated: task.spec.revision == current }
     };
-    let runs = phase == Phase::Running && reachable;
+    let runs = phase == Phase::Running && (reachable || planted!("cut-off-counts-as-serving"));
     // A Revision that is gone was checked once: no verdict against it is enough.
-    let checked = template.is_some_and(|it| !it.health_checks.is_empty());
+    let checked =
+        template.is_some_and(|it| !it.health_checks.is_empty()) && !planted!("unchecked-counts-as-healthy");
     let verdict = status.and_then(|it| it.healthy);
     let healthy = runs && if checked { verdict == Some(true) } else { verdict != Some(false) };
     Instance {

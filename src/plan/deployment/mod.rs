@@ -185,7 +185,10 @@ fn plan_removal(snapshot: &Snapshot<'_>) -> Plan {
             at: micro_time(snapshot.now),
         };
         actions.extend(stops_without_reason(snapshot, &instances));
-        let kept = instances.iter().filter(|it| it.standing.is_kept() || it.standing.is_given_up());
+        let kept = instances.iter().filter(|it| {
+            it.standing.is_kept() && !(it.is_old() && planted!("deletion-leaves-old-revisions"))
+                || it.standing.is_given_up()
+        });
         actions.extend(kept.map(|it| Action::StopTask { name: it.name().into(), stop: stop.clone() }));
         actions.truncate(MAX_ACTIONS);
     }
@@ -205,10 +208,16 @@ fn stops_without_reason<'a>(
     instances: &'a [Instance<'a>],
 ) -> impl Iterator<Item = Action> + use<'a> {
     let at = micro_time(snapshot.now);
-    instances.iter().filter(|it| it.standing.is_stopping() && it.task.spec.stop.is_none()).map(move |it| {
-        let stop = Stop { reason: "Deleted".into(), message: "the task was deleted".into(), at: at.clone() };
-        Action::StopTask { name: it.name().into(), stop }
-    })
+    instances
+        .iter()
+        .filter(|it| {
+            it.standing.is_stopping() && (it.task.spec.stop.is_none() || planted!("stop-is-explained-anew"))
+        })
+        .map(move |it| {
+            let stop =
+                Stop { reason: "Deleted".into(), message: "the task was deleted".into(), at: at.clone() };
+            Action::StopTask { name: it.name().into(), stop }
+        })
 }
 
 /// Adds a `CreateTask` per start that fits in the plan; returns the App's counter after them.
@@ -218,7 +227,7 @@ fn launch(snapshot: &Snapshot<'_>, current: &Current, steps: &Steps, actions: &m
     let room = MAX_ACTIONS - actions.len();
     for start in steps.starts.iter().take(room) {
         actions.push(Action::CreateTask(Box::new(current.task(snapshot, start, launched))));
-        launched += 1;
+        launched += u64::from(!planted!("names-are-used-again"));
     }
     launched
 }

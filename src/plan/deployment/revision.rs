@@ -27,7 +27,10 @@ impl Current {
         let app_name = app.metadata.name.as_deref().unwrap_or_default();
         let hash = names::template_hash(&app.spec.template);
         let highest = snapshot.revisions.iter().map(|it| it.spec.number).max().unwrap_or(0);
-        if let Some(found) = snapshot.revisions.iter().find(|it| it.spec.hash == hash) {
+        if let Some(found) = snapshot.revisions.iter().find(|it| {
+            it.spec.hash == hash
+                && !(it.spec.number < highest && planted!("rollback-makes-its-revision-anew"))
+        }) {
             let name = found.metadata.name.clone().unwrap_or_default();
             let action = (found.spec.number < highest)
                 .then(|| Action::RenumberRevision { name: name.clone(), number: highest + 1 });

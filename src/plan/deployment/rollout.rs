@@ -172,7 +172,7 @@ impl<'a> Round<'a> {
         let best: BTreeMap<_, _> = self.updated.iter().map(|it| (it.slot(), it.name())).collect();
         let twins: Vec<_> = self.updated.iter().copied().filter(|it| best[&it.slot()] != it.name()).collect();
         for twin in twins {
-            if !twin.healthy || self.serving > self.floor {
+            if (!twin.healthy || self.serving > self.floor) && !planted!("twins-stay") {
                 self.stop(twin, Cause::Twin);
             }
         }
@@ -202,7 +202,10 @@ impl<'a> Round<'a> {
         let mut candidates = self.old.clone();
         candidates.sort_by_key(|it| (it.healthy, !replaced.contains(&it.slot()))); // stable: kill order within
         for instance in candidates {
-            if allowed > 0 && (!instance.healthy || self.serving > self.floor) {
+            if allowed > 0
+                && (!instance.healthy
+                    || self.serving + usize::from(planted!("one-too-many-stops")) > self.floor)
+            {
                 allowed -= 1;
                 self.stop(instance, cause);
             }
@@ -248,7 +251,9 @@ impl<'a> Round<'a> {
         for slot in self.places(missing) {
             let there = live.get(&slot).map_or(&[][..], Vec::as_slice);
             match there {
-                [_, _, ..] => self.steps.reasons.push(Reason::SlotBusy { slot }),
+                [_, _, ..] if !planted!("third-in-a-slot") => {
+                    self.steps.reasons.push(Reason::SlotBusy { slot });
+                }
                 _ if self.steps.starts.len() == room => break,
                 _ => {
                     let replaces = there.first().copied().or_else(|| self.left_in(slot)).map(str::to_owned);

@@ -192,9 +192,9 @@ impl Rule {
         match &self.test {
             Test::Equals(wanted) => text == wanted,
             Test::Matches(regex) => regex.is_match(text),
-            Test::Differs(regex) => !regex.is_match(text),
+            Test::Differs(regex) => !regex.is_match(text) || planted!("unlike-takes-all"),
             Test::Together => placed.groups() == 0 || placed.of(number) > 0,
-            Test::AtMost(most) => placed.of(number) < *most,
+            Test::AtMost(most) => placed.of(number) < *most + u32::from(planted!("one-more-per-value")),
             Test::Evenly(groups) => is_even(placed, number, *groups),
         }
     }

@@ -141,7 +141,7 @@ fn demand(snapshot: &Snapshot<'_>, placed: &Placed, held: usize) -> (Demand, Aga
     let silent_from = told.heard.max(told.revived);
     let silent_at = silent_from.map(|it| after(it, snapshot.leases.silence)).filter(|_| newest.is_some());
     let silent = silent_at.is_some_and(|at| at <= snapshot.now);
-    if !told.suppressed && !refused && !silent {
+    if (!told.suppressed || planted!("suppressed-for-ever")) && !refused && !silent {
         return (Demand::Unchanged, silent_at.map_or(Again::OnChange, Again::At));
     }
     match told.revived.map(|it| after(it, snapshot.leases.revive_gap)) {

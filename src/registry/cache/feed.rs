@@ -66,6 +66,9 @@ impl Feed {
                 Ok(next) => (phase, delay) = (next, RETRY_MIN),
                 Err(error) => {
                     self.tell_trouble(&error);
+                    if planted!("ended-watch-is-not-opened-again") {
+                        std::future::pending::<()>().await;
+                    }
                     self.env.sleep(self.env.jitter(delay, 0.5)).await;
                     delay = (delay * 2).min(RETRY_MAX);
                 }
@@ -115,7 +118,9 @@ impl Feed {
             return Ok(Phase::List);
         }
         let mut watch = match self.store.watch(self.prefix.as_str(), after).await {
-            Err(StoreError::Compacted { .. }) => return Ok(Phase::List),
+            Err(StoreError::Compacted { .. }) if !planted!("compacted-watch-is-tried-again") => {
+                return Ok(Phase::List);
+            }
             opened => opened?,
         };
         self.end_trouble();

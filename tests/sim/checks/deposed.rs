@@ -56,7 +56,7 @@ impl Check for Deposed {
 }
 
 /// The Task that is bound under this id.
-fn by_mesos_id(id: &str, scene: &Scene) -> Option<std::sync::Arc<tenure::api::Task>> {
+pub(super) fn by_mesos_id(id: &str, scene: &Scene) -> Option<std::sync::Arc<tenure::api::Task>> {
     let (namespace, rest) = id.split_once('.')?;
     let (name, _uid) = rest.rsplit_once('.')?;
     let bound = |task: &tenure::api::Task| {

@@ -1,9 +1,9 @@
 //! Serving instances never fall below `ceil(instances × minimumHealthCapacity)` by an act of Tenure's own.
 
 use tenure::api::{Phase, Revision, Task};
-use tenure::plan::deployment::Bounds;
 use tenure::registry::{Key, Snapshot};
 
+use super::bounds::Bounds;
 use super::kinds::{resource, task_changes};
 use super::{Check, Step, app, is_live, of_app, typed};
 

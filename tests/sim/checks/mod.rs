@@ -1,12 +1,15 @@
 //! What must always hold (design section 8), one file each, judged at every commit of the store and every call to the
 //! master, at the moment at which they happen.
 
+mod acknowledgements;
+mod bounds;
 mod capacity;
 mod constraints;
 pub(crate) mod convergence;
 mod deposed;
 mod endpoints;
 mod ends;
+mod forgotten;
 mod health;
 mod kinds;
 mod offers;
@@ -30,6 +33,12 @@ pub(crate) use self::reality::Reality;
 
 /// One thing that must always hold. Whatever it finds broken it adds to `broken`, in a sentence.
 trait Check: Send {
+    /// What it is called where something is found broken.
+    fn name(&self) -> &'static str {
+        let name = std::any::type_name::<Self>();
+        name.rsplit("::").next().unwrap_or(name)
+    }
+
     /// A transaction was committed.
     fn committed(&mut self, _: &Step<'_>, _broken: &mut Vec<String>) {}
 
@@ -206,9 +215,8 @@ impl Checks {
         if std::mem::take(&mut self.excused) {
             return changes;
         }
-        let mut found = Vec::new();
         let step = Step { before: &before, after: &self.scene.objects, changes: &changes };
-        self.checks.iter_mut().for_each(|check| check.committed(&step, &mut found));
+        let found = found(&mut self.checks, |check, broken| check.committed(&step, broken));
         self.note(found);
         changes
     }
@@ -232,22 +240,19 @@ impl Checks {
 
     /// Something that others than the checks here have found wrong.
     pub(crate) fn add(&mut self, what: String) {
-        self.note(vec![what]);
+        self.note(vec![("Watches", what)]);
     }
 
     pub(crate) fn wrote(&mut self, writer: Writer<'_>, txn: &Txn, revision: Revision) {
-        let mut found = Vec::new();
-        for check in &mut self.checks {
-            check.wrote(writer, txn, revision, &self.scene, &mut found);
-        }
+        let scene = &self.scene;
+        let found =
+            found(&mut self.checks, |check, broken| check.wrote(writer, txn, revision, scene, broken));
         self.note(found);
     }
 
     pub(crate) fn called(&mut self, server: &str, call: &Call) {
-        let mut found = Vec::new();
-        for check in &mut self.checks {
-            check.called(server, call, &self.scene, &mut found);
-        }
+        let scene = &self.scene;
+        let found = found(&mut self.checks, |check, broken| check.called(server, call, scene, broken));
         self.note(found);
     }
 
@@ -255,19 +260,41 @@ impl Checks {
         self.checks.iter_mut().for_each(|check| check.heard(server, event));
     }
 
-    fn note(&mut self, found: Vec<String>) {
+    fn note(&mut self, found: Vec<(&'static str, String)>) {
         let at = self.origin.elapsed();
-        self.broken.extend(found.into_iter().map(|what| format!("at {at:?}: {what}")));
+        self.broken.extend(found.into_iter().map(|(check, what)| format!("{check}: at {at:?}: {what}")));
     }
+}
+
+/// What each check finds broken, with its name.
+fn found(
+    checks: &mut [Box<dyn Check>],
+    mut look: impl FnMut(&mut Box<dyn Check>, &mut Vec<String>),
+) -> Vec<(&'static str, String)> {
+    let mut all = Vec::new();
+    for check in checks {
+        let mut broken = Vec::new();
+        look(check, &mut broken);
+        all.extend(broken.into_iter().map(|what| (check.name(), what)));
+    }
+    all
+}
+
+/// The names of all checks, with those of the end of a run.
+pub(crate) fn names() -> Vec<&'static str> {
+    let each = all(&Terms::default());
+    each.iter().map(|check| check.name()).chain(["Convergence", "Quiet", "Panics"]).collect()
 }
 
 fn all(terms: &Terms) -> Vec<Box<dyn Check>> {
     vec![
-        Box::new(capacity::Capacity { blur: terms.blur.clone() }),
+        Box::new(acknowledgements::Acknowledgements::default()),
+        Box::new(capacity::Capacity::new(&terms.blur)),
         Box::new(constraints::Constraints::new(&terms.blur)),
         Box::new(deposed::Deposed),
         Box::new(endpoints::LeftEndpoints { blur: terms.blur.clone() }),
         Box::new(ends::EndsAreFinal),
+        Box::new(forgotten::NoneIsForgotten),
         Box::new(health::MinimumHealth),
         Box::new(offers::Offers::default()),
         Box::new(ports::Ports { reality: terms.reality.clone() }),

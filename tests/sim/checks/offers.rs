@@ -10,7 +10,8 @@ use super::{Check, Scene};
 /// What every server was offered, and what was accepted.
 #[derive(Default)]
 pub(super) struct Offers {
-    offered: BTreeMap<String, Amount>,
+    /// By subscription and offer: on the next one it is void.
+    offered: BTreeMap<(String, String), Amount>,
     spent: BTreeSet<String>,
 }
 
@@ -50,11 +51,11 @@ impl Amount {
 }
 
 impl Check for Offers {
-    fn heard(&mut self, _server: &str, event: &Event) {
+    fn heard(&mut self, server: &str, event: &Event) {
         for offer in event.offers.iter().flat_map(|it| &it.offers) {
             let mut amount = Amount::default();
             amount.add(&offer.resources);
-            self.offered.insert(offer.id.value.clone(), amount);
+            self.offered.insert((server.to_owned(), offer.id.value.clone()), amount);
         }
     }
 
@@ -65,7 +66,7 @@ impl Check for Offers {
             if !self.spent.insert(offer.value.clone()) {
                 broken.push(format!("{server} spends offer {offer} for the second time"));
             }
-            if let Some(amount) = self.offered.remove(&offer.value) {
+            if let Some(amount) = self.offered.remove(&(server.to_owned(), offer.value.clone())) {
                 for (name, value) in amount.scalars {
                     *offered.scalars.entry(name).or_default() += value;
                 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tenure::api::{Phase, Task};
 use tenure::mesos::embedded::simulated::Machine;
 
 use super::kinds::task_changes;
@@ -23,6 +24,11 @@ impl Reality {
         self.0.iter().flat_map(|machine| machine.alive()).map(|id| id.value).collect()
     }
 
+    /// Whether a task of this id is on its way to run.
+    fn starts(&self, id: &str) -> bool {
+        self.0.iter().any(|machine| machine.is_starting(id))
+    }
+
     /// Whether a task of this id was ever started.
     fn ran(&self, id: &str) -> bool {
         self.0.iter().any(|machine| machine.has_started(id))
@@ -37,21 +43,22 @@ impl Check for StatusIsReal {
     fn committed(&mut self, step: &Step<'_>, broken: &mut Vec<String>) {
         let Some(reality) = &self.reality else { return };
         for change in task_changes(step.changes) {
-            let state = |task: &tenure::api::Task| task.status.as_ref().and_then(|it| it.state.clone());
-            let (Some(id), Some(now)) =
-                (change.new.spec.binding.as_ref().map(|it| &it.mesos_task_id), state(&change.new))
-            else {
-                continue;
-            };
-            if change.old.as_deref().and_then(state).as_ref() == Some(&now) {
+            let told = |task: &Task| (task.phase(), task.status.as_ref().and_then(|it| it.state.clone()));
+            let Some(id) = change.new.spec.binding.as_ref().map(|it| &it.mesos_task_id) else { continue };
+            let (phase, state) = told(&change.new);
+            if change.old.as_deref().map(told) == Some((phase, state.clone())) {
                 continue;
             }
-            match now.as_str() {
-                "TASK_STARTING" | "TASK_RUNNING" | "TASK_KILLING" if !reality.ran(id) => {
-                    broken.push(format!("{} is said to be {now}, but was never started", change.name));
+            let state = state.unwrap_or_default();
+            match (phase, state.as_str()) {
+                (Phase::Running | Phase::Stopping, _) | (_, "TASK_STARTING") if !reality.ran(id) => {
+                    broken.push(format!("{} is {phase:?} ({state}), but was never started", change.name));
                 }
-                "TASK_FINISHED" | "TASK_FAILED" | "TASK_KILLED" if reality.runs(id) => {
-                    broken.push(format!("{} is said to be {now}, but runs", change.name));
+                (Phase::Running, _) if reality.starts(id) => {
+                    broken.push(format!("{} is {phase:?} ({state}), but only starts", change.name));
+                }
+                (Phase::Finished | Phase::Failed, _) if reality.runs(id) => {
+                    broken.push(format!("{} is {phase:?} ({state}), but runs", change.name));
                 }
                 _ => {}
             }

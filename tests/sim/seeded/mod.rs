@@ -85,6 +85,13 @@ impl fmt::Display for Report {
     }
 }
 
+impl Report {
+    /// The check that found the first thing broken.
+    pub(crate) fn found_by(&self) -> Option<&str> {
+        self.broken.first().and_then(|what| what.split(':').next())
+    }
+}
+
 /// Runs one seed. Equal seeds and profiles give equal reports. `telling` says what becomes of the log.
 pub(crate) fn run(seed: u64, profile: Profile, telling: Telling) -> Report {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
@@ -92,7 +99,7 @@ pub(crate) fn run(seed: u64, profile: Profile, telling: Telling) -> Report {
     panics::forget();
     let mut report = runtime.block_on(live(seed, profile, telling));
     drop(runtime);
-    report.broken.extend(panics::take());
+    report.broken.extend(panics::take().into_iter().map(|what| format!("Panics: {what}")));
     report
 }
 
@@ -172,7 +179,10 @@ async fn calm_down(
             break;
         }
         if healed.elapsed() > BOUND {
-            return (Some("people's last wishes were not accepted".to_owned()), healed.elapsed());
+            return (
+                Some("Convergence: people's last wishes were not accepted".to_owned()),
+                healed.elapsed(),
+            );
         }
     }
     let left = loop {
@@ -185,7 +195,7 @@ async fn calm_down(
     let took = healed.elapsed();
     world.sim.log(format_args!("converged after {took:?}: {left:?}"));
     if let Some(left) = left {
-        return (Some(format!("not as wanted {took:?} after the last fault: {left}")), took);
+        return (Some(format!("Convergence: not as wanted {took:?} after the last fault: {left}")), took);
     }
     // What was to fail when it started may still do so.
     world.run_until(healed + fates::LATEST).await;
@@ -205,8 +215,8 @@ pub(crate) async fn be_quiet(world: &mut World, checks: &Arc<Mutex<Checks>>) -> 
     world.run_until(since + QUIET).await;
     let written = checks.lock().unwrap().last_change();
     if written > since {
-        return Some(format!("something is written {:?} after convergence", written - since + QUIET));
+        return Some(format!("Quiet: something is written {:?} after convergence", written - since + QUIET));
     }
     let now = loud(&world.sim);
-    (now != calls).then(|| format!("{LOUD:?} were {calls:?} and are {now:?} although nothing happens"))
+    (now != calls).then(|| format!("Quiet: {LOUD:?} were {calls:?} and are {now:?} although nothing happens"))
 }

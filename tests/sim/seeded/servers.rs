@@ -1,5 +1,6 @@
 //! Tenures: whole servers below their HTTP door, that die, stop, are cut off, and come back.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -151,6 +152,7 @@ impl Servers {
             server: server.name.clone(),
             leading,
             line: Line { cut: server.master_cut.subscribe(), breaks: server.breaks.clone() },
+            subscriptions: AtomicU64::new(0),
         };
         let store = |through| (self.around)(&env, reach(through));
         let cache = Cache::start(&env, store(Through::Loops), &prefix());

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub(crate) struct Wire {
     pub(crate) server: String,
     pub(crate) leading: Leading,
     pub(crate) line: Line,
+    /// How often it subscribed.
+    pub(crate) subscriptions: AtomicU64,
 }
 
 impl fmt::Debug for Wire {
@@ -74,11 +77,14 @@ impl Connection for Wire {
         self.sim.act("call SUBSCRIBE");
         self.sim.log(format_args!("{} subscribes", self.server));
         let Subscription { events, calls } = master.subscribe(call).await?;
+        let number = self.subscriptions.fetch_add(1, Ordering::Relaxed) + 1;
+        let subscriber = format!("{} (subscription {number})", self.server);
         let (told, heard) = mpsc::channel(1 << 16);
         let stream = Stream {
             sim: self.sim.clone(),
             checks: self.checks.clone(),
             server: self.server.clone(),
+            subscriber: subscriber.clone(),
             line: self.line.clone(),
             told,
             late: VecDeque::new(),
@@ -88,6 +94,7 @@ impl Connection for Wire {
             sim: self.sim.clone(),
             checks: self.checks.clone(),
             server: self.server.clone(),
+            subscriber,
             line: self.line.clone(),
             inner: calls,
         };
@@ -101,6 +108,8 @@ struct Stream {
     sim: Sim,
     checks: Arc<Mutex<Checks>>,
     server: String,
+    /// The server and its subscription: who is offered something, and who may accept it.
+    subscriber: String,
     line: Line,
     told: mpsc::Sender<Result<Event, ConnectionError>>,
     /// Updates that come late, with their times.
@@ -178,7 +187,7 @@ impl Stream {
             }
             _ => self.sim.log(format_args!("{} hears {}", self.server, event.r#type())),
         }
-        self.checks.lock().unwrap().heard(&self.server, &event);
+        self.checks.lock().unwrap().heard(&self.subscriber, &event);
         self.tell(Ok(event));
     }
 
@@ -193,6 +202,7 @@ struct Calls {
     sim: Sim,
     checks: Arc<Mutex<Checks>>,
     server: String,
+    subscriber: String,
     line: Line,
     inner: Box<dyn CallPipe>,
 }
@@ -208,7 +218,7 @@ impl CallPipe for Calls {
     async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
         let name = call.r#type();
         // What a server does is judged when it does it, whatever becomes of the call on its way.
-        self.checks.lock().unwrap().called(&self.server, call);
+        self.checks.lock().unwrap().called(&self.subscriber, call);
         if self.sim.strikes(Fault::CallDelayed) {
             let by = self.sim.millis(1, 5_000);
             self.sim.strike(Fault::CallDelayed, format_args!("{} {name} by {by:?}", self.server));

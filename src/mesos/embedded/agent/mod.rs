@@ -229,6 +229,7 @@ impl Agent {
             Adopted::Missing if matches!(task.latest.state(), TaskState::Staging | TaskState::Starting) => {
                 self.acts.push(Act::Launch(Box::new(launch)));
             }
+            Adopted::Missing if planted!("missing-is-taken-for-running") => {}
             Adopted::Missing => {
                 let status = TaskStatus::of(launch.task_id().clone(), TaskState::Gone);
                 self.reported(TaskStatus {
