@@ -54,7 +54,7 @@ const DIFFERENT: [&str; 19] = [
 impl End {
     /// What `objects` and the machines come to.
     pub(crate) fn of(objects: &Snapshot, reality: &Reality, of: Of) -> End {
-        let names = Names::of(objects);
+        let names = Names::of(objects, of);
         let mut lines = BTreeSet::new();
         for doc in objects.iter().filter(|doc| !HISTORY.contains(&doc.key().resource.plural())) {
             let Some(mut value) = essence(doc, &names) else { continue };
@@ -99,13 +99,24 @@ struct Names {
 }
 
 impl Names {
-    fn of(objects: &Snapshot) -> Names {
+    fn of(objects: &Snapshot, of: Of) -> Names {
         let (mut by_task, mut by_mesos_id) = (BTreeMap::new(), BTreeMap::new());
-        for doc in objects.iter().filter(|doc| doc.key().resource.plural() == "tasks") {
-            let Ok(value) = doc.value() else { continue };
+        let mut tasks: Vec<(u64, Arc<Doc>, Value)> = objects
+            .iter()
+            .filter(|doc| doc.key().resource.plural() == "tasks")
+            .filter_map(|doc| Some((doc.clone(), doc.value().ok()?)))
+            .filter(|(_, value)| !is_ended(value))
+            .map(|(doc, value)| (value["spec"]["slot"].as_u64().unwrap_or_default(), doc, value))
+            .collect();
+        tasks.sort_by_key(|(slot, ..)| *slot);
+        let mut before: BTreeMap<String, u64> = BTreeMap::new();
+        for (slot, doc, value) in tasks {
             let text = |path: &str| value.pointer(path).and_then(Value::as_str).unwrap_or_default();
-            let slot = value.pointer("/spec/slot").and_then(Value::as_u64).unwrap_or_default();
-            let name = format!("{} in slot {slot}", text("/spec/revision"));
+            let rank = before.entry(text("/spec/app").to_owned()).or_default();
+            // Which slots stay when an App shrinks is decided by which instances went.
+            let place = if of == Of::Present { *rank } else { slot };
+            *rank += 1;
+            let name = format!("{} in slot {place}", text("/spec/revision"));
             by_mesos_id.insert(text("/spec/binding/mesosTaskId").to_owned(), name.clone());
             by_task.insert(doc.key().name.to_string(), name);
         }
@@ -131,13 +142,18 @@ impl Names {
     }
 }
 
+/// Whether a Task has ended: it is history.
+fn is_ended(task: &Value) -> bool {
+    let phase = task.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default();
+    matches!(phase, "Finished" | "Failed" | "Lost")
+}
+
 /// An object without what may differ; none for one that is history.
 fn essence(doc: &Doc, names: &Names) -> Option<Value> {
     let mut value = doc.value().ok()?;
     match doc.key().resource.plural() {
         "tasks" => {
-            let phase = value.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default();
-            if matches!(phase, "Finished" | "Failed" | "Lost") {
+            if is_ended(&value) {
                 return None;
             }
             value["metadata"]["name"] = json!(names.of_object(doc));
@@ -176,7 +192,7 @@ fn essence(doc: &Doc, names: &Names) -> Option<Value> {
 fn forget_the_way(value: &mut Value) {
     remove(&mut value["metadata"], &["generation"]);
     if let Some(spec) = value.get_mut("spec") {
-        remove(spec, &["number"]);
+        remove(spec, &["number", "slot"]);
     }
     if let Some(status) = value.get_mut("status") {
         remove(status, &["observedGeneration", "backoff"]);
