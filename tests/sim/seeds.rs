@@ -47,13 +47,15 @@ fn next_seeds_of_every_profile_hold() {
     holds(6, 6);
 }
 
-/// What each showed: a Task that came back while others got their places beside it (66, 107); an ACCEPT that was sent in a
+/// Each with the classes of faults that there were when it failed. What each showed: a Task that came back while others got their places beside it (66, 107); an ACCEPT that was sent in a
 /// term that was over when it arrived (356); last wishes that a stale view took for granted (743); a task that was to fail after
 /// the last fault (569); an orphan that was ended while Endpoints named it (710); a slow commit of a stop that counted on who had ceased to serve (800).
 #[test]
 fn seeds_that_once_failed_hold() {
     for seed in [66, 107, 356, 569, 710, 743, 800] {
-        holds(seed, 1);
+        let profile = Profile { classes: 40, ..Profile::of_seed(seed) };
+        let report = run(seed, profile, Telling::Digest);
+        assert!(report.broken.is_empty(), "{report}");
     }
 }
 

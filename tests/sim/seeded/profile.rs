@@ -59,12 +59,11 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Every class.
+    /// Every class, in the order in which they came: a seed that failed is kept with the classes that there were.
     pub(crate) const ALL: [Fault; 44] = [
         Fault::CrashAtPoll,
         Fault::CrashAtSeam,
         Fault::Pause,
-        Fault::ClockJumps,
         Fault::LeaderKeyTaken,
         Fault::CallLost,
         Fault::CallAnswerLost,
@@ -75,9 +74,6 @@ impl Fault {
         Fault::UpdateRepeated,
         Fault::StreamCut,
         Fault::MasterPartition,
-        Fault::LinkLoses,
-        Fault::LinkSlow,
-        Fault::LinkRepeats,
         Fault::StoreRefuses,
         Fault::StoreAnswerLost,
         Fault::StoreSlow,
@@ -105,6 +101,10 @@ impl Fault {
         Fault::HealthFlaps,
         Fault::ImageMissing,
         Fault::ImageSlow,
+        Fault::ClockJumps,
+        Fault::LinkLoses,
+        Fault::LinkSlow,
+        Fault::LinkRepeats,
     ];
 
     /// Which part of the world it is a fault of.
@@ -166,11 +166,33 @@ pub(crate) struct Profile {
     pub(crate) pause_ms: u64,
     /// Chance per message or request, in thousandths.
     pub(crate) per_mille: u64,
+    /// How many classes there are, the first of [`Fault::ALL`].
+    pub(crate) classes: usize,
 }
 
+const CLASSES: usize = Fault::ALL.len();
+
 const PROFILES: [Profile; 7] = [
-    Profile { name: "mixed", replicas: 2, machines: 3, on: 40, own: None, pause_ms: 12_000, per_mille: 30 },
-    Profile { name: "single", replicas: 0, machines: 1, on: 40, own: None, pause_ms: 12_000, per_mille: 30 },
+    Profile {
+        name: "mixed",
+        replicas: 2,
+        machines: 3,
+        on: 40,
+        own: None,
+        pause_ms: 12_000,
+        per_mille: 30,
+        classes: CLASSES,
+    },
+    Profile {
+        name: "single",
+        replicas: 0,
+        machines: 1,
+        on: 40,
+        own: None,
+        pause_ms: 12_000,
+        per_mille: 30,
+        classes: CLASSES,
+    },
     Profile {
         name: "servers",
         replicas: 2,
@@ -179,6 +201,7 @@ const PROFILES: [Profile; 7] = [
         own: Some((Area::Servers, 80)),
         pause_ms: 6_000,
         per_mille: 20,
+        classes: CLASSES,
     },
     Profile {
         name: "network",
@@ -188,6 +211,7 @@ const PROFILES: [Profile; 7] = [
         own: Some((Area::Network, 70)),
         pause_ms: 10_000,
         per_mille: 60,
+        classes: CLASSES,
     },
     Profile {
         name: "store",
@@ -197,6 +221,7 @@ const PROFILES: [Profile; 7] = [
         own: Some((Area::Store, 60)),
         pause_ms: 8_000,
         per_mille: 60,
+        classes: CLASSES,
     },
     Profile {
         name: "cluster",
@@ -206,8 +231,18 @@ const PROFILES: [Profile; 7] = [
         own: Some((Area::Cluster, 80)),
         pause_ms: 15_000,
         per_mille: 30,
+        classes: CLASSES,
     },
-    Profile { name: "calm", replicas: 2, machines: 2, on: 0, own: None, pause_ms: 60_000, per_mille: 0 },
+    Profile {
+        name: "calm",
+        replicas: 2,
+        machines: 2,
+        on: 0,
+        own: None,
+        pause_ms: 60_000,
+        per_mille: 0,
+        classes: CLASSES,
+    },
 ];
 
 impl Profile {

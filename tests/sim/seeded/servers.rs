@@ -156,7 +156,7 @@ impl Servers {
         };
         let store = |through| (self.around)(&env, reach(through));
         let cache = Cache::start(&env, store(Through::Loops), &prefix());
-        watcher::watch(&env, &server.name, &cache, &self.checks, &self.blur);
+        watcher::watch(self.sim.env(), &server.name, &cache, &self.checks, &self.blur);
         let registry = Registry::new(&env, store(Through::Loops), cache.clone(), &prefix(), scheme());
         let door = Registry::new(&env, store(Through::Door), cache, &prefix(), scheme());
         lead(&self.sim, &env, &server.name, registry, store(Through::Loops), wire);

@@ -58,7 +58,8 @@ impl Sim {
     /// A run in which nothing has happened yet. The seed decides which of the profile's faults are on.
     pub(crate) fn new(seed: u64, profile: Profile, telling: Telling) -> Sim {
         let env = Env::simulated("sim", seed, jiff::Timestamp::UNIX_EPOCH);
-        let on = Fault::ALL.into_iter().filter(|fault| env.below(100) < profile.chance(*fault)).collect();
+        let classes = Fault::ALL.into_iter().take(profile.classes);
+        let on = classes.filter(|fault| env.below(100) < profile.chance(*fault)).collect();
         let inner = Inner {
             env,
             profile,

@@ -9,7 +9,7 @@ use tenure::store::Revision;
 
 use crate::checks::{Blur, Checks};
 
-/// Watches all objects in the node `env` until that ends. While the watch of the store has lost events what is
+/// Watches all objects in the node `env`, which is not the server's: it costs the server nothing. While the watch of the store has lost events what is
 /// told is judged, and not what is not.
 pub(super) fn watch(env: &Env, server: &str, cache: &Arc<Cache>, checks: &Arc<Mutex<Checks>>, blur: &Blur) {
     let (server, cache, checks, blur) = (server.to_owned(), cache.clone(), checks.clone(), blur.clone());
