@@ -53,7 +53,7 @@ fn next_seeds_of_every_profile_hold() {
 #[test]
 fn seeds_that_once_failed_hold() {
     for seed in [66, 107, 356, 569, 710, 743, 800] {
-        let profile = Profile { classes: 40, ..Profile::of_seed(seed) };
+        let profile = Profile::of_seed(seed).with_classes(40);
         let report = run(seed, profile, Telling::Digest);
         assert!(report.broken.is_empty(), "{report}");
     }

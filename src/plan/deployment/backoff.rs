@@ -39,7 +39,7 @@ impl<'a> Failures<'a> {
     pub(super) fn count(snapshot: &Snapshot<'_>, instances: &'a [Instance<'a>], current: &str) -> Self {
         let rules = &snapshot.app.spec.backoff;
         let known = snapshot.app.status.as_ref().and_then(|it| it.backoff.clone());
-        let known = known.filter(|it| it.revision == current);
+        let known = known.filter(|it| it.revision == current).map(|it| bounded(it, rules, snapshot.now));
         let ends: Vec<_> = instances
             .iter()
             .filter(|it| it.standing == Standing::Ended && it.task.spec.stop.is_none())
@@ -79,12 +79,21 @@ fn next(
     current: &str,
 ) -> BackoffStatus {
     let failures = before.map_or(0, |it| it.failures).saturating_add(1);
-    let initial = rules.initial.duration().as_secs_f64();
-    let growth = rules.factor.max(1.0).powf(f64::from(failures - 1));
-    let delay = (initial * growth).min(rules.max.duration().as_secs_f64());
-    let unit = if planted!("delay-is-a-thousandfold") { 1000.0 } else { 1.0 };
-    let until = after(snapshot.now, Duration::from_secs_f64(delay * unit));
+    let until = after(snapshot.now, delay(rules, failures));
     BackoffStatus { revision: current.into(), failures, until: micro_time(until) }
+}
+
+fn delay(rules: &Backoff, failures: u32) -> Duration {
+    let initial = rules.initial.duration().as_secs_f64();
+    let growth = rules.factor.max(1.0).powf(f64::from(failures.saturating_sub(1)));
+    let unit = if planted!("delay-is-a-thousandfold") { 1000.0 } else { 1.0 };
+    Duration::from_secs_f64((initial * growth).min(rules.max.duration().as_secs_f64()) * unit)
+}
+
+/// A delay whose end is further away than it is long was recorded by a clock that was ahead: it begins anew by ours.
+fn bounded(known: BackoffStatus, rules: &Backoff, now: jiff::Timestamp) -> BackoffStatus {
+    let latest = micro_time(after(now, delay(rules, known.failures)));
+    BackoffStatus { until: if latest.0 < known.until.0 { latest } else { known.until }, ..known }
 }
 
 /// Nothing is launched during a delay, so what was bound before its end was launched before the last failure.

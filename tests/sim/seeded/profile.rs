@@ -246,9 +246,23 @@ const PROFILES: [Profile; 7] = [
 ];
 
 impl Profile {
+    /// The same with the first of [`Fault::ALL`] only, those that there were when a seed failed.
+    pub(crate) fn with_classes(self, classes: usize) -> Profile {
+        Profile { classes, ..self }
+    }
+
     /// A world in which nothing goes wrong by itself.
     pub(crate) fn quiet(replicas: usize, machines: usize) -> Profile {
-        Profile { name: "quiet", replicas, machines, on: 0, own: None, pause_ms: 60_000, per_mille: 0 }
+        Profile {
+            name: "quiet",
+            replicas,
+            machines,
+            on: 0,
+            own: None,
+            pause_ms: 60_000,
+            per_mille: 0,
+            classes: CLASSES,
+        }
     }
 
     /// The profile of this name; for an unknown one, the names that there are.

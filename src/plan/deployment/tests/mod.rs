@@ -5,7 +5,7 @@ mod world;
 
 use super::{Action, Dependency};
 use crate::api::{KillSelection, Phase, Span, Time, Update, labels};
-use crate::plan::{Again, after};
+use crate::plan::{Again, after, micro_time};
 use world::World;
 
 /// What a plan does to Tasks, one word each: `stop old0 Replaced`, `start 1 beside old1`.
@@ -341,6 +341,20 @@ fn one_failure_degrades_no_longer_than_instances_are_missing_and_a_crash_loop_un
     world.now = settles_at;
     world.apply(&world.plan());
     assert_eq!(told(&world), [true, false, false]);
+}
+
+#[test]
+fn a_delay_recorded_by_a_clock_that_was_ahead_is_no_longer_than_a_delay() {
+    let mut world = world(1, FULL, "new0=failed");
+    world.apply(&world.plan());
+    let ahead = after(world.now, std::time::Duration::from_secs(2280));
+    world.app.status.as_mut().unwrap().backoff.as_mut().unwrap().until = micro_time(ahead);
+    let plan = world.plan();
+    let until = after(world.now, std::time::Duration::from_secs(1));
+    assert_eq!((plan.status.backoff.clone().unwrap().until.0, plan.again), (until, Again::At(until)));
+    world.apply(&plan);
+    world.advance(1);
+    check("the delay is over", &world, "start 0");
 }
 
 #[test]
