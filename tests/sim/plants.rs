@@ -36,9 +36,18 @@ pub(crate) const INCIDENTS: [&str; 14] = [
     "MARATHON-8625", // going back is stuck
 ];
 
-/// Classes of faults that no single wrong expression makes harmful: what comes twice is caught where it arrives (every call but ACCEPT
-/// may be repeated, and ACCEPT never is), and again by who stores it (what has ended has ended).
-pub(crate) const CAUGHT_TWICE: [&str; 4] = ["CallRepeated", "ReportLate", "ReportRepeated", "UpdateRepeated"];
+/// Classes of faults that no planted bug needs. What comes twice or late is caught where it arrives (every call but ACCEPT may be repeated,
+/// and ACCEPT never is), and again by who stores it: one wrong expression does no harm. Slow links and clocks that jump have no
+/// bug of their own yet.
+pub(crate) const UNCLAIMED: [&str; 7] = [
+    "CallRepeated",
+    "ClockJumps",
+    "LinkRepeats",
+    "LinkSlow",
+    "ReportLate",
+    "ReportRepeated",
+    "UpdateRepeated",
+];
 
 /// All of them, by place.
 pub(crate) const PLANTS: [Plant; 56] = [
@@ -201,7 +210,7 @@ pub(crate) const PLANTS: [Plant; 56] = [
         place: "plan/teardown.rs",
         check: "Convergence",
         breaks: "a KILL that got lost is not sent again",
-        covers: "CallLost AgentRestart",
+        covers: "CallLost AgentRestart LinkLoses",
     },
     Plant {
         name: "released-before-its-end",
