@@ -150,6 +150,8 @@ impl Framework {
                     let gone = event.rescind.unwrap().offer_id;
                     self.passed_over.retain(|offer| offer.id != gone);
                 }
+                // A machine may say again how it is.
+                EventType::Message => {}
                 other => panic!("update expected: {other:?}"),
             }
         }
