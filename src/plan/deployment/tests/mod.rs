@@ -146,7 +146,8 @@ fn tasks_are_created_and_stopped_by_slots_and_bounds() {
 
 #[test]
 fn a_stop_of_what_serves_names_those_that_go_on_serving() {
-    let rows: [(u32, (f64, f64), &str, &[&str]); 5] = [
+    type Row = (u32, (f64, f64), &'static str, &'static [&'static str]);
+    let rows: [Row; 5] = [
         // instances, bounds, what is there, whom the stops rely on
         (2, TIGHT, "old0=ready old1=ready new1=ready", &["old0", "new1"]),
         (4, HALF, "old0=ready@1 old1=ready@2 old2=ready@3 old3=ready@4", &["old0", "old1"]),
