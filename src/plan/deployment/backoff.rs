@@ -12,7 +12,8 @@
 //! belong to the same wave and count once, so a hundred instances that fail together delay as long as one.
 //!
 //! An end is counted in the transaction that writes `spec.stop` on the ended Task, hence exactly once. An unhealthy Task
-//! has its `spec.stop` already: once counted it is of the last wave, and when the count is forgotten it is too old.
+//! has its `spec.stop` already: once counted it is of the last wave, and when the count is forgotten it is too old. One whose stop
+//! was recorded by a clock that is ahead is not counted before that time.
 
 use std::time::Duration;
 
@@ -53,7 +54,10 @@ impl<'a> Failures<'a> {
         let failed = mine().any(|it| {
             let failed = match &it.task.spec.stop {
                 None => it.standing == Standing::Ended && is_own_fault(it),
-                Some(stop) => is_unhealthy(stop) && snapshot.now < after(stop.at.0, rules.max.duration()),
+                Some(stop) => {
+                    let too_old = after(stop.at.0, rules.max.duration());
+                    is_unhealthy(stop) && stop.at.0 <= snapshot.now && snapshot.now < too_old
+                }
             };
             failed && !is_of_last_wave(it, fresh.as_ref())
         });
@@ -96,10 +100,13 @@ fn bounded(known: BackoffStatus, rules: &Backoff, now: jiff::Timestamp) -> Backo
     BackoffStatus { until: if latest.0 < known.until.0 { latest } else { known.until }, ..known }
 }
 
-/// Nothing is launched during a delay, so what was bound before its end was launched before the last failure.
+/// Nothing is launched during a delay, so what was bound before its end was launched before the last failure. None was bound after
+/// it was told to stop: a binding that says so was recorded by a clock that was ahead.
 fn is_of_last_wave(instance: &Instance<'_>, backoff: Option<&BackoffStatus>) -> bool {
     let Some(backoff) = backoff else { return false };
-    instance.task.spec.binding.as_ref().is_some_and(|it| it.bound_at < backoff.until)
+    let stopped_at = instance.task.spec.stop.as_ref().map(|it| it.at.0);
+    let bound_at = instance.task.spec.binding.as_ref().map(|it| it.bound_at.0);
+    bound_at.is_some_and(|at| stopped_at.map_or(at, |stopped| at.min(stopped)) < backoff.until.0)
 }
 
 /// Whether its health checks are the reason of this stop.

@@ -33,8 +33,9 @@ use crate::checks::{Blur, Checks};
 pub(super) const SEAMS: [&str; 6] =
     ["planned", "stopped", "bound", "agent-journalled", "published", "status-committed"];
 
-/// How far a wall clock may be off.
-const JUMP_MS: u64 = 3_600_000;
+/// How far a wall clock may be off. What was recorded by a clock that was ahead (since when a launch is overdue, until when a Task
+/// is kept) holds for as long, and the bound of convergence is thirty minutes.
+const JUMP_MS: u64 = 600_000;
 
 /// One server: its place in the network, and the process that runs there now.
 pub(crate) struct Server {

@@ -359,6 +359,25 @@ fn a_delay_recorded_by_a_clock_that_was_ahead_is_no_longer_than_a_delay() {
 }
 
 #[test]
+fn one_that_was_bound_or_stopped_by_a_clock_that_was_ahead_is_counted_at_most_once() {
+    let hour = std::time::Duration::from_secs(3600);
+    for (bound_ahead, stopped_ahead, failures) in [(true, false, 1), (true, true, 0)] {
+        let mut world = World::new(1);
+        world.apply(&world.plan());
+        let name = world.tasks.last().unwrap().metadata.name.clone().unwrap();
+        let at = |ahead: bool| if ahead { after(world.now, hour) } else { world.now };
+        let (mut binding, stop) = (world.binding(&name), world::stop("Unhealthy", at(stopped_ahead)));
+        binding.bound_at = micro_time(at(bound_ahead));
+        world.change(&name, |task| (task.spec.binding, task.spec.stop) = (Some(binding), Some(stop)));
+        for _ in 0..3 {
+            let plan = world.plan();
+            assert_eq!(plan.status.backoff.clone().map_or(0, |it| it.failures), failures);
+            world.apply(&plan);
+        }
+    }
+}
+
+#[test]
 fn a_delay_is_forgotten_when_all_was_well_for_long_enough() {
     let mut world = world(1, (1.0, 1.0), "new0=ready@1000 new1=failed");
     world.apply(&world.plan());
