@@ -6,7 +6,7 @@ use clap::Parser as _;
 use tenure::cli::{self, Cli, Command};
 use tenure::{executor, serve};
 
-/// Documents come as many small pieces: with the system's allocator a rollout costs two thirds more (`hack/bench cluster`).
+/// Documents come as many small pieces: with the system's allocator a rollout costs more than twice as much (`hack/bench cluster`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
