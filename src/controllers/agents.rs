@@ -12,73 +12,27 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::events::{self, Recorder};
-use super::objects::{Stored, create, is, typed_difference};
+use super::machines::Machines;
+use super::objects::{Stored, create, typed_difference};
 use super::session::Signals;
 use super::sightings::Sightings;
 use super::{placement, until};
 use crate::api::agent::{DOCKER_READY, JOURNAL_WRITTEN, READY};
-use crate::api::{Agent, AgentStatus, Phase, Resources, Task, Totals};
+use crate::api::{Agent, AgentStatus, Resources, Totals};
 use crate::env::{Env, watch};
 use crate::mesos::leases::{self, Lease};
 use crate::mesos::session::Session;
 use crate::mesos::wire::{self, AgentId, OfferId};
 use crate::plan::agent::{self, Sighting};
 use crate::plan::{Again, ObjectName};
-use crate::registry::{Cache, Change, Write};
-use crate::runtime::{Backoff, Index, Setback, View, Writer};
+use crate::registry::{Cache, Write};
+use crate::runtime::{Backoff, Setback, View, Writer};
 
 /// The most Agents in one transaction.
 const BATCH: usize = 100;
 /// How long a machine must look larger than it ever did before that is believed. What the cluster offers again may
 /// still be in use by a Task whose end is not stored yet.
 const DOUBT: Duration = Duration::from_secs(60);
-
-/// What Tasks use that their agents have reported, per agent and Task; and which machines are lost.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Machines {
-    by_agent: BTreeMap<String, BTreeMap<ObjectName, Resources>>,
-    lost: BTreeSet<ObjectName>,
-}
-
-impl Index for Machines {
-    fn apply(&mut self, change: &Change) {
-        if is::<Agent>(&change.key) {
-            let agent = change.new.as_ref().and_then(|doc| doc.typed::<Agent>().ok());
-            let status = agent.and_then(|agent| agent.status.clone()).unwrap_or_default();
-            let name = super::objects::name_of(&change.key);
-            if agent::is_lost(&status.conditions) {
-                self.lost.insert(name)
-            } else {
-                self.lost.remove(&name)
-            };
-            return;
-        }
-        if !is::<Task>(&change.key) {
-            return;
-        }
-        let name = super::objects::name_of(&change.key);
-        if let Some((agent, _)) = change.old.as_ref().and_then(|doc| used(doc))
-            && let Some(tasks) = self.by_agent.get_mut(&agent)
-        {
-            tasks.remove(&name);
-            if tasks.is_empty() {
-                self.by_agent.remove(&agent);
-            }
-        }
-        if let Some((agent, resources)) = change.new.as_ref().and_then(|doc| used(doc)) {
-            self.by_agent.entry(agent).or_default().insert(name, resources);
-        }
-    }
-}
-
-fn used(doc: &crate::registry::Doc) -> Option<(String, Resources)> {
-    // Of a Task that is merely bound nobody knows whether its offer was accepted.
-    let reported =
-        |task: &Arc<Task>| matches!(task.phase(), Phase::Launching | Phase::Running | Phase::Stopping);
-    let task = doc.typed::<Task>().ok().filter(reported)?;
-    let binding = task.spec.binding.as_ref()?;
-    Some((binding.agent_id.clone(), binding.resources.clone()))
-}
 
 /// The loop of Agent objects.
 #[derive(Debug)]
