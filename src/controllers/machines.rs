@@ -1,7 +1,6 @@
 //! What is kept at hand of machines: what our Tasks use of them, and which are lost.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::objects::{is, name_of};
 use crate::api::{Agent, Phase, Resources, Task};
@@ -9,11 +8,26 @@ use crate::plan::{ObjectName, agent};
 use crate::registry::{Change, Doc};
 use crate::runtime::Index;
 
-/// What Tasks use that their agents have reported, per agent and Task; and which machines are lost.
+/// What our Tasks take, per agent and Task; and which machines are lost.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Machines {
-    pub(super) by_agent: BTreeMap<String, BTreeMap<ObjectName, Resources>>,
+    by_agent: BTreeMap<String, BTreeMap<ObjectName, Taken>>,
     pub(super) lost: BTreeSet<ObjectName>,
+}
+
+/// What a Task takes of its machine.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Taken {
+    pub(super) resources: Resources,
+    /// Whether its agent has reported it. Of a Task that is merely bound nobody knows whether its offer was accepted.
+    pub(super) is_reported: bool,
+}
+
+impl Machines {
+    /// What our Tasks take of one machine.
+    pub(super) fn taken(&self, agent_id: &str) -> impl Iterator<Item = (&ObjectName, &Taken)> {
+        self.by_agent.get(agent_id).into_iter().flatten()
+    }
 }
 
 impl Index for Machines {
@@ -33,7 +47,7 @@ impl Index for Machines {
             return;
         }
         let name = name_of(&change.key);
-        if let Some((agent, _)) = change.old.as_ref().and_then(|doc| used(doc))
+        if let Some((agent, _)) = change.old.as_ref().and_then(|doc| taken(doc))
             && let Some(tasks) = self.by_agent.get_mut(&agent)
         {
             tasks.remove(&name);
@@ -41,17 +55,15 @@ impl Index for Machines {
                 self.by_agent.remove(&agent);
             }
         }
-        if let Some((agent, resources)) = change.new.as_ref().and_then(|doc| used(doc)) {
-            self.by_agent.entry(agent).or_default().insert(name, resources);
+        if let Some((agent, taken)) = change.new.as_ref().and_then(|doc| taken(doc)) {
+            self.by_agent.entry(agent).or_default().insert(name, taken);
         }
     }
 }
 
-fn used(doc: &Doc) -> Option<(String, Resources)> {
-    // Of a Task that is merely bound nobody knows whether its offer was accepted.
-    let reported =
-        |task: &Arc<Task>| matches!(task.phase(), Phase::Launching | Phase::Running | Phase::Stopping);
-    let task = doc.typed::<Task>().ok().filter(reported)?;
+fn taken(doc: &Doc) -> Option<(String, Taken)> {
+    let task = doc.typed::<Task>().ok().filter(|task| !task.is_terminal())?;
     let binding = task.spec.binding.as_ref()?;
-    Some((binding.agent_id.clone(), binding.resources.clone()))
+    let is_reported = matches!(task.phase(), Phase::Launching | Phase::Running | Phase::Stopping);
+    Some((binding.agent_id.clone(), Taken { resources: binding.resources.clone(), is_reported }))
 }
