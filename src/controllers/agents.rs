@@ -1,92 +1,47 @@
 //! Keeps an Agent object per machine: the slow facts that its offers tell, and whether it is ready.
 //!
-//! observe (leased offers, what our Tasks use, what machines and the master say of machines) → `plan::agent` → act (create,
-//! merge, remove) → report (an Event per condition that turned).
+//! observe (leased offers, what our Tasks use, what machines and the master say of machines) → `plan::agent`, `plan::size` → act
+//! (create, merge, remove) → report (an Event per condition that turned).
+//!
+//! A watch may lose the end of a Task, and what it used is offered again: before a machine is called larger, the store itself is
+//! asked about each Task that was counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use imbl::OrdMap;
-use jiff::Timestamp;
 use serde_json::json;
 
 use super::events::{self, Recorder};
-use super::objects::{Stored, create, is, typed_difference};
+use super::machines::Machines;
+use super::objects::{Stored, create, key, typed_difference};
 use super::session::Signals;
 use super::sightings::Sightings;
 use super::{placement, until};
 use crate::api::agent::{DOCKER_READY, JOURNAL_WRITTEN, READY};
-use crate::api::{Agent, AgentStatus, Phase, Resources, Task, Totals};
+use crate::api::{Agent, AgentStatus, Resources, Task, Totals};
 use crate::env::{Env, watch};
 use crate::mesos::leases::{self, Lease};
 use crate::mesos::session::Session;
 use crate::mesos::wire::{self, AgentId, OfferId};
 use crate::plan::agent::{self, Sighting};
+use crate::plan::size::{self, Doubt, Look, Opinion, Sharing, Side};
 use crate::plan::{Again, ObjectName};
-use crate::registry::{Cache, Change, Write};
-use crate::runtime::{Backoff, Index, Setback, View, Writer};
+use crate::registry::{Cache, Key, Write};
+use crate::runtime::{Backoff, Setback, View, Writer};
 
 /// The most Agents in one transaction.
 const BATCH: usize = 100;
-/// How long a machine must look larger than it ever did before that is believed. What the cluster offers again may
-/// still be in use by a Task whose end is not stored yet.
-const DOUBT: Duration = Duration::from_secs(60);
-
-/// What Tasks use that their agents have reported, per agent and Task; and which machines are lost.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Machines {
-    by_agent: BTreeMap<String, BTreeMap<ObjectName, Resources>>,
-    lost: BTreeSet<ObjectName>,
-}
-
-impl Index for Machines {
-    fn apply(&mut self, change: &Change) {
-        if is::<Agent>(&change.key) {
-            let agent = change.new.as_ref().and_then(|doc| doc.typed::<Agent>().ok());
-            let status = agent.and_then(|agent| agent.status.clone()).unwrap_or_default();
-            let name = super::objects::name_of(&change.key);
-            if agent::is_lost(&status.conditions) {
-                self.lost.insert(name)
-            } else {
-                self.lost.remove(&name)
-            };
-            return;
-        }
-        if !is::<Task>(&change.key) {
-            return;
-        }
-        let name = super::objects::name_of(&change.key);
-        if let Some((agent, _)) = change.old.as_ref().and_then(|doc| used(doc))
-            && let Some(tasks) = self.by_agent.get_mut(&agent)
-        {
-            tasks.remove(&name);
-            if tasks.is_empty() {
-                self.by_agent.remove(&agent);
-            }
-        }
-        if let Some((agent, resources)) = change.new.as_ref().and_then(|doc| used(doc)) {
-            self.by_agent.entry(agent).or_default().insert(name, resources);
-        }
-    }
-}
-
-fn used(doc: &crate::registry::Doc) -> Option<(String, Resources)> {
-    // Of a Task that is merely bound nobody knows whether its offer was accepted.
-    let reported =
-        |task: &Arc<Task>| matches!(task.phase(), Phase::Launching | Phase::Running | Phase::Stopping);
-    let task = doc.typed::<Task>().ok().filter(reported)?;
-    let binding = task.spec.binding.as_ref()?;
-    Some((binding.agent_id.clone(), binding.resources.clone()))
-}
 
 /// The loop of Agent objects.
 #[derive(Debug)]
 pub(super) struct Agents {
     parts: Parts,
     view: View<Machines>,
-    /// Since when machines look larger than their Agents say, by agent.
-    larger: BTreeMap<AgentId, Timestamp>,
+    /// Machines that look otherwise than their Agents say.
+    doubts: BTreeMap<AgentId, Doubt>,
     /// The leases that the Agents are level with.
     told: OrdMap<OfferId, Lease>,
     /// The leased offers of each agent.
@@ -103,6 +58,7 @@ pub(super) struct Parts {
     pub(super) session: Session,
     pub(super) signals: watch::Receiver<Signals>,
     pub(super) sightings: Sightings,
+    pub(super) sharing: Sharing,
 }
 
 /// A machine as a pass sees it.
@@ -114,7 +70,7 @@ struct Seen {
 impl Agents {
     pub(super) fn new(parts: Parts) -> Agents {
         let view = View::open(&parts.cache);
-        Agents { view, parts, larger: BTreeMap::new(), told: OrdMap::new(), offers: BTreeMap::new() }
+        Agents { view, parts, doubts: BTreeMap::new(), told: OrdMap::new(), offers: BTreeMap::new() }
     }
 
     /// Runs for ever: looks whenever offers come or go, and whenever something is heard of a machine.
@@ -168,8 +124,8 @@ impl Agents {
         }
         self.view.catch_up();
         let forget = self.forget().await?;
-        let believe =
-            self.larger.values().min().map(|since| DOUBT.saturating_sub(until(*since, self.parts.env.now())));
+        let offering = self.doubts.iter().filter(|(agent, _)| self.offers.contains_key(agent));
+        let believe = offering.map(|(_, doubt)| until(self.parts.env.now(), doubt.ends())).min();
         Ok([forget, believe].into_iter().flatten().min())
     }
 
@@ -182,7 +138,7 @@ impl Agents {
         let leases = self.parts.session.leases().snapshot();
         let mut machines = self.offered(&leases);
         machines.extend(heard.keys().cloned());
-        machines.extend(self.larger.keys().cloned());
+        machines.extend(self.doubts.keys().filter(|it| self.offers.contains_key(it)).cloned());
         let mut unknown = BTreeMap::new();
         let mut batch = Vec::new();
         for agent in machines {
@@ -191,7 +147,7 @@ impl Agents {
                 ids.filter_map(|id| Some(leases.get(id)?.offer.clone())).collect();
             let mut sighting = heard.get(&agent).cloned().unwrap_or_default();
             sighting.offers = !offers.is_empty();
-            match self.of_machine(&agent, &Seen { offers, sighting: sighting.clone() })? {
+            match self.of_machine(&agent, &Seen { offers, sighting: sighting.clone() }).await? {
                 Some(writes) => batch.extend(writes),
                 None if sighting.docker.is_some() || sighting.journal.is_some() => {
                     unknown.insert(agent, Sighting { contact: None, ..sighting });
@@ -215,7 +171,10 @@ impl Agents {
                 offers.remove(&offer.id);
                 if offers.is_empty() {
                     self.offers.remove(&offer.agent_id);
-                    self.larger.remove(&offer.agent_id);
+                    // What comes next is another look. That it looks smaller may be so at each of them.
+                    if self.doubts.get(&offer.agent_id).is_some_and(|it| it.side == Side::Larger) {
+                        self.doubts.remove(&offer.agent_id);
+                    }
                 }
             }
         }
@@ -226,7 +185,7 @@ impl Agents {
     }
 
     /// What changes of one machine's object; nothing when it has none and offers nothing.
-    fn of_machine(&mut self, agent: &AgentId, seen: &Seen) -> Result<Option<Vec<Write>>, Setback> {
+    async fn of_machine(&mut self, agent: &AgentId, seen: &Seen) -> Result<Option<Vec<Write>>, Setback> {
         let name = ObjectName::new("", &object_name(&agent.value));
         let present = Stored::<Agent>::find(&self.view.scene().snapshot, &name)?;
         if present.is_none() && seen.offers.is_empty() {
@@ -234,10 +193,15 @@ impl Agents {
         }
         let before = present.as_ref().and_then(|it| it.object.status.clone()).unwrap_or_default();
         let mut status = self.status(seen, &before);
-        if present.is_some() && self.is_doubtful(agent, &status, &before) {
-            status.totals = before.totals.clone();
+        if !seen.offers.is_empty() {
+            let look = self.look(agent, &seen.offers);
+            status.totals = match &present {
+                Some(_) => self.size(agent, &look, &before.totals).await?,
+                None => look.at_least(),
+            };
         }
         let Some(present) = present else {
+            self.doubts.remove(agent);
             return create(&Agent { status: Some(status), ..Agent::new(&name.name) })
                 .map(|it| Some(vec![it]));
         };
@@ -253,18 +217,48 @@ impl Agents {
         Ok(Some(writes))
     }
 
-    /// Whether the machine looks larger than before, and has not done so for long.
-    fn is_doubtful(&mut self, agent: &AgentId, status: &AgentStatus, before: &AgentStatus) -> bool {
+    /// How large the machine is, by what is seen and what was thought before.
+    async fn size(&mut self, agent: &AgentId, look: &Look, before: &Totals) -> Result<Totals, Setback> {
         let now = self.parts.env.now();
-        let grows = status.totals != before.totals;
-        let since = self.larger.get(agent).copied().unwrap_or(now);
-        let doubtful = grows && until(since, now) < DOUBT;
-        if doubtful {
-            self.larger.insert(agent.clone(), since);
-        } else {
-            self.larger.remove(agent);
+        let doubted = self.doubts.remove(agent);
+        let doubt = match size::judge(look, before, doubted, self.parts.sharing, now) {
+            Opinion::AsBefore => return Ok(before.clone()),
+            Opinion::Smaller(totals) => return Ok(totals),
+            Opinion::Larger(totals) if self.is_as_stored(agent).await? => return Ok(totals),
+            Opinion::Larger(_) => Doubt::new(Side::Larger, now),
+            Opinion::Doubtful(doubt) => doubt,
+        };
+        self.doubts.insert(agent.clone(), doubt);
+        Ok(before.clone())
+    }
+
+    /// Whether what the view shows of the machine's Tasks is what the store itself holds.
+    async fn is_as_stored(&self, agent: &AgentId) -> Result<bool, Setback> {
+        let scene = self.view.scene();
+        let keys: Vec<Key> = scene.index.taken(&agent.value).map(|(task, _)| key::<Task>(task)).collect();
+        let registry = self.parts.writer.registry();
+        let stored = join_all(keys.iter().map(|key| registry.stored(key))).await;
+        for (key, stored) in keys.iter().zip(stored) {
+            let stored = stored.map_err(Setback::Store)?.map(|doc| doc.revision());
+            if stored != scene.snapshot.get(key).map(|doc| doc.revision()) {
+                tracing::debug!(%agent, %key, "the view is behind: the machine is not called larger");
+                return Ok(false);
+            }
         }
-        doubtful
+        Ok(true)
+    }
+
+    fn look(&self, agent: &AgentId, offers: &[Arc<wire::Offer>]) -> Look {
+        let all: Vec<wire::Resource> = offers.iter().flat_map(|it| it.resources.clone()).collect();
+        let Resources { cpus, memory, disk, gpus } = placement::to_api(&placement::scalars(&all));
+        let ranges = placement::ports(&all);
+        let ports = ranges.ranges().iter().map(|it| format!("{}-{}", it.begin, it.end)).collect();
+        let taken = |is_reported: bool| {
+            let all = self.view.scene().index.taken(&agent.value).map(|(_, taken)| taken);
+            size::sum(all.filter(|it| it.is_reported == is_reported).map(|it| &it.resources))
+        };
+        let offered = Totals { cpus, memory, disk, gpus, ports };
+        Look { offered, used: taken(true), bound: taken(false) }
     }
 
     fn status(&self, seen: &Seen, before: &AgentStatus) -> AgentStatus {
@@ -279,17 +273,17 @@ impl Agents {
                 .into_iter()
                 .map(|(name, value)| (name, value.to_string()))
                 .collect(),
-            totals: self.totals(&seen.offers, &before.totals),
+            totals: before.totals.clone(),
             conditions,
             orphans: before.orphans.clone(),
         }
     }
 
     /// Removes the objects of machines that are gone for good and that no Task refers to; says when the next one is due.
-    async fn forget(&self) -> Result<Option<Duration>, Setback> {
+    async fn forget(&mut self) -> Result<Option<Duration>, Setback> {
         let (scene, now) = (self.view.scene(), self.parts.env.now());
         let mut next: Option<Duration> = None;
-        let mut due = Vec::new();
+        let (mut due, mut gone) = (Vec::new(), Vec::new());
         for name in &scene.index.lost {
             let Some(agent) = Stored::<Agent>::find(&scene.snapshot, name)? else { continue };
             let status = agent.object.status.clone().unwrap_or_default();
@@ -298,8 +292,9 @@ impl Agents {
                     let wait = until(now, at);
                     next = Some(next.map_or(wait, |other| other.min(wait)));
                 }
-                Some(Again::OnChange) if !scene.index.by_agent.contains_key(&status.agent_id) => {
+                Some(Again::OnChange) if scene.index.taken(&status.agent_id).next().is_none() => {
                     due.push(agent.remove());
+                    gone.push(AgentId::new(status.agent_id));
                 }
                 // Its last Task ends soon: whatever is heard next brings this up again.
                 Some(Again::OnChange) | None => {}
@@ -308,31 +303,10 @@ impl Agents {
         for batch in due.chunks(BATCH) {
             self.parts.writer.commit(batch.to_vec()).await?;
         }
-        Ok(next)
-    }
-
-    /// What is offered and what our Tasks use make up the machine, unless others use it, too: then more was seen before.
-    fn totals(&self, offers: &[Arc<wire::Offer>], before: &Totals) -> Totals {
-        let all: Vec<wire::Resource> = offers.iter().flat_map(|it| it.resources.clone()).collect();
-        let offered = placement::to_api(&placement::scalars(&all));
-        let agent = offers.first().map(|it| it.agent_id.value.as_str()).unwrap_or_default();
-        let used = self.view.scene().index.by_agent.get(agent);
-        let sum = used.into_iter().flat_map(BTreeMap::values).fold(offered, |sum, it| Resources {
-            cpus: crate::api::Cpus::from_millis(sum.cpus.millis() + it.cpus.millis()),
-            memory: crate::api::Bytes::new(sum.memory.get() + it.memory.get()),
-            disk: crate::api::Bytes::new(sum.disk.get() + it.disk.get()),
-            gpus: sum.gpus + it.gpus,
-        });
-        let ports: Vec<String> =
-            placement::ports(&all).ranges().iter().map(|it| format!("{}-{}", it.begin, it.end)).collect();
-        Totals {
-            cpus: sum.cpus.max(before.cpus),
-            memory: sum.memory.max(before.memory),
-            disk: sum.disk.max(before.disk),
-            gpus: sum.gpus.max(before.gpus),
-            // The first offer of an unused machine shows all of its ports.
-            ports: if before.ports.is_empty() { ports } else { before.ports.clone() },
+        for agent in gone {
+            self.doubts.remove(&agent);
         }
+        Ok(next)
     }
 }
 

@@ -211,3 +211,77 @@ impl Observed {
         self.tasks.iter().filter(|it| names.contains(&*it.doc.key().name)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controllers::objects::resource;
+    use crate::registry::{Cache, Fence, Prefix, Registry, Scheme};
+    use crate::runtime::{Election, LEADER_TTL};
+    use crate::store::memory::MemoryStore;
+
+    fn task(number: usize) -> Value {
+        json!({"apiVersion": "tenure.dev/v1", "kind": "Task",
+            "metadata": {"namespace": "shop", "name": format!("web-{number}"), "finalizers": [labels::CLUSTER_FINALIZER]},
+            "spec": {"app": "web", "revision": "web-1", "slot": number},
+            "status": {"phase": "Running", "ready": true}})
+    }
+
+    /// A loop that leads, and `count` Tasks as it has seen them.
+    async fn leading(env: &Env, count: usize) -> (Deployment, Vec<Stored<Task>>) {
+        let (store, prefix) = (MemoryStore::new(env), Prefix::new("demo"));
+        let cache = Cache::start(env, store.clone(), &prefix);
+        let registry = Registry::new(env, store.clone(), cache, &prefix, Scheme::ours().unwrap());
+        let election =
+            Election { env: env.clone(), store, key: prefix.leader(), holder: "a".into(), ttl: LEADER_TTL };
+        let writer = Writer::new(registry.clone(), election.campaign().await);
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
+        let all: Vec<Value> = std::iter::once(namespace).chain((0..count).map(task)).collect();
+        for value in all {
+            writer.commit(vec![Write::Create { value }]).await.unwrap();
+        }
+        let snapshot = registry.cache().most_recent().await.unwrap();
+        let seen = snapshot.list(&resource::<Task>(), None).map(|doc| Stored::read(doc).unwrap()).collect();
+        let recorder = Recorder { host: "here".into() };
+        (Deployment { env: env.clone(), writer, recorder }, seen)
+    }
+
+    /// One Task fails behind the loop's back; returns its key.
+    async fn fail(deployment: &Deployment, task: &Stored<Task>) -> Key {
+        let failed = task.merge(json!({"status": {"phase": "Failed"}}));
+        deployment.writer.registry().commit(&Fence::none(), vec![failed]).await.unwrap();
+        task.doc.key().clone()
+    }
+
+    fn losers(held: Result<(), Setback>) -> Vec<Key> {
+        match held {
+            Err(Setback::Stale { losers }) => losers,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_that_serve_than_a_transaction_can_guard_are_compared_with_the_store() {
+        let env = Env::simulated("a", 1, jiff::Timestamp::UNIX_EPOCH);
+        let (deployment, seen) = leading(&env, 140).await;
+        let serving: Vec<&Stored<Task>> = seen.iter().collect();
+        let mut writes = Vec::new();
+        deployment.hold_serving(&serving, &mut writes).await.unwrap();
+        assert!(writes.is_empty(), "{} guards would be too many", writes.len());
+        let failed = fail(&deployment, &seen[133]).await;
+        assert_eq!(losers(deployment.hold_serving(&serving, &mut writes).await), [failed]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_that_serve_are_guarded_by_the_transaction_that_relies_on_them() {
+        let env = Env::simulated("a", 2, jiff::Timestamp::UNIX_EPOCH);
+        let (deployment, seen) = leading(&env, 3).await;
+        let stopped = seen[2].merge(
+            json!({"spec": {"stop": {"reason": "Replaced", "message": "x", "at": "1970-01-01T00:00:00Z"}}}),
+        );
+        let mut writes = vec![stopped];
+        deployment.hold_serving(&[&seen[0], &seen[1]], &mut writes).await.unwrap();
+        let failed = fail(&deployment, &seen[1]).await;
+        assert_eq!(losers(deployment.writer.commit(writes).await.map(|_| ())), [failed]);
+    }
+}

@@ -59,16 +59,16 @@ impl Recorder {
         happenings: Vec<Happening>,
         now: Timestamp,
     ) -> Vec<Write> {
-        let about = subject.doc.key();
         happenings
             .into_iter()
             .take(AT_ONCE)
             .map(|happening| {
-                let name = event_name(&subject.doc, &happening);
-                let key = Key::new(&Resource::new("", "events"), namespace_of(about), &name);
+                let key = event_key(&subject.doc, &happening);
                 match snapshot.get(&key) {
                     Some(before) => again(before, now),
-                    None => Write::Create { value: self.first::<K>(&subject.doc, &name, &happening, now) },
+                    None => {
+                        Write::Create { value: self.first::<K>(&subject.doc, &key.name, &happening, now) }
+                    }
                 }
             })
             .collect()
@@ -99,9 +99,21 @@ impl Recorder {
     }
 }
 
+/// Whether this of `subject` was told at `since` or later, as far as Events are kept.
+pub(super) fn is_told(snapshot: &Snapshot, subject: &Doc, happening: &Happening, since: Timestamp) -> bool {
+    let event = snapshot.get(&event_key(subject, happening)).and_then(|doc| doc.typed::<Value>().ok());
+    let told = event.and_then(|event| event["lastTimestamp"].as_str()?.parse::<Timestamp>().ok());
+    told.is_some_and(|told| told >= since)
+}
+
 /// Where Events about an object stand. As in Kubernetes, those about objects without a namespace stand in `default`.
 fn namespace_of(about: &Key) -> &str {
     if about.namespace.is_empty() { "default" } else { &about.namespace }
+}
+
+fn event_key(subject: &Doc, happening: &Happening) -> Key {
+    let name = event_name(subject, happening);
+    Key::new(&Resource::new("", "events"), namespace_of(subject.key()), &name)
 }
 
 /// One name per object, reason and message, so that telling it again finds the Event.

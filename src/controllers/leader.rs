@@ -33,6 +33,7 @@ use crate::mesos::wire::FrameworkInfo;
 use crate::plan::gc::Retention;
 use crate::plan::health::Limits;
 use crate::plan::placement::LeasePolicy;
+use crate::plan::size::Sharing;
 use crate::registry::{Doc, Registry};
 use crate::runtime::{Backoff, Compaction, Election, Facts, Group, LoopEnded, Term, Writer, drive};
 
@@ -60,19 +61,25 @@ pub struct Policy {
     pub leases: LeasePolicy,
     pub launches: Limits,
     pub retention: Retention,
+    pub sharing: Sharing,
 }
 
 impl Policy {
     /// For a cluster that nobody else uses, such as the embedded one.
     #[must_use]
     pub fn sole() -> Policy {
-        Policy { leases: LeasePolicy::sole(), launches: Limits::default(), retention: Retention::default() }
+        Policy {
+            leases: LeasePolicy::sole(),
+            launches: Limits::default(),
+            retention: Retention::default(),
+            sharing: Sharing::Sole,
+        }
     }
 
     /// For a cluster that is shared with other frameworks.
     #[must_use]
     pub fn shared() -> Policy {
-        Policy { leases: LeasePolicy::shared(), ..Policy::sole() }
+        Policy { leases: LeasePolicy::shared(), sharing: Sharing::Shared, ..Policy::sole() }
     }
 }
 
@@ -278,6 +285,7 @@ impl Leader {
             session: session.clone(),
             signals: signals.clone(),
             sightings,
+            sharing: self.policy.sharing,
         };
         group.spawn("agents", async move { Agents::new(parts).run().await });
 

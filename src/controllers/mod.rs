@@ -24,6 +24,7 @@ mod framework;
 mod gc;
 mod health;
 mod leader;
+mod machines;
 mod objects;
 mod orphans;
 mod placement;

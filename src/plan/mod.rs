@@ -9,7 +9,7 @@
 //! - [`status`]: what an update of the cluster means for a task's status.
 //! - [`health`]: which tasks are given up: unhealthy, cut off, overdue.
 //! - [`teardown`]: which tasks are told to end now, and which are gone.
-//! - [`agent`]: whether a machine is ready, and when it is forgotten.
+//! - [`agent`], [`size`]: whether a machine is ready, when it is forgotten, and how large it is.
 //! - [`discovery`], [`environment`]: where an App is reached, and what its instances are told.
 //! - [`orphans`]: what runs without being owned.
 //! - [`gc`]: what nobody needs any more.
@@ -22,6 +22,7 @@ pub mod gc;
 pub mod health;
 pub mod orphans;
 pub mod placement;
+pub mod size;
 pub mod status;
 pub mod teardown;
 

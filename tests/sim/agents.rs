@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tenure::api::{Agent, Bytes, Cpus, Totals};
-use tenure::registry::{Doc, Resource};
+use tenure::mesos::wire::TaskId;
+use tenure::registry::{Doc, Resource, Write};
 use tenure::store::memory::Fault;
 
 use crate::apps::app;
@@ -87,7 +88,7 @@ async fn machine_that_is_first_seen_half_used_is_told_as_a_whole() {
     world.until_ready("web").await;
     first.env.crash();
     for doc in docs(&world) {
-        world.write(tenure::registry::Write::Remove { base: doc }).await;
+        world.write(Write::Remove { base: doc }).await;
     }
     let _second = world.start_replica(&cluster);
     world.edit("web", json!({"spec": {"instances": 7}})).await;
@@ -131,4 +132,62 @@ async fn machine_looks_no_larger_while_the_store_lags_behind_the_cluster() {
     let started: usize = world.machines.iter().map(|(machine, _)| machine.started().len()).sum();
     assert!(started > 5, "only {started} tasks came and went");
     assert_eq!(versions(&world), before);
+}
+
+/// The view shows a Task that has ended, and its machine offers what it used.
+#[tokio::test(start_paused = true)]
+async fn machine_looks_no_larger_although_the_watch_has_lost_the_end_of_a_task() {
+    let mut world = World::new(1, 76).await;
+    let cluster = world.start_cluster().await;
+    let _server = world.start_replica(&cluster);
+    world.create(app("web", 2, "serve 1")).await;
+    world.until_ready("web").await;
+    let before = versions(&world);
+    let task = world.live("web").remove(0);
+    // Its status, and the Event that tells of it: for the server, and for people.
+    world.store.inject(Fault::LoseEvents(4));
+    world.machines[0].0.fell(&TaskId::new(&task.spec.binding.as_ref().unwrap().mesos_task_id));
+    let failed =
+        |world: &World| {
+            world.store.dump().values().any(|it| {
+                serde_json::from_slice::<Value>(it).is_ok_and(|it| it["status"]["phase"] == "Failed")
+            })
+        };
+    while !failed(&world) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    // What it used is offered again.
+    world.create(app("other", 1, "serve 1")).await;
+    world.until_ready("other").await;
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert_eq!(world.live("web").len(), 2, "nobody has seen its end yet");
+    assert_eq!(versions(&world), before);
+    world.until("it is replaced", |world| !world.live("web").contains(&task)).await;
+    world.until_ready("web").await;
+    assert_eq!(versions(&world), before);
+}
+
+/// An earlier version called it larger, or it was larger: started again with less.
+#[tokio::test(start_paused = true)]
+async fn machine_that_is_smaller_than_it_was_called_is_called_as_large_as_it_is() {
+    let mut world = World::new(1, 77).await;
+    let cluster = world.start_cluster().await;
+    let _server = world.start_replica(&cluster);
+    world.create(app("web", 2, "serve 1")).await;
+    world.until_ready("web").await;
+    let base = docs(&world).remove(0);
+    let patch = json!({"status": {"totals": {"cpus": "64", "memory": "1Ti"}}});
+    world.write(Write::Merge { base, patch }).await;
+    for instances in [3, 4] {
+        assert_ne!(agents(&world)[0].status.clone().unwrap().totals, whole_machine(), "it is doubted first");
+        world.edit("web", json!({"spec": {"instances": instances}})).await;
+        world.until_ready("web").await;
+        tokio::time::sleep(Duration::from_secs(10 * 60)).await;
+    }
+    world
+        .until("it is called as large as it is", |world| {
+            agents(world)[0].status.clone().unwrap().totals == whole_machine()
+        })
+        .await;
+    world.assert_quiet().await;
 }

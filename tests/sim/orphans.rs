@@ -126,10 +126,14 @@ async fn question_is_withdrawn_when_the_orphans_are_gone_by_themselves() {
 #[tokio::test(start_paused = true)]
 async fn task_whose_binding_the_watch_has_lost_is_neither_ended_nor_kept_from_running() {
     let mut world = World::new(1, 74).await;
-    let _server = world.start().await;
+    let cluster = world.start_cluster().await;
+    let _server = world.start_replica(&cluster);
+    world.until("the machine is known", |world| !agents(world).is_empty()).await;
+    cluster.agents[0].crash();
     world.create(app("web", 1, "serve 1")).await;
-    world.until("a Task waits", |world| !world.tasks("web").is_empty()).await;
-    assert!(world.tasks("web")[0].spec.binding.is_none(), "its binding comes next");
+    world.until("it is told that a Task waits", |world| world.is("web", "Waiting")).await;
+    let _agent = world.start_agent(0, &cluster.master).await;
+    assert!(world.tasks("web")[0].spec.binding.is_none(), "nothing but its binding is written next");
     // Of the server, and of people.
     world.store.inject(Fault::LoseEvents(2));
     let running = |records: &std::collections::BTreeMap<Arc<str>, bytes::Bytes>| {

@@ -1,4 +1,7 @@
-//! Tells why Tasks wait: the condition `Waiting` of their App, at most one write per App and 5 s.
+//! Tells why Tasks wait: the condition `Waiting` of their App, at most one write per App and 5 s; and an Event once it has lasted.
+//!
+//! The condition says exactly what is missing now. A Warning is for people who shall look: in an update Tasks wait for a moment
+//! until those that they replace have made room, which is ordinary.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,7 +12,7 @@ use tokio::time::Instant;
 
 use super::market::{Market, app_of};
 use crate::api::{App, Condition, Time};
-use crate::controllers::events::{Happening, Recorder};
+use crate::controllers::events::{Happening, Recorder, is_told};
 use crate::controllers::objects::Stored;
 use crate::plan::ObjectName;
 use crate::plan::placement::explain;
@@ -18,8 +21,14 @@ use crate::runtime::{Setback, Writer};
 
 /// The condition's type.
 pub(super) const CONDITION: &str = "Waiting";
+/// Why: every offer was refused.
+const NO_OFFER_FITS: &str = "NoOfferFits";
+/// Why: what the template refers to is not there.
+const SECRET_MISSING: &str = "SecretMissing";
 /// A Task that waits no longer than this is ordinary.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long nothing must have fitted before people are warned: longer than instances usually take to end.
+const LASTING: Duration = Duration::from_secs(30);
 /// The least time between two writes about one App.
 const PAUSE: Duration = Duration::from_secs(5);
 /// The most Apps that are told of in one transaction, each with an Event; others have their turn right after.
@@ -38,6 +47,8 @@ pub(super) struct WaitingReport {
 struct Reason {
     word: &'static str,
     message: String,
+    /// Since when the oldest of them does.
+    since: Timestamp,
 }
 
 /// The writes about one App.
@@ -89,7 +100,10 @@ impl WaitingReport {
                 later(wait);
                 continue;
             }
-            let reason = classes.first().map(|(class, tasks, _)| reason(class, *tasks, market));
+            let reason = classes
+                .first()
+                .zip(oldest)
+                .map(|((class, tasks, _), since)| reason(class, *tasks, since, market));
             tellings.extend(self.telling(app, reason, snapshot, now)?);
             if !classes.is_empty() {
                 later(PAUSE);
@@ -109,16 +123,21 @@ impl WaitingReport {
     ) -> Result<Option<Telling>, Setback> {
         let Some(app) = Stored::<App>::find(snapshot, app)? else { return Ok(None) };
         let before = app.object.status.clone().unwrap_or_default().conditions;
-        let Some(conditions) = with_condition(&before, reason.as_ref(), app.object.metadata.generation, now)
-        else {
-            return Ok(None);
-        };
-        let mut writes = vec![app.merge(json!({"status": {"conditions": conditions}}))];
-        if let Some(reason) = reason {
+        let conditions = with_condition(&before, reason.as_ref(), app.object.metadata.generation, now);
+        let mut writes: Vec<Write> =
+            conditions.iter().map(|all| app.merge(json!({"status": {"conditions": all}}))).collect();
+        // What waited before, and did not for a while, is told again.
+        let said_since = waits_since(conditions.as_ref().unwrap_or(&before));
+        if let Some((reason, since)) = reason.zip(said_since)
+            && reason.is_worth_a_warning(since, now)
+        {
             let happening = Happening::warning(reason.word, reason.message);
-            writes.extend(self.recorder.writes(snapshot, &app, vec![happening], now));
+            if !is_told(snapshot, &app.doc, &happening, since) {
+                writes.extend(self.recorder.writes(snapshot, &app, vec![happening], now));
+            }
         }
-        Ok(Some(Telling { app: app.name(), key: app.doc.key().clone(), writes }))
+        let telling = Telling { app: app.name(), key: app.doc.key().clone(), writes };
+        Ok(Some(telling).filter(|it| !it.writes.is_empty()))
     }
 
     /// Writes all of `tellings` but those about Apps that changed meanwhile: the next pass sees what another loop wrote.
@@ -144,19 +163,35 @@ impl WaitingReport {
     }
 }
 
+impl Reason {
+    /// Whether people should look, of an App that has said since `said_since` that it waits. What they forgot does not come by
+    /// itself; what does not fit now may do so in a moment.
+    fn is_worth_a_warning(&self, said_since: Timestamp, now: Timestamp) -> bool {
+        self.word != NO_OFFER_FITS || elapsed(self.since.max(said_since), now) >= LASTING
+    }
+}
+
 fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since)).unwrap_or(Duration::ZERO)
 }
 
-fn reason(class: &ObjectName, tasks: usize, market: &Market) -> Reason {
+fn reason(class: &ObjectName, tasks: usize, since: Timestamp, market: &Market) -> Reason {
     let count = if tasks == 1 { "1 task waits".to_owned() } else { format!("{tasks} tasks wait") };
     match market.withheld().get(class) {
-        Some(withheld) => Reason { word: "SecretMissing", message: format!("{count}: {}", withheld.reason) },
+        Some(withheld) => {
+            Reason { word: SECRET_MISSING, message: format!("{count}: {}", withheld.reason), since }
+        }
         None => {
             let why = explain(market.index(), class).map_or_else(String::new, |why| format!(": {why}"));
-            Reason { word: "NoOfferFits", message: format!("{count}{why}") }
+            Reason { word: NO_OFFER_FITS, message: format!("{count}{why}"), since }
         }
     }
+}
+
+/// Since when the conditions say that Tasks wait, if they do.
+fn waits_since(conditions: &[Condition]) -> Option<Timestamp> {
+    let waits = conditions.iter().find(|it| it.type_ == CONDITION && it.status == "True")?;
+    Some(waits.last_transition_time.0)
 }
 
 /// The conditions with the one about waiting set; nothing when it says so already.
@@ -198,7 +233,8 @@ mod tests {
 
     #[test]
     fn condition_keeps_its_time_until_its_status_changes() {
-        let reason = |message: &str| Reason { word: "NoOfferFits", message: message.to_owned() };
+        let reason =
+            |message: &str| Reason { since: at(0), word: NO_OFFER_FITS, message: message.to_owned() };
         let first = with_condition(&[], Some(&reason("2 tasks wait")), Some(1), at(10)).unwrap();
         let second = with_condition(&first, Some(&reason("1 task waits")), Some(1), at(20)).unwrap();
         assert_eq!((second.len(), second[0].last_transition_time.0), (1, at(10)));
@@ -206,6 +242,18 @@ mod tests {
         let third = with_condition(&second, None, Some(2), at(40)).unwrap();
         assert_eq!((third[0].status.as_str(), third[0].last_transition_time.0), ("False", at(40)));
         assert_eq!(with_condition(&third, None, Some(2), at(50)), None);
+    }
+
+    #[test]
+    fn people_are_warned_of_what_has_lasted_and_of_what_they_forgot() {
+        let warns = |word, since: i64, said_since: i64| {
+            let reason = Reason { word, message: String::new(), since: at(since) };
+            reason.is_worth_a_warning(at(said_since), at(100))
+        };
+        assert!(warns(NO_OFFER_FITS, 70, 70));
+        assert!(!warns(NO_OFFER_FITS, 71, 0), "another one waited before");
+        assert!(!warns(NO_OFFER_FITS, 0, 71), "it waited while nobody looked");
+        assert!(warns(SECRET_MISSING, 99, 99));
     }
 
     #[test]

@@ -23,8 +23,6 @@ pub(crate) enum Of {
     Present,
 }
 
-/// How lines about the size of machines begin.
-const SIZE: &str = "a machine of ";
 /// Kinds that tell of the way and not of the end.
 const HISTORY: [&str; 2] = ["events", "namespaces"];
 /// Fields that hold ids, times, versions, or what was observed on the way.
@@ -66,8 +64,6 @@ impl End {
                 }
                 forget_the_way(&mut value);
             }
-            let size = value.get_mut("status").and_then(|status| status.as_object_mut()?.remove("totals"));
-            lines.extend(size.map(|size| format!("{SIZE}{size}")));
             lines.insert(format!("{} {}: {value}", doc.key().resource.plural(), names.of_object(doc)));
         }
         for (id, slot) in reality.alive().iter().map(|id| (id, names.of_running(id))) {
@@ -81,14 +77,11 @@ impl End {
         End(lines)
     }
 
-    /// Where this end is another than `expected`. While a server does not know for minutes what runs, a machine may look larger
-    /// than it is, and how large it looked at most is remembered: `blurred` leaves that out.
-    pub(crate) fn differences(&self, expected: &End, blurred: bool) -> Vec<String> {
-        let is_compared = |line: &&String| !(blurred && line.starts_with(SIZE));
-        let surplus = self.0.difference(&expected.0).filter(is_compared);
-        let missing = expected.0.difference(&self.0).filter(is_compared);
-        let surplus = surplus.map(|line| format!("ends with    {line}"));
-        surplus.chain(missing.map(|line| format!("ends without {line}"))).collect()
+    /// Where this end is another than `expected`.
+    pub(crate) fn differences(&self, expected: &End) -> Vec<String> {
+        let surplus = self.0.difference(&expected.0).map(|line| format!("ends with    {line}"));
+        let missing = expected.0.difference(&self.0).map(|line| format!("ends without {line}"));
+        surplus.chain(missing).collect()
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) fn undisturbed(scenario: &'static Scenario) -> Run {
 /// Runs a scenario disturbed at `point`, and compares its end with `expected`.
 pub(crate) fn disturbed(scenario: &'static Scenario, point: Point, expected: &End, telling: Telling) -> Run {
     let mut run = run(scenario, Some(point), telling);
-    run.broken.extend(run.end.differences(expected, point.kind.blurs()));
+    run.broken.extend(run.end.differences(expected));
     run
 }
 

@@ -57,7 +57,7 @@ impl Stage {
         walk.broken.extend(self.is_told(&bad).await.err().map(|what| format!("{}: {what}", bad.name)));
         self.write_all(vec![before], walk).await?;
         self.settle(bad.name).await?;
-        let differences = self.end().differences(&good, false);
+        let differences = self.end().differences(&good);
         if !differences.is_empty() {
             let (name, differences) = (bad.name, differences.join("\n  "));
             return Err(format!("{name}: the way back leads elsewhere:\n  {differences}"));
@@ -90,7 +90,7 @@ impl Stage {
         let created = other.door().commit(&Fence::none(), vec![Write::Create { value }]).await;
         created.map_err(|error| format!("what is stored cannot be created: {error:?}"))?;
         other.settle("on the straight way").await?;
-        let differences = self.end().differences(&other.end(), false);
+        let differences = self.end().differences(&other.end());
         if differences.is_empty() {
             return Ok(());
         }
