@@ -35,6 +35,10 @@ use clap::Parser;
 use crate::seeded::{Profile, Report, Telling, run};
 use crate::tally::Tally;
 
+/// The binary's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs seeds of the simulated world and counts what happened in them. Ends with 1 when a seed fails, or when a fault or an
 /// act never happened.
 #[derive(Debug, Parser)]

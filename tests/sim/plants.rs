@@ -152,8 +152,8 @@ pub(crate) const PLANTS: [Plant; 56] = [
     Plant {
         name: "never-expunged",
         place: "plan/health.rs",
-        check: "Convergence",
-        breaks: "instances on agents that are gone are never forgotten",
+        check: "Standstill",
+        breaks: "instances on agents that are gone are never forgotten, but looked at again and again at the time when they should be",
         covers: "AgentGone",
     },
     Plant {

@@ -25,6 +25,8 @@ pub(super) struct Market {
     index: Index,
     /// Revisions that are in the index.
     classes: BTreeSet<ObjectName>,
+    /// Revisions that Tasks were of before the view showed them.
+    missed: BTreeSet<ObjectName>,
     /// Leases whose offers are in the index.
     leases: OrdMap<wire::OfferId, Lease>,
     /// Tasks that cannot be launched although they wait, by Revision.
@@ -105,9 +107,8 @@ impl Market {
     fn show(&mut self, key: &Key, doc: Option<&Arc<Doc>>, snapshot: &Snapshot) {
         if is::<Task>(key) {
             self.show_task(&name_of(key), doc, snapshot);
-        } else if is::<Revision>(key) && doc.is_none() {
-            self.classes.remove(&name_of(key));
-            self.index.apply(Fact::ClassGone(name_of(key)));
+        } else if is::<Revision>(key) {
+            self.show_revision(&name_of(key), doc.is_some(), snapshot);
         } else if is::<App>(key) {
             self.show_app(&name_of(key), doc);
         } else if is::<Agent>(key) {
@@ -174,8 +175,23 @@ impl Market {
 
     /// A Secret of `namespace` changed: what was withheld may have become launchable, and the other way round.
     fn show_secret(&mut self, namespace: &str, snapshot: &Snapshot) {
+        self.show_tasks(namespace, snapshot, |task| task.spec.binding.is_none());
+    }
+
+    /// A Revision is there with its first Tasks; they may have been seen without it where the view had lost its event.
+    fn show_revision(&mut self, name: &ObjectName, is_there: bool, snapshot: &Snapshot) {
+        if !is_there {
+            self.missed.remove(name);
+            self.classes.remove(name);
+            self.index.apply(Fact::ClassGone(name.clone()));
+        } else if self.missed.remove(name) {
+            self.show_tasks(&name.namespace, snapshot, |task| *task.spec.revision == *name.name);
+        }
+    }
+
+    fn show_tasks(&mut self, namespace: &str, snapshot: &Snapshot, which: impl Fn(&Task) -> bool) {
         for doc in snapshot.list(&resource::<Task>(), Some(namespace)) {
-            if doc.typed::<Task>().is_ok_and(|task| task.spec.binding.is_none()) {
+            if doc.typed::<Task>().is_ok_and(|task| which(&task)) {
                 self.show_task(&name_of(doc.key()), Some(doc), snapshot);
             }
         }
@@ -186,7 +202,10 @@ impl Market {
             return;
         }
         let revision = snapshot.get(&key::<Revision>(name)).and_then(|doc| doc.typed::<Revision>().ok());
-        let Some(revision) = revision else { return };
+        let Some(revision) = revision else {
+            self.missed.insert(name.clone());
+            return;
+        };
         match Class::new(name.clone(), &revision.spec.template) {
             Ok(class) => {
                 self.classes.insert(name.clone());

@@ -243,6 +243,11 @@ impl Checks {
         self.note(vec![("Watches", what)]);
     }
 
+    /// A server was polled so often while no time passed.
+    pub(crate) fn stood_still(&mut self, server: &str, polls: u64) {
+        self.note(vec![("Standstill", format!("{server} was polled {polls} times within a moment"))]);
+    }
+
     pub(crate) fn wrote(&mut self, writer: Writer<'_>, txn: &Txn, revision: Revision) {
         let scene = &self.scene;
         let found =
@@ -283,7 +288,7 @@ fn found(
 /// The names of all checks, with those of the end of a run.
 pub(crate) fn names() -> Vec<&'static str> {
     let each = all(&Terms::default());
-    each.iter().map(|check| check.name()).chain(["Convergence", "Quiet", "Panics"]).collect()
+    each.iter().map(|check| check.name()).chain(["Convergence", "Quiet", "Panics", "Standstill"]).collect()
 }
 
 fn all(terms: &Terms) -> Vec<Box<dyn Check>> {

@@ -26,7 +26,7 @@ pub(crate) enum Of {
 /// Kinds that tell of the way and not of the end.
 const HISTORY: [&str; 2] = ["events", "namespaces"];
 /// Fields that hold ids, times, versions, or what was observed on the way.
-const DIFFERENT: [&str; 19] = [
+const DIFFERENT: [&str; 20] = [
     "agentId",
     "boundAt",
     "containerId",
@@ -37,6 +37,8 @@ const DIFFERENT: [&str; 19] = [
     "launched",
     "managedFields",
     "mesosTaskId",
+    // Of a Revision: how many there were before it. One that was wanted for a moment may not have been seen.
+    "number",
     "offerId",
     "ownerReferences",
     "replaces",

@@ -81,6 +81,7 @@ impl World {
                 if let Some(door) = self.servers.door() {
                     people::act(&self.sim, &self.servers.checks, door);
                 }
+                self.answer_questions();
             }
             if fault_at <= now {
                 fault_at = self.after(self.sim.profile().pause_ms);
@@ -88,6 +89,13 @@ impl World {
                     self.strike(fault).await;
                 }
             }
+        }
+    }
+
+    /// People answer what some server asks them.
+    pub(crate) fn answer_questions(&self) {
+        if let Some(door) = self.servers.doors().first() {
+            people::answer(&self.sim, &self.servers.checks, door);
         }
     }
 

@@ -187,6 +187,7 @@ async fn calm_down(
     }
     let left = loop {
         world.run_until(Instant::now() + Duration::from_secs(1)).await;
+        world.answer_questions();
         let left = unsettled(checks.lock().unwrap().scene(), reality, world.servers.caches());
         if left.is_none() || healed.elapsed() > BOUND {
             break left;

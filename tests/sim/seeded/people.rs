@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use tenure::api::App;
+use tenure::api::{Agent, App, labels};
 use tenure::registry::{CommitError, Doc, Fence, Key, Registry, Resource, Snapshot, Write};
 
 use super::sim::Sim;
@@ -60,6 +60,20 @@ pub(crate) fn interfere(sim: &Sim, checks: &Arc<Mutex<Checks>>, door: Arc<Regist
     let patch = json!({"metadata": {"annotations": {"touched": sim.env().below(1 << 30).to_string()}}});
     send(sim, checks, door, Write::Merge { base, patch });
     Some(key)
+}
+
+/// Somebody confirms what machines ask about their orphans: it is the right store.
+pub(crate) fn answer(sim: &Sim, checks: &Arc<Mutex<Checks>>, door: &Arc<Registry>) {
+    for base in door.cache().snapshot().list(&Resource::new("tenure.dev", "agents"), None) {
+        let Ok(agent) = base.typed::<Agent>() else { continue };
+        let Some(question) = agent.status.as_ref().and_then(|it| it.orphans.as_ref()) else { continue };
+        let annotations = agent.metadata.annotations.as_ref();
+        if annotations.and_then(|it| it.get(labels::CONFIRM_ORPHANS)) == Some(&question.digest) {
+            continue;
+        }
+        let patch = json!({"metadata": {"annotations": {labels::CONFIRM_ORPHANS: question.digest}}});
+        send(sim, checks, door.clone(), Write::Merge { base: base.clone(), patch });
+    }
 }
 
 fn end(base: Arc<Doc>) -> Write {

@@ -37,6 +37,10 @@ pub(super) const SEAMS: [&str; 6] =
 /// is kept) holds for as long, and the bound of convergence is thirty minutes.
 const JUMP_MS: u64 = 600_000;
 
+/// The most polls of a server between two looks at it, half a second apart: so many mean that it goes round and round at one
+/// moment, which would never end.
+const POLLS: u64 = 500_000;
+
 /// One server: its place in the network, and the process that runs there now.
 pub(crate) struct Server {
     pub(super) name: String,
@@ -53,6 +57,24 @@ pub(super) struct Process {
     pub(super) env: Env,
     door: Arc<Registry>,
     pub(super) paused: bool,
+    /// Its polls when it was looked at last.
+    polls: u64,
+    /// A fault will end it at some poll.
+    doomed: bool,
+}
+
+impl Process {
+    /// It may be polled so often until it is looked at again.
+    fn allow(&mut self) {
+        self.polls = self.env.polls();
+        if !self.doomed {
+            self.env.crash_after(POLLS);
+        }
+    }
+
+    fn has_stood_still(&self) -> bool {
+        self.env.is_crashed() && self.env.polls() >= self.polls + POLLS
+    }
 }
 
 /// What a process uses as its store, made of its way to the real one.
@@ -118,12 +140,17 @@ impl Servers {
         let now = Instant::now();
         for index in 0..self.all.len() {
             let server = &mut self.all[index];
+            if server.process.as_ref().is_some_and(Process::has_stood_still) {
+                self.checks.lock().unwrap().stood_still(&server.name, POLLS);
+                server.process = None;
+            }
             if server.process.as_ref().is_some_and(|it| it.env.is_crashed()) {
                 self.sim.log(format_args!("{} has died", server.name));
                 server.process = None;
                 let after = if self.sim.is_faulty() { self.sim.millis(100, 20_000) } else { Duration::ZERO };
                 server.back_at = Some(now + after);
             }
+            server.process.iter_mut().for_each(Process::allow);
             if server.heals_at.is_some_and(|at| at <= now) {
                 self.sim.log(format_args!("{} goes on", server.name));
                 server.heal();
@@ -161,7 +188,9 @@ impl Servers {
         let registry = Registry::new(&env, store(Through::Loops), cache.clone(), &prefix(), scheme());
         let door = Registry::new(&env, store(Through::Door), cache, &prefix(), scheme());
         lead(&self.sim, &env, &server.name, registry, store(Through::Loops), wire);
-        self.all[index].process = Some(Process { env, door, paused: false });
+        let mut process = Process { env, door, paused: false, polls: 0, doomed: false };
+        process.allow();
+        self.all[index].process = Some(process);
     }
 
     /// `fault` strikes a server.
@@ -176,6 +205,7 @@ impl Servers {
             Fault::CrashAtPoll => {
                 let polls = sim.between(1, 3_000);
                 sim.strike(fault, format_args!("{name} after {polls} polls"));
+                process.doomed = true;
                 process.env.crash_after(polls);
             }
             Fault::CrashAtSeam => {
@@ -227,8 +257,9 @@ impl Servers {
     pub(crate) fn heal(&mut self) {
         for server in &mut self.all {
             server.heal();
-            if let Some(process) = &server.process {
-                process.env.crash_after(u64::MAX);
+            if let Some(process) = &mut server.process {
+                process.doomed = false;
+                process.allow();
                 process.env.crash_at_seam("", u32::MAX);
             }
             if let Some(at) = &mut server.back_at {
