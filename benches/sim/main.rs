@@ -7,6 +7,8 @@
     reason = "the modules are those of tests/sim, whose scenarios use all of them"
 )]
 
+#[path = "../../tests/sim/calm.rs"]
+mod calm;
 #[path = "../../tests/sim/checks/mod.rs"]
 mod checks;
 #[path = "../../tests/sim/perturbed/mod.rs"]

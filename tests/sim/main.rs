@@ -13,6 +13,7 @@
 
 mod agents;
 mod apps;
+mod calm;
 mod checks;
 mod crash;
 mod failover;

@@ -50,7 +50,14 @@ static CHANCE: LazyLock<[(Regex, &str); 8]> = LazyLock::new(|| {
     .map(|(pattern, word)| (Regex::new(pattern).unwrap(), word))
 });
 
-/// `body` without what differs from run to run. Causes are a set: a real apiserver tells some of them twice.
+/// What a real apiserver says of a number of replicas once more, after its schema has: we do not.
+static SAID_AGAIN: LazyLock<Regex> = LazyLock::new(|| {
+    let said =
+        r"-\d+: should be a non-negative integer|0: \.spec\.replicas accessor error: .*?, expected int64";
+    Regex::new(&format!(r"(spec\.replicas in body .*), \.spec\.replicas: Invalid value: ({said})")).unwrap()
+});
+
+/// `body` without what differs from run to run, and without what is said twice. Causes are a set.
 pub(super) fn settled(body: &Value) -> Value {
     let mut text = body.to_string();
     for (pattern, word) in CHANCE.iter() {
@@ -61,5 +68,17 @@ pub(super) fn settled(body: &Value) -> Value {
         causes.sort_by_key(Value::to_string);
         causes.dedup();
     }
+    say_once(&mut body);
     body
+}
+
+fn say_once(body: &mut Value) {
+    let Some(message) = body["message"].as_str().filter(|it| SAID_AGAIN.is_match(it)) else { return };
+    let mut message = SAID_AGAIN.replace(message, "$1").into_owned();
+    let causes = body.pointer_mut("/details/causes").and_then(Value::as_array_mut).unwrap();
+    causes.retain(|it| it["field"] != ".spec.replicas");
+    if causes.len() == 1 {
+        message = message.replacen(": [", ": ", 1).trim_end_matches(']').to_owned();
+    }
+    body["message"] = message.into();
 }

@@ -96,10 +96,12 @@ pub(super) fn set(object: &mut Value, path: &JsonPath, value: Value) -> Option<(
     Some(())
 }
 
-/// What keeps an object from being scaled, in the words of a real apiserver.
-pub(super) fn faults(kind: &KindDef, object: &Value) -> Vec<FieldError> {
+/// What keeps an object from being scaled, in the words of a real apiserver; unlike there, a field that is among `told` already
+/// is not told once more.
+pub(super) fn faults(kind: &KindDef, object: &Value, told: &[FieldError]) -> Vec<FieldError> {
     let Some(paths) = &kind.scale else { return Vec::new() };
-    [&paths.spec, &paths.status].into_iter().filter_map(|path| replicas_fault(path, object)).collect()
+    let found = [&paths.spec, &paths.status].into_iter().filter_map(|path| replicas_fault(path, object));
+    found.filter(|fault| told.iter().all(|it| it.path != fault.path.trim_start_matches('.'))).collect()
 }
 
 fn replicas_fault(path: &JsonPath, object: &Value) -> Option<FieldError> {

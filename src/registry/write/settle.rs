@@ -190,7 +190,7 @@ pub(super) fn faults_of_parts(
         let fields = fields.filter_map(|(name, field)| Some((name, field, kind.schema.field(name)?)));
         let mut found: Vec<FieldError> =
             fields.flat_map(|(name, field, schema)| validate(field, schema, name)).collect();
-        found.extend(super::scale::faults(kind, object));
+        found.extend(super::scale::faults(kind, object, &found));
         found
     };
     let mut new = found(object);
@@ -214,7 +214,7 @@ fn document_faults(
     {
         errors.extend(rules(&kind.plural, object, live));
     }
-    errors.extend(super::scale::faults(kind, object));
+    errors.extend(super::scale::faults(kind, object, &errors));
     errors
 }
 

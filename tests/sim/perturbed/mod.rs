@@ -32,7 +32,7 @@ use self::lens::Lens;
 pub(crate) use self::point::{Kind, Point, points};
 pub(crate) use self::scenario::{ALL, Scenario};
 use self::scenario::{Deed, MACHINES};
-use crate::checks::convergence::unsettled;
+use crate::calm::{in_virtual_time, settle};
 use crate::checks::{Blur, Checks, Reality, Terms};
 use crate::seeded::chaos::World;
 use crate::seeded::cluster::Cluster;
@@ -77,11 +77,7 @@ pub(crate) fn disturbed(scenario: &'static Scenario, point: Point, expected: &En
 }
 
 fn run(scenario: &'static Scenario, point: Option<Point>, telling: Telling) -> Run {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime can be made");
-    panics::forget();
-    let mut run = runtime.block_on(live(scenario, point, telling));
-    drop(runtime);
+    let mut run = in_virtual_time(live(scenario, point, telling));
     run.broken.extend(panics::take());
     run
 }
@@ -170,19 +166,8 @@ impl Stage {
         self.world.run_until(Instant::now() + time).await;
     }
 
-    /// Waits until everything is as wanted; tells what is not when it takes too long.
     async fn settle(&mut self) -> Option<String> {
-        let begun = Instant::now();
-        loop {
-            self.rest(Duration::from_secs(1)).await;
-            let left = {
-                let checks = self.checks.lock().unwrap();
-                unsettled(checks.scene(), &self.reality, self.world.servers.caches())
-            };
-            if left.is_none() || begun.elapsed() > BOUND {
-                return left;
-            }
-        }
+        settle(&mut self.world, &self.checks, &self.reality).await
     }
 
     async fn perform(&mut self, deed: Deed) {

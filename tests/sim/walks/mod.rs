@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use self::stage::Stage;
+use crate::calm::in_virtual_time;
 use crate::seeded::panics;
 
 /// What became of a walk.
@@ -47,13 +48,6 @@ pub(crate) fn walk(seed: u64) -> Walk {
     let mut walk = in_virtual_time(take(seed));
     walk.broken.extend(panics::take());
     walk
-}
-
-fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime can be made");
-    panics::forget();
-    runtime.block_on(work)
 }
 
 async fn take(seed: u64) -> Walk {

@@ -17,14 +17,14 @@ use super::Walk;
 use super::actors::{Actor, Way, app, present};
 use super::fields::differing;
 use super::wishes::{Bad, PROCESS, Wish};
-use crate::checks::convergence::unsettled;
+use crate::calm::settle;
 use crate::checks::{Blur, Checks, Reality, Terms};
 use crate::perturbed::{End, Of};
 use crate::seeded::chaos::World;
 use crate::seeded::cluster::Cluster;
 use crate::seeded::servers::{Servers, plain};
 use crate::seeded::sim::{Sim, prefix};
-use crate::seeded::{BOUND, Profile, Telling, be_quiet};
+use crate::seeded::{Profile, Telling, be_quiet};
 
 const MACHINES: usize = 3;
 
@@ -174,18 +174,8 @@ impl Stage {
     }
 
     pub(super) async fn settle(&mut self, when: &str) -> Result<(), String> {
-        let begun = Instant::now();
-        loop {
-            self.rest(Duration::from_secs(1)).await;
-            let left = {
-                let checks = self.checks.lock().unwrap();
-                unsettled(checks.scene(), &self.reality, self.world.servers.caches())
-            };
-            match left {
-                None => break,
-                Some(left) if begun.elapsed() > BOUND => return Err(format!("{when}: {left}")),
-                Some(_) => {}
-            }
+        if let Some(left) = settle(&mut self.world, &self.checks, &self.reality).await {
+            return Err(format!("{when}: {left}"));
         }
         be_quiet(&mut self.world, &self.checks).await.map_or(Ok(()), Err)
     }
