@@ -115,10 +115,10 @@ pub(crate) const PLANTS: [Plant; 56] = [
         covers: "#3783",
     },
     Plant {
-        name: "delay-is-a-thousandfold",
+        name: "delay-is-thousands-fold",
         place: "plan/deployment/backoff.rs",
         check: "Convergence",
-        breaks: "the delay after a failure is a thousand times too long",
+        breaks: "the delay after a failure is thousands of times too long",
         covers: "TaskFails",
     },
     Plant {
