@@ -313,8 +313,8 @@ impl Agents {
 
     /// What is offered and what our Tasks use make up the machine, unless others use it, too: then more was seen before.
     fn totals(&self, offers: &[Arc<wire::Offer>], before: &Totals) -> Totals {
-        let all: Vec<wire::Resource> = offers.iter().flat_map(|it| it.resources.clone()).collect();
-        let offered = placement::to_api(&placement::scalars(&all));
+        let all = || offers.iter().flat_map(|it| &it.resources);
+        let offered = placement::to_api(&placement::scalars(all()));
         let agent = offers.first().map(|it| it.agent_id.value.as_str()).unwrap_or_default();
         let used = self.view.scene().index.by_agent.get(agent);
         let sum = used.into_iter().flat_map(BTreeMap::values).fold(offered, |sum, it| Resources {
@@ -323,15 +323,15 @@ impl Agents {
             disk: crate::api::Bytes::new(sum.disk.get() + it.disk.get()),
             gpus: sum.gpus + it.gpus,
         });
-        let ports: Vec<String> =
-            placement::ports(&all).ranges().iter().map(|it| format!("{}-{}", it.begin, it.end)).collect();
+        let text = |range: &placement::PortRange| format!("{}-{}", range.begin, range.end);
+        let ports = || placement::ports(all()).ranges().iter().map(text).collect();
         Totals {
             cpus: sum.cpus.max(before.cpus),
             memory: sum.memory.max(before.memory),
             disk: sum.disk.max(before.disk),
             gpus: sum.gpus.max(before.gpus),
             // The first offer of an unused machine shows all of its ports.
-            ports: if before.ports.is_empty() { ports } else { before.ports.clone() },
+            ports: if before.ports.is_empty() { ports() } else { before.ports.clone() },
         }
     }
 }

@@ -30,6 +30,7 @@ use crate::registry::Cache;
 use crate::runtime::{Backoff, News, Setback, View, Writer};
 
 pub(super) use self::convert::{attributes, ports, scalars, to_api};
+pub(super) use crate::plan::placement::PortRange;
 
 /// The most bindings of one pass: enough for an agent to get several Tasks by one ACCEPT, so few that what changes
 /// meanwhile is soon seen.
