@@ -50,7 +50,7 @@ pub(crate) const UNCLAIMED: [&str; 7] = [
 ];
 
 /// All of them, by place.
-pub(crate) const PLANTS: [Plant; 56] = [
+pub(crate) const PLANTS: [Plant; 57] = [
     Plant {
         name: "capacity-forgets-the-stopping",
         place: "plan/deployment/instance.rs",
@@ -337,6 +337,13 @@ pub(crate) const PLANTS: [Plant; 56] = [
         check: "Offers",
         breaks: "an accepted offer can be accepted again",
         covers: "CallDelayed",
+    },
+    Plant {
+        name: "late-calls-are-sent",
+        place: "mesos/session/caller.rs",
+        check: "Deposed",
+        breaks: "a call that has waited until the term was over is sent",
+        covers: "Pause",
     },
     Plant {
         name: "offers-outlive-their-stream",
