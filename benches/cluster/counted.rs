@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tenure::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
+use tenure::mesos::wire::CallType;
 use tenure::mesos::wire::scheduler::Call;
 use tenure::store::{LeaseId, Limits, Page, Record, Revision, Store, StoreError, Txn, TxnOutcome, Watch};
 
@@ -20,6 +21,7 @@ pub(crate) struct Counted {
     renewals: AtomicU64,
     reads: AtomicU64,
     calls: AtomicU64,
+    reconciles: AtomicU64,
 }
 
 /// A reading.
@@ -28,13 +30,19 @@ pub(crate) struct Counts {
     pub(crate) txns: u64,
     refused: u64,
     ops: u64,
-    bytes: u64,
+    pub(crate) bytes: u64,
     renewals: u64,
     reads: u64,
     calls: u64,
+    reconciles: u64,
 }
 
 impl Counted {
+    fn call(&self, call: &Call) {
+        add(&self.calls, 1);
+        add(&self.reconciles, usize::from(call.r#type() == CallType::Reconcile));
+    }
+
     pub(crate) fn read(&self) -> Counts {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Counts {
@@ -45,6 +53,7 @@ impl Counted {
             renewals: of(&self.renewals),
             reads: of(&self.reads),
             calls: of(&self.calls),
+            reconciles: of(&self.reconciles),
         }
     }
 }
@@ -59,17 +68,18 @@ impl Counts {
             renewals: self.renewals - before.renewals,
             reads: self.reads - before.reads,
             calls: self.calls - before.calls,
+            reconciles: self.reconciles - before.reconciles,
         }
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { txns, refused, ops, bytes, renewals, reads, calls } = self;
+        let Counts { txns, refused, ops, bytes, renewals, reads, calls, reconciles } = self;
         write!(
             f,
             "{txns} transactions ({refused} refused) of {ops} operations and {:.1} MiB, {renewals} renewals, {reads} \
-             reads, {calls} calls",
+             reads, {calls} calls ({reconciles} to reconcile)",
             *bytes as f64 / 1_048_576.0
         )
     }
@@ -174,12 +184,12 @@ struct CountedCalls {
 #[async_trait]
 impl CallPipe for CountedCalls {
     async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
-        add(&self.counts.calls, 1);
+        self.counts.call(call);
         self.calls.send(call).await
     }
 
     async fn send_all(&mut self, calls: Vec<Call>) -> Vec<Result<(), ConnectionError>> {
-        add(&self.counts.calls, calls.len());
+        calls.iter().for_each(|call| self.counts.call(call));
         self.calls.send_all(calls).await
     }
 }

@@ -8,7 +8,9 @@
 //! failover  the leader dies ─▶ its successor's first placement; tasks touched on the way
 //! ```
 //!
-//! Memory is of the whole process: Tenure, the simulated cluster, and the store where that is in process.
+//! Memory is of the whole process: Tenure, the simulated cluster, and the store where that is in process. What a second
+//! server adds when it has read and decoded everything, before the first one dies, is Tenure's own view; the values that
+//! were written are the store's until it is compacted.
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -74,7 +76,14 @@ async fn rollout(options: &Options, world: &World) -> Result<()> {
     observer.until_running(options.tasks, options.patience).await?;
     let took = begun.elapsed();
     println!("  apps written after {:.2} s", written.as_secs_f64());
-    report("rollout", options.tasks, took, &Usage::now(&world.counts)?.since(&before));
+    let used = Usage::now(&world.counts)?;
+    println!(
+        "  memory: {:.0} MiB before the first App, {:.1} KiB a task since; values written: {:.1} KiB a task",
+        before.resident_mib,
+        (used.resident_mib - before.resident_mib) * 1024.0 / options.tasks as f64,
+        used.counts.since(&before.counts).bytes as f64 / 1024.0 / options.tasks as f64,
+    );
+    report("rollout", options.tasks, took, &used.since(&before));
     Ok(())
 }
 
@@ -109,7 +118,15 @@ async fn loss(options: &Options, world: &World) -> Result<()> {
 
 async fn failover(options: &Options, world: &mut World, leader: world::Server) -> Result<()> {
     until_calm(world, options.patience).await?;
+    let alone = Usage::now(&world.counts)?;
     let _standby = world.start_server().await?;
+    world.decode_tasks();
+    let both = Usage::now(&world.counts)?;
+    println!(
+        "  memory: a second server's view takes {:.1} KiB a task; its CPU {:.0} us a task",
+        (both.resident_mib - alone.resident_mib) * 1024.0 / options.tasks as f64,
+        both.since(&alone).cpu.as_secs_f64() * 1e6 / options.tasks as f64,
+    );
     let (tasks, started, killed) = (world.task_revisions(), world.fleet.started(), world.fleet.killed());
     let old = world.leader_term().await?;
     let begun = Instant::now();

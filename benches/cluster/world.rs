@@ -194,6 +194,13 @@ impl World {
         }
     }
 
+    /// Decodes every Task in the view of people, as a server does that stands by.
+    pub(crate) fn decode_tasks(&self) {
+        for doc in self.cache().snapshot().list(&tasks_resource(), None) {
+            doc.typed::<Task>().expect("a Task of ours can be read");
+        }
+    }
+
     /// Every Task and its version.
     pub(crate) fn task_revisions(&self) -> BTreeMap<Key, Revision> {
         let snapshot = self.cache().snapshot();

@@ -4,8 +4,8 @@
 //! `apiVersion` and `kind` in front, `kube_core::Resource`, so that `kube::Api<App>` works, and [`Kind`], from
 //! which the CRD is generated and by which the server knows the kind's names.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Whether objects of a kind live in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,7 @@ macro_rules! resource {
         #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize, schemars::JsonSchema)]
         pub struct $kind {
             /// Name, namespace, labels and everything else that Kubernetes keeps about any object.
+            #[serde(deserialize_with = "crate::api::resource::exact")]
             pub metadata: $crate::api::ObjectMeta,
             $(
                 /// What is wanted.
@@ -207,6 +208,17 @@ macro_rules! resource {
     (@scale $spec:literal, $status:literal) => {
         Some($crate::api::resource::ScalePaths { spec: $spec, status: $status })
     };
+}
+
+/// Metadata whose lists take no more room than they need: there is one for each version that is kept.
+pub(in crate::api) fn exact<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<super::ObjectMeta, D::Error> {
+    let mut metadata = super::ObjectMeta::deserialize(from)?;
+    metadata.owner_references.iter_mut().for_each(Vec::shrink_to_fit);
+    metadata.finalizers.iter_mut().for_each(Vec::shrink_to_fit);
+    metadata.managed_fields.iter_mut().for_each(Vec::shrink_to_fit);
+    Ok(metadata)
 }
 
 /// A generator of self-contained schemas: a structural schema has no `$ref`.

@@ -249,9 +249,9 @@ impl Agents {
     }
 
     fn look(&self, agent: &AgentId, offers: &[Arc<wire::Offer>]) -> Look {
-        let all: Vec<wire::Resource> = offers.iter().flat_map(|it| it.resources.clone()).collect();
-        let Resources { cpus, memory, disk, gpus } = placement::to_api(&placement::scalars(&all));
-        let ranges = placement::ports(&all);
+        let all = || offers.iter().flat_map(|it| &it.resources);
+        let Resources { cpus, memory, disk, gpus } = placement::to_api(&placement::scalars(all()));
+        let ranges = placement::ports(all());
         let ports = ranges.ranges().iter().map(|it| format!("{}-{}", it.begin, it.end)).collect();
         let taken = |is_reported: bool| {
             let all = self.view.scene().index.taken(&agent.value).map(|(_, taken)| taken);

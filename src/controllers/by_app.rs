@@ -10,10 +10,14 @@ use crate::plan::ObjectName;
 use crate::registry::{Change, Doc, Key};
 use crate::runtime::{Index, Scene, Setback};
 
+/// What belongs to one App, in order.
+type Parts = BTreeMap<Key, Arc<Doc>>;
+
 /// The index of the loops that look at one App at a time.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct ByApp {
-    members: BTreeMap<ObjectName, BTreeMap<Key, Arc<Doc>>>,
+    /// By namespace and App, so that a look-up needs no name of its own. No empty map stands in here.
+    members: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Parts>>,
     dependents: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
 }
 
@@ -29,18 +33,12 @@ impl Index for ByApp {
             });
             return;
         }
-        let owner_of = |doc: &Option<Arc<Doc>>| doc.as_ref().and_then(|doc| owner(doc));
-        let (before, after) = (owner_of(&change.old), owner_of(&change.new));
-        if let Some(app) = before.filter(|app| after.as_ref() != Some(app))
-            && let Some(parts) = self.members.get_mut(&app)
-        {
-            parts.remove(&change.key);
-            if parts.is_empty() {
-                self.members.remove(&app);
-            }
+        let (before, after) = (change.old.as_ref().and_then(owner), change.new.as_ref().and_then(owner));
+        if let Some(app) = before.filter(|_| before != after) {
+            self.leave(app, &change.key);
         }
         if let (Some(app), Some(doc)) = (after, &change.new) {
-            self.members.entry(app).or_default().insert(change.key.clone(), doc.clone());
+            self.join(app, doc);
         }
     }
 }
@@ -54,11 +52,10 @@ fn remove<V: Ord>(sets: &mut BTreeMap<ObjectName, BTreeSet<V>>, key: &ObjectName
     }
 }
 
-/// The App that `doc` is a part of, by its label.
-fn owner(doc: &Doc) -> Option<ObjectName> {
-    let app = doc.meta().labels.get(labels::APP)?;
-    let ours = doc.key().resource.group() == crate::api::GROUP;
-    ours.then(|| ObjectName { namespace: doc.key().namespace.clone(), name: Arc::from(app.as_str()) })
+/// The App, in the same namespace, that `doc` is a part of, by its label.
+fn owner(doc: &Arc<Doc>) -> Option<&str> {
+    let is_ours = doc.key().resource.group() == crate::api::GROUP;
+    doc.meta().labels.get(labels::APP).filter(|_| is_ours)
 }
 
 /// The Apps that an App depends on; none for one that cannot be read, about which nothing is decided.
@@ -68,10 +65,39 @@ fn dependencies(doc: &Doc) -> Vec<ObjectName> {
 }
 
 impl ByApp {
+    fn join(&mut self, app: &str, doc: &Arc<Doc>) {
+        let key = doc.key();
+        let apps = self.members.entry(key.namespace.clone()).or_default();
+        let parts = match apps.get_mut(app) {
+            Some(parts) => parts,
+            None => apps.entry(Arc::from(app)).or_default(),
+        };
+        match parts.get_mut(key) {
+            Some(part) => part.clone_from(doc),
+            None => drop(parts.insert(key.clone(), doc.clone())),
+        }
+    }
+
+    fn leave(&mut self, app: &str, key: &Key) {
+        let Some(apps) = self.members.get_mut(&key.namespace) else { return };
+        let Some(parts) = apps.get_mut(app) else { return };
+        parts.remove(key);
+        if parts.is_empty() {
+            apps.remove(app);
+        }
+        if apps.is_empty() {
+            self.members.remove(&key.namespace);
+        }
+    }
+
+    fn of(&self, app: &ObjectName) -> Option<&Parts> {
+        self.members.get(&app.namespace)?.get(&app.name)
+    }
+
     /// The `K`s of `app`, in order of their names.
     pub(super) fn parts<K: Kind>(&self, app: &ObjectName) -> Result<Vec<Stored<K>>, Setback> {
-        let first = Key::new(&resource::<K>(), &app.namespace, "");
-        let parts = self.members.get(app).into_iter().flat_map(|parts| parts.range(first.clone()..));
+        let first = Key { resource: resource::<K>(), namespace: app.namespace.clone(), name: Arc::default() };
+        let parts = self.of(app).into_iter().flat_map(|parts| parts.range(first.clone()..));
         parts.take_while(|(key, _)| is::<K>(key)).map(|(_, doc)| Stored::read(doc)).collect()
     }
 
@@ -82,13 +108,28 @@ impl ByApp {
             let dependents = self.dependents.get(&app).into_iter().flatten().cloned();
             return dependents.chain([app.clone()]).collect();
         }
-        let owners = [&change.old, &change.new].into_iter().flatten().filter_map(|doc| owner(doc));
-        owners.collect::<BTreeSet<_>>().into_iter().collect()
+        let (before, after) = (change.old.as_ref().and_then(owner), change.new.as_ref().and_then(owner));
+        let owners = before.filter(|_| before != after).into_iter().chain(after);
+        owners.map(|app| self.named(&change.key.namespace, app)).collect()
+    }
+
+    /// The name of an App, shared with the index where that has it.
+    fn named(&self, namespace: &Arc<str>, app: &str) -> ObjectName {
+        let known = self.members.get(namespace).and_then(|apps| apps.get_key_value(app));
+        let name = known.map_or_else(|| Arc::from(app), |(name, _)| name.clone());
+        ObjectName { namespace: namespace.clone(), name }
+    }
+
+    /// Every App that has parts.
+    fn apps(&self) -> impl Iterator<Item = ObjectName> {
+        self.members.iter().flat_map(|(namespace, apps)| {
+            apps.keys().map(|name| ObjectName { namespace: namespace.clone(), name: name.clone() })
+        })
     }
 }
 
 /// Every App that exists or has parts left.
 pub(super) fn all_apps(scene: &Scene<ByApp>) -> Vec<ObjectName> {
     let apps = scene.snapshot.list(&resource::<App>(), None).map(|doc| name_of(doc.key()));
-    apps.chain(scene.index.members.keys().cloned()).collect::<BTreeSet<_>>().into_iter().collect()
+    apps.chain(scene.index.apps()).collect::<BTreeSet<_>>().into_iter().collect()
 }

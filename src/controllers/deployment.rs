@@ -179,7 +179,7 @@ impl Observed {
     fn app_patch(&self, plan: &Plan) -> Result<Option<Value>, Setback> {
         // The first status is written whole: that nothing runs yet is news, too.
         let status = typed_difference(&self.app.object.status, &Some(&plan.status))?;
-        let mut finalizers = self.app.doc.meta().finalizers.clone();
+        let mut finalizers = self.app.doc.meta().finalizers.to_vec();
         for action in &plan.actions {
             match action {
                 Action::HoldApp => finalizers.push(labels::TASKS_FINALIZER.to_owned()),
@@ -191,7 +191,7 @@ impl Observed {
         if let Some(status) = status {
             patch["status"] = status;
         }
-        if finalizers != self.app.doc.meta().finalizers {
+        if finalizers[..] != self.app.doc.meta().finalizers[..] {
             patch["metadata"] = json!({"finalizers": finalizers});
         }
         Ok((patch != json!({})).then_some(patch))

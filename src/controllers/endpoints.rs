@@ -109,6 +109,7 @@ fn difference(present: &[Stored<Endpoints>], wanted: &[Endpoints]) -> Result<Vec
     for endpoints in wanted {
         match present.iter().find(|it| *it.doc.key().name == *name(endpoints)) {
             None => writes.push(create(endpoints)?),
+            Some(before) if before.object.spec == endpoints.spec => {}
             Some(before) => {
                 let patch = typed_difference(&before.object.spec, &endpoints.spec)?;
                 writes.extend(patch.map(|spec| before.merge(serde_json::json!({"spec": spec}))));

@@ -47,6 +47,13 @@ pub(super) struct Owners {
 
 impl Index for Owners {
     fn apply(&mut self, change: &Change) {
+        self.by_app.apply(change);
+        if let (Some(old), Some(new)) = (&change.old, &change.new)
+            && old.meta().uid == new.meta().uid
+            && old.meta().owners == new.meta().owners
+        {
+            return;
+        }
         if let Some(doc) = &change.old {
             self.by_uid.remove(&doc.meta().uid);
             for owner in &doc.meta().owners {
@@ -64,7 +71,6 @@ impl Index for Owners {
                 self.dependants.entry(owner.uid.clone()).or_default().insert(change.key.clone());
             }
         }
-        self.by_app.apply(change);
     }
 }
 
@@ -113,8 +119,8 @@ impl Reconciler for Gc {
         {
             subjects.push(Subject::Object(change.key.clone()));
         }
-        for uid in docs().map(|doc| doc.meta().uid.as_str()).collect::<BTreeSet<_>>() {
-            if change.new.as_ref().is_none_or(is_ending) {
+        if change.new.as_ref().is_none_or(is_ending) {
+            for uid in docs().map(|doc| doc.meta().uid.as_str()).collect::<BTreeSet<_>>() {
                 subjects.extend(index.dependants(uid).cloned().map(Subject::Object));
             }
         }
@@ -128,7 +134,8 @@ impl Reconciler for Gc {
         }
         let namespace =
             if change.key.resource == namespaces() { &change.key.name } else { &change.key.namespace };
-        if snapshot.get(&namespace_key(namespace)).is_some_and(is_ending) {
+        let named = Key { resource: namespaces(), namespace: Arc::default(), name: namespace.clone() };
+        if snapshot.get(&named).is_some_and(is_ending) {
             subjects.push(Subject::Namespace(namespace.clone()));
         }
         subjects
@@ -291,7 +298,7 @@ fn object(doc: &Doc, scheme: &Scheme) -> Object<Key> {
         uid: meta.uid.clone(),
         owners: meta.owners.iter().map(owner).collect(),
         deleting: meta.deletion.is_some(),
-        finalizers: meta.finalizers.clone(),
+        finalizers: meta.finalizers.to_vec(),
     }
 }
 

@@ -18,10 +18,10 @@ pub(super) fn resource<K: Kind>() -> Resource {
 /// The key of the `K` called `name`.
 pub(super) fn key<K: Kind>(name: &ObjectName) -> Key {
     let namespace = match K::DEFINITION.scope {
-        Scope::Namespaced => &*name.namespace,
-        Scope::Cluster => "",
+        Scope::Namespaced => name.namespace.clone(),
+        Scope::Cluster => Arc::default(),
     };
-    Key::new(&resource::<K>(), namespace, &name.name)
+    Key { resource: resource::<K>(), namespace, name: name.name.clone() }
 }
 
 /// The name of the object at `key`.

@@ -70,8 +70,8 @@ impl Sight {
 /// The updates of one batch about one Task.
 struct Told {
     task: Stored<Task>,
-    before: TaskStatus,
-    after: TaskStatus,
+    /// None while they say nothing new.
+    after: Option<TaskStatus>,
 }
 
 impl StatusWriter {
@@ -172,22 +172,19 @@ impl StatusWriter {
     ) {
         // All updates about one Task are one write.
         let nth = if planted!("each-update-is-a-write") { told.len() } else { 0 };
-        let told = told.entry((task.name(), nth)).or_insert_with(|| {
-            let before = task.object.status.clone().unwrap_or_default();
-            Told { after: before.clone(), before, task }
-        });
-        if let Some(after) =
-            super::updates::merge(&told.task.object, &told.after, update, snapshot, self.env.now())
-        {
-            told.after = after;
-        }
+        let told = told.entry((task.name(), nth)).or_insert_with(|| Told { task, after: None });
+        let after =
+            super::updates::merge(&told.task.object, told.after.as_ref(), update, snapshot, self.env.now());
+        told.after = after.or_else(|| told.after.take());
     }
 
     async fn commit(&self, told: &[Told], snapshot: &Snapshot) -> Result<(), Setback> {
         let now = self.env.now();
         let mut writes: Vec<Write> = Vec::new();
-        for Told { task, before, after } in told {
-            let Some(patch) = typed_difference(before, after)? else { continue };
+        for Told { task, after } in told {
+            let Some(after) = after else { continue };
+            let before = task.object.status.clone().unwrap_or_default();
+            let Some(patch) = typed_difference(&before, after)? else { continue };
             writes.push(task.merge(serde_json::json!({"status": patch})));
             let failed = after.phase == Phase::Failed && before.phase != Phase::Failed;
             if failed && task.object.spec.stop.is_none() {

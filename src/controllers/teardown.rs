@@ -39,7 +39,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct DyingTasks {
     dying: BTreeSet<Key>,
-    published: BTreeMap<ObjectName, BTreeSet<Key>>,
+    /// In how many Endpoints a Task is named, if in any.
+    published: BTreeMap<ObjectName, u32>,
 }
 
 impl Index for DyingTasks {
@@ -50,16 +51,20 @@ impl Index for DyingTasks {
                 None => self.dying.remove(&change.key),
             };
         } else if is::<Endpoints>(&change.key) {
-            for task in change.old.iter().flat_map(|doc| named_by(doc)) {
-                if let Some(slices) = self.published.get_mut(&task) {
-                    slices.remove(&change.key);
-                    if slices.is_empty() {
-                        self.published.remove(&task);
-                    }
-                }
-            }
-            for task in change.new.iter().flat_map(|doc| named_by(doc)) {
-                self.published.entry(task).or_default().insert(change.key.clone());
+            let named = |doc: &Option<Arc<Doc>>| doc.as_ref().map(|doc| named_by(doc)).unwrap_or_default();
+            let (before, after) = (named(&change.old), named(&change.new));
+            before.difference(&after).for_each(|task| self.unpublish(task));
+            after.difference(&before).for_each(|task| *self.published.entry(task.clone()).or_default() += 1);
+        }
+    }
+}
+
+impl DyingTasks {
+    fn unpublish(&mut self, task: &ObjectName) {
+        if let Some(slices) = self.published.get_mut(task) {
+            *slices -= 1;
+            if *slices == 0 {
+                self.published.remove(task);
             }
         }
     }
@@ -69,7 +74,8 @@ impl Index for DyingTasks {
 pub(super) fn named_by(doc: &Doc) -> BTreeSet<ObjectName> {
     let Ok(endpoints) = doc.typed::<Endpoints>() else { return BTreeSet::new() };
     let addresses = endpoints.spec.ready.iter().chain(&endpoints.spec.not_ready);
-    addresses.map(|address| ObjectName::new(&doc.key().namespace, &address.task)).collect()
+    let named = |name: &str| ObjectName { namespace: doc.key().namespace.clone(), name: name.into() };
+    addresses.map(|address| named(&address.task)).collect()
 }
 
 /// The teardown loop.

@@ -9,10 +9,11 @@ use crate::plan::ObjectName;
 use crate::plan::status::{self, TaskState, Update};
 use crate::registry::Snapshot;
 
-/// The status of `task`, which is `present` by now, after `told`; nothing when it says nothing new.
+/// The status of `task` after `told`; nothing when it says nothing new. `present` is what was told before and is not stored
+/// yet.
 pub(super) fn merge(
     task: &Task,
-    present: &TaskStatus,
+    present: Option<&TaskStatus>,
     told: &wire::TaskStatus,
     snapshot: &Snapshot,
     now: Timestamp,
@@ -23,13 +24,7 @@ pub(super) fn merge(
     let without = Template::default();
     let template = revision.as_ref().map_or(&without, |it| &it.spec.template);
     let update = update(told, template, now)?;
-    let is_stored = match &task.status {
-        Some(stored) => stored == present,
-        None => *present == TaskStatus::default(),
-    };
-    if is_stored {
-        return status::merge(task, template, update);
-    }
+    let Some(present) = present else { return status::merge(task, template, update) };
     let task = Task { status: Some(present.clone()), ..task.clone() };
     status::merge(&task, template, update)
 }

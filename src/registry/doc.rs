@@ -4,7 +4,6 @@
 //! (parsed once), and a typed value (decoded at most once, on demand). A JSON tree exists only inside one request.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -16,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::key::Key;
+use super::labels::Labels;
 use super::splice;
 use crate::store::Revision;
 
@@ -34,10 +34,10 @@ pub struct Doc {
 pub struct Meta {
     pub uid: String,
     pub generation: i64,
-    pub labels: BTreeMap<String, String>,
-    pub finalizers: Vec<String>,
+    pub labels: Labels,
+    pub finalizers: Box<[String]>,
     #[serde(rename = "ownerReferences")]
-    pub owners: Vec<OwnerReference>,
+    pub owners: Box<[OwnerReference]>,
     /// When deletion was asked for: the object is going, and only finalizers hold it.
     #[serde(rename = "deletionTimestamp")]
     pub deletion: Option<Timestamp>,
@@ -205,6 +205,8 @@ fn rewritten(stored: &[u8], revision: Revision) -> Result<Bytes, serde_json::Err
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::key::Resource;
     use super::*;
 
@@ -220,7 +222,7 @@ mod tests {
         );
         let doc = doc.unwrap();
         assert!(doc.bytes().starts_with(br#"{"metadata":{"resourceVersion":"7","uid":"u""#));
-        assert_eq!((doc.meta().uid.as_str(), doc.meta().labels["a"].as_str()), ("u", "b"));
+        assert_eq!((doc.meta().uid.as_str(), &doc.meta().labels["a"]), ("u", "b"));
         assert!(doc.meta().deletion.is_some() && doc.meta().event.is_none());
     }
 

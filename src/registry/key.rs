@@ -15,48 +15,87 @@ const CLUSTER: &str = "-";
 /// First segments below the prefix that are no group: the installation's own records and the leader's key.
 const RESERVED: [&str; 2] = ["meta", "leader"];
 
+/// The resources that every installation has: text, group, plural. In the order of store keys.
+const KNOWN: [(&str, &str, &str); 10] = [
+    ("coordination.k8s.io/leases", "coordination.k8s.io", "leases"),
+    ("core/configmaps", "", "configmaps"),
+    ("core/events", "", "events"),
+    ("core/namespaces", "", "namespaces"),
+    ("core/secrets", "", "secrets"),
+    ("tenure.dev/agents", "tenure.dev", "agents"),
+    ("tenure.dev/apps", "tenure.dev", "apps"),
+    ("tenure.dev/endpoints", "tenure.dev", "endpoints"),
+    ("tenure.dev/revisions", "tenure.dev", "revisions"),
+    ("tenure.dev/tasks", "tenure.dev", "tasks"),
+];
+
 /// A served resource, spelled `tenure.dev/apps`, `core/namespaces`: the group (`core` when empty) and the plural.
+///
+/// Those of [`KNOWN`] cost nothing to make, to clone and to compare: every look at a key compares one.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Resource(Arc<str>);
+pub struct Resource(Spelling);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Spelling {
+    /// The place in [`KNOWN`].
+    Known(u8),
+    /// None of these.
+    Other(Arc<str>),
+}
 
 impl Resource {
     /// The resource `plural` of `group`; the empty group is the core group.
     #[must_use]
     pub fn new(group: &str, plural: &str) -> Resource {
-        Resource(format!("{}/{plural}", if group.is_empty() { CORE } else { group }).into())
+        let group = if group == CORE { "" } else { group };
+        let known = (0..).zip(&KNOWN).find(|(_, known)| known.2 == plural && known.1 == group);
+        Resource(match known {
+            Some((place, _)) => Spelling::Known(place),
+            None => {
+                Spelling::Other(format!("{}/{plural}", if group.is_empty() { CORE } else { group }).into())
+            }
+        })
     }
 
     /// The API group; empty for the core group.
     #[must_use]
     pub fn group(&self) -> &str {
-        match self.split().0 {
-            CORE => "",
-            group => group,
+        match &self.0 {
+            Spelling::Known(place) => KNOWN[usize::from(*place)].1,
+            Spelling::Other(_) => match self.split().0 {
+                CORE => "",
+                group => group,
+            },
         }
     }
 
     /// The lower-case plural, as in URLs.
     #[must_use]
     pub fn plural(&self) -> &str {
-        self.split().1
+        match &self.0 {
+            Spelling::Known(place) => KNOWN[usize::from(*place)].2,
+            Spelling::Other(_) => self.split().1,
+        }
     }
 
     /// As in store keys.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Spelling::Known(place) => KNOWN[usize::from(*place)].0,
+            Spelling::Other(text) => text,
+        }
     }
 
     fn split(&self) -> (&str, &str) {
-        self.0.split_once('/').unwrap_or((CORE, &self.0))
+        self.as_str().split_once('/').unwrap_or((CORE, self.as_str()))
     }
 }
 
 impl Ord for Resource {
     fn cmp(&self, other: &Self) -> Ordering {
-        // Nearly always one and the same: all keys of a map are of one resource.
-        if self.0 == other.0 {
-            return Ordering::Equal;
+        if let (Spelling::Known(a), Spelling::Known(b)) = (&self.0, &other.0) {
+            return a.cmp(b);
         }
         let ((a_group, a_plural), (b_group, b_plural)) = (self.split(), other.split());
         segment_order(a_group, b_group).then_with(|| segment_order(a_plural, b_plural))
@@ -71,13 +110,13 @@ impl PartialOrd for Resource {
 
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -150,6 +189,9 @@ impl fmt::Debug for Key {
 
 /// Compares two segments as they compare inside a longer key, where `/` follows them: `a-b/` stands before `a/`.
 fn segment_order(a: &str, b: &str) -> Ordering {
+    if a == b {
+        return Ordering::Equal;
+    }
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let shared = a.len().min(b.len());
     a[..shared].cmp(&b[..shared]).then_with(|| {
@@ -225,6 +267,20 @@ mod tests {
             assert_eq!(Key::parse(&prefix, expected).as_ref(), Some(&key));
             assert_eq!((key.resource.group(), key.resource.plural()), (group, plural));
         }
+    }
+
+    #[test]
+    fn resources_are_the_same_and_in_order_whether_known_or_not() {
+        let known = KNOWN.map(|(_, group, plural)| Resource::new(group, plural));
+        assert!(known.is_sorted());
+        for (resource, (text, group, plural)) in known.iter().zip(KNOWN) {
+            assert_eq!((resource.as_str(), resource.group(), resource.plural()), (text, group, plural));
+            let spelled = Resource(Spelling::Other(text.into()));
+            assert_eq!((spelled.group(), spelled.plural()), (group, plural));
+            let same_order = known.iter().all(|other| spelled.cmp(other) == resource.cmp(other));
+            assert!(same_order, "{text}");
+        }
+        assert_eq!(Resource::new("core", "secrets"), Resource::new("", "secrets"));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod field;
 pub mod jsonpath;
 pub mod key;
 pub mod kind;
+pub mod labels;
 mod meta;
 pub mod names;
 mod object;

@@ -41,7 +41,7 @@ pub(crate) const INCIDENTS: [&str; 14] = [
 pub(crate) const UNCLAIMED: [&str; 1] = ["LinkSlow"];
 
 /// All of them, by place.
-pub(crate) const PLANTS: [Plant; 61] = [
+pub(crate) const PLANTS: [Plant; 62] = [
     Plant {
         name: "capacity-forgets-the-stopping",
         place: "plan/deployment/instance.rs",
@@ -106,10 +106,10 @@ pub(crate) const PLANTS: [Plant; 61] = [
         covers: "#3783",
     },
     Plant {
-        name: "delay-is-a-thousandfold",
+        name: "delay-is-thousands-fold",
         place: "plan/deployment/backoff.rs",
         check: "Convergence",
-        breaks: "the delay after a failure is a thousand times too long",
+        breaks: "the delay after a failure is thousands of times too long",
         covers: "TaskFails",
     },
     Plant {
@@ -342,6 +342,13 @@ pub(crate) const PLANTS: [Plant; 61] = [
         check: "Offers",
         breaks: "an accepted offer can be accepted again",
         covers: "CallDelayed",
+    },
+    Plant {
+        name: "late-calls-are-sent",
+        place: "mesos/session/caller.rs",
+        check: "Deposed",
+        breaks: "a call that has waited until the term was over is sent",
+        covers: "Pause",
     },
     Plant {
         name: "offers-outlive-their-stream",

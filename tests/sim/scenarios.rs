@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::plants::INCIDENTS;
 use crate::play::{Player, play};
 
 fn scenarios() -> Vec<PathBuf> {
@@ -38,6 +39,22 @@ fn every_scenario_goes_as_it_is_written() {
         }
     }
     assert!(wrong.is_empty(), "{}\n(TENURE_UPDATE=1 writes them anew)", wrong.join("\n"));
+}
+
+/// As the headings say: what happened to Marathon, and what happens here.
+#[test]
+fn every_incident_of_marathon_has_its_scenario() {
+    let headings: Vec<String> = scenarios()
+        .iter()
+        .filter_map(|file| fs::read_to_string(file).unwrap().lines().next().map(str::to_owned))
+        .filter(|heading| heading.starts_with("# Marathon "))
+        .collect();
+    let is_named = |incident: &&str| {
+        let words = |heading: &String| heading.split([' ', ',', ':']).any(|word| word == *incident);
+        headings.iter().any(words)
+    };
+    let missing: Vec<&str> = INCIDENTS.into_iter().filter(|incident| !is_named(incident)).collect();
+    assert!(missing.is_empty(), "no scenario is headed by {missing:?}; headings: {headings:#?}");
 }
 
 #[test]

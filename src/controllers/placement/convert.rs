@@ -82,22 +82,25 @@ fn is_usable(resource: &wire::Resource) -> bool {
 }
 
 /// The usable scalars.
-pub(in crate::controllers) fn scalars(resources: &[wire::Resource]) -> Resources {
-    let sum = |scalar| {
-        let amounts = resources.iter().filter(|it| it.name == wire_name(scalar) && is_usable(it));
-        amounts.map(thousandths).sum()
-    };
-    Resources {
-        cpus: sum(Scalar::Cpus),
-        memory: sum(Scalar::Memory),
-        disk: sum(Scalar::Disk),
-        gpus: sum(Scalar::Gpus),
+pub(in crate::controllers) fn scalars<'a>(
+    resources: impl IntoIterator<Item = &'a wire::Resource>,
+) -> Resources {
+    let mut sum = Resources::default();
+    for resource in resources.into_iter().filter(|it| is_usable(it)) {
+        match resource.name.as_str() {
+            CPUS => sum.cpus += thousandths(resource),
+            MEMORY => sum.memory += thousandths(resource),
+            DISK => sum.disk += thousandths(resource),
+            GPUS => sum.gpus += thousandths(resource),
+            _ => {}
+        }
     }
+    sum
 }
 
 /// The usable ports.
-pub(in crate::controllers) fn ports(resources: &[wire::Resource]) -> PortSet {
-    let usable = resources.iter().filter(|it| it.name == PORTS && is_usable(it));
+pub(in crate::controllers) fn ports<'a>(resources: impl IntoIterator<Item = &'a wire::Resource>) -> PortSet {
+    let usable = resources.into_iter().filter(|it| it.name == PORTS && is_usable(it));
     let ranges = usable.filter_map(|it| it.ranges.as_ref()).flat_map(|it| &it.range);
     ranges
         .filter_map(|it| Some(PortRange { begin: it.begin.try_into().ok()?, end: it.end.try_into().ok()? }))
@@ -262,7 +265,7 @@ mod tests {
     #[test]
     fn lent_resources_and_volumes_are_not_used() {
         let lent = wire::Resource { revocable: Some(wire::resource::Marker {}), ..scalar(CPUS, 8.0) };
-        let volume = wire::Resource { disk: Some(wire::resource::DiskInfo::default()), ..scalar(DISK, 8.0) };
+        let volume = wire::Resource { disk: Some(Box::default()), ..scalar(DISK, 8.0) };
         assert_eq!(scalars(&[lent, volume]), Resources::default());
     }
 

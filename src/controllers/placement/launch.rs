@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::convert;
 use super::market;
-use crate::api::{self, MicroTime, Revision, Task, names};
+use crate::api::{self, MicroTime, ObjectMeta, Revision, Task, TaskSpec, names};
 use crate::controllers::objects::Stored;
 use crate::controllers::reconcile::IN_FLIGHT;
 use crate::controllers::task_info::{self, task_info};
@@ -119,8 +119,7 @@ impl Launcher {
         let revision = Stored::<Revision>::find(snapshot, &binding.class).ok()??;
         let resources = convert::cut(pool, &binding.resources, &binding.ports)?;
         let binding = bound(binding, &task, now);
-        let mut with_binding = Task::clone(&task.object);
-        with_binding.spec.binding = Some(binding.clone());
+        let with_binding = with_binding(&task, binding.clone());
         let secrets = market::secrets(&revision.object.spec.template, &task.doc.key().namespace, snapshot);
         let info = task_info(task_info::Launch {
             installation: &self.installation,
@@ -245,6 +244,14 @@ fn next_batch(groups: &mut Vec<Group>) -> Vec<Group> {
     };
     let end = groups.iter().map(fits).position(|fits| !fits).unwrap_or(groups.len());
     groups.drain(..end).collect()
+}
+
+/// The Task as it will be, without what says nothing to the machine that runs it.
+fn with_binding(task: &Stored<Task>, binding: api::Binding) -> Task {
+    let ObjectMeta { name, namespace, .. } = &task.object.metadata;
+    let metadata = ObjectMeta { name: name.clone(), namespace: namespace.clone(), ..ObjectMeta::default() };
+    let spec = TaskSpec { binding: Some(binding), ..task.object.spec.clone() };
+    Task { metadata, spec, status: None }
 }
 
 fn bound(binding: &Binding, task: &Stored<Task>, now: Timestamp) -> api::Binding {

@@ -144,7 +144,9 @@ impl Market {
             self.unsettled.insert(name.clone());
         }
         let reachable = task.status.as_ref().is_none_or(|status| status.reachable);
-        let class = ObjectName::new(&name.namespace, &task.spec.revision);
+        let class =
+            ObjectName { namespace: name.namespace.clone(), name: task.spec.revision.as_str().into() };
+        let class = self.classes.get(&class).cloned().unwrap_or(class);
         match &task.spec.binding {
             Some(binding) if reachable => {
                 self.know_class(&class, snapshot);
@@ -291,8 +293,8 @@ pub(super) fn secrets(template: &Template, namespace: &str, snapshot: &Snapshot)
 
 /// The App that a Revision belongs to.
 pub(super) fn app_of(class: &ObjectName, snapshot: &Snapshot) -> Option<ObjectName> {
-    let app = snapshot.get(&key::<Revision>(class))?.meta().labels.get(labels::APP)?.clone();
-    Some(ObjectName::new(&class.namespace, &app))
+    let app = snapshot.get(&key::<Revision>(class))?.meta().labels.get(labels::APP)?;
+    Some(ObjectName::new(&class.namespace, app))
 }
 
 /// A Task that is stored, by name.

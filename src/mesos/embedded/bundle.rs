@@ -3,7 +3,8 @@
 //! Scalars are whole thousandths (the wire's doubles are worth three decimals), ranges are kept sorted and joined.
 //! Resources that differ in reservation, disk or role of allocation never mix.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::mesos::wire::resource::{AllocationInfo, ReservationInfo};
@@ -12,17 +13,29 @@ use crate::mesos::wire::{Range, Ranges, Resource, Scalar, Set, ValueType, json};
 /// A multiset of resources. Empty amounts are not kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bundle {
-    amounts: BTreeMap<Kind, Amount>,
+    /// In the order of their kinds. They are few, and a cluster has a bundle per task: a map would weigh more.
+    amounts: Vec<(Kind, Amount)>,
 }
 
 /// What can be added up: equal kinds only.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
-    name: String,
+    name: Name,
     /// The role of the offer that it belongs to; empty while it is not offered.
-    allocated: String,
+    allocated: Name,
     /// Reservations, disk and the like, in canonical JSON; empty for a plain resource.
     facets: String,
+}
+
+/// A text of which nearly all are the same few.
+type Name = Cow<'static, str>;
+
+fn name(text: &str) -> Name {
+    const USUAL: [&str; 6] = ["", "*", "cpus", "disk", "mem", "ports"];
+    match USUAL.into_iter().find(|usual| *usual == text) {
+        Some(usual) => Name::Borrowed(usual),
+        None => Name::Owned(text.to_owned()),
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,13 +79,25 @@ impl Bundle {
     /// Whether all of `other` is in this.
     #[must_use]
     pub fn contains(&self, other: &Bundle) -> bool {
-        other.amounts.iter().all(|(kind, amount)| self.amounts.get(kind).is_some_and(|a| a.contains(amount)))
+        other.amounts.iter().all(|(kind, amount)| self.of_kind(kind).is_some_and(|it| it.contains(amount)))
+    }
+
+    fn of_kind(&self, kind: &Kind) -> Option<&Amount> {
+        self.place(kind).ok().map(|place| &self.amounts[place].1)
+    }
+
+    /// Where the amount of this kind is, or would be.
+    fn place(&self, kind: &Kind) -> Result<usize, usize> {
+        self.amounts.binary_search_by(|(other, _)| other.cmp(kind))
     }
 
     /// Puts `other` in.
     pub fn add(&mut self, other: &Bundle) {
         for (kind, amount) in &other.amounts {
-            self.add_amount(kind.clone(), amount.clone());
+            match self.place(kind) {
+                Ok(place) => self.amounts[place].1.add(amount.clone()),
+                Err(place) => self.amounts.insert(place, (kind.clone(), amount.clone())),
+            }
         }
     }
 
@@ -83,10 +108,10 @@ impl Bundle {
             return false;
         }
         for (kind, amount) in &other.amounts {
-            if let Some(present) = self.amounts.get_mut(kind) {
-                present.subtract(amount);
-                if present.is_empty() {
-                    self.amounts.remove(kind);
+            if let Ok(place) = self.place(kind) {
+                self.amounts[place].1.subtract(amount);
+                if self.amounts[place].1.is_empty() {
+                    self.amounts.remove(place);
                 }
             }
         }
@@ -108,25 +133,25 @@ impl Bundle {
     #[must_use]
     pub fn scalars(&self) -> Bundle {
         let scalars = self.amounts.iter().filter(|(_, amount)| matches!(amount, Amount::Scalar(_)));
-        Bundle { amounts: scalars.map(|(kind, amount)| (kind.clone(), amount.clone())).collect() }
+        Bundle { amounts: scalars.cloned().collect() }
     }
 
     /// The same, as offered to `role`.
     #[must_use]
     pub fn allocated(&self, role: &str) -> Bundle {
-        let kinds = self
-            .amounts
-            .iter()
-            .map(|(kind, amount)| (Kind { allocated: role.to_owned(), ..kind.clone() }, amount.clone()));
-        Bundle { amounts: kinds.collect() }
+        self.with_role(&name(role))
     }
 
     /// The same, as it is on the agent.
     #[must_use]
     pub fn unallocated(&self) -> Bundle {
-        let mut bundle = Bundle::default();
+        self.with_role(&name(""))
+    }
+
+    fn with_role(&self, role: &Name) -> Bundle {
+        let mut bundle = Bundle { amounts: Vec::with_capacity(self.amounts.len()) };
         for (kind, amount) in &self.amounts {
-            bundle.add_amount(Kind { allocated: String::new(), ..kind.clone() }, amount.clone());
+            bundle.add_amount(Kind { allocated: role.clone(), ..kind.clone() }, amount.clone());
         }
         bundle
     }
@@ -141,11 +166,9 @@ impl Bundle {
         if amount.is_empty() {
             return;
         }
-        match self.amounts.get_mut(&kind) {
-            Some(present) => present.add(amount),
-            None => {
-                self.amounts.insert(kind, amount);
-            }
+        match self.place(&kind) {
+            Ok(place) => self.amounts[place].1.add(amount),
+            Err(place) => self.amounts.insert(place, (kind, amount)),
         }
     }
 }
@@ -159,18 +182,9 @@ impl fmt::Display for Bundle {
 
 impl Kind {
     fn of(resource: &Resource) -> Kind {
-        let allocated = resource.allocation_info.as_ref().and_then(|info| info.role.clone());
-        let facets = Resource {
-            reservations: reservations(resource),
-            disk: resource.disk.clone(),
-            revocable: resource.revocable,
-            shared: resource.shared,
-            provider_id: resource.provider_id.clone(),
-            ..Resource::default()
-        };
-        let plain = facets == Resource::default();
-        let facets = if plain { String::new() } else { canonical(&facets) };
-        Kind { name: resource.name.clone(), allocated: allocated.unwrap_or_default(), facets }
+        let allocated = resource.allocation_info.as_ref().and_then(|info| info.role.as_deref());
+        let facets = if is_plain(resource) { String::new() } else { canonical(&facets(resource)) };
+        Kind { name: name(&resource.name), allocated: name(allocated.unwrap_or_default()), facets }
     }
 
     fn resource(&self, amount: &Amount) -> Resource {
@@ -179,10 +193,31 @@ impl Kind {
         } else {
             json::from_slice(self.facets.as_bytes()).unwrap_or_default()
         };
-        let allocated = (!self.allocated.is_empty()).then(|| self.allocated.clone());
+        let allocated = (!self.allocated.is_empty()).then(|| self.allocated.to_string());
         let allocation_info = allocated.map(|role| AllocationInfo { role: Some(role) });
         let (r#type, scalar, ranges, set) = amount.values();
-        Resource { name: self.name.clone(), r#type, scalar, ranges, set, allocation_info, ..facets }
+        Resource { name: self.name.to_string(), r#type, scalar, ranges, set, allocation_info, ..facets }
+    }
+}
+
+/// Whether nothing but name and role of allocation tells it from others: nearly all.
+fn is_plain(resource: &Resource) -> bool {
+    let is_reserved = resource.role.as_ref().is_some_and(|role| role != "*" && !role.is_empty());
+    let is_special = resource.disk.is_some()
+        || resource.revocable.is_some()
+        || resource.shared.is_some()
+        || resource.provider_id.is_some();
+    resource.reservations.is_empty() && !is_reserved && !is_special
+}
+
+fn facets(resource: &Resource) -> Resource {
+    Resource {
+        reservations: reservations(resource),
+        disk: resource.disk.clone(),
+        revocable: resource.revocable,
+        shared: resource.shared,
+        provider_id: resource.provider_id.clone(),
+        ..Resource::default()
     }
 }
 
@@ -200,7 +235,8 @@ fn reservations(resource: &Resource) -> Vec<ReservationInfo> {
     } else {
         crate::mesos::wire::ReservationType::Static
     };
-    vec![ReservationInfo { role: Some(role.clone()), r#type: kind.wire(), ..reservation.unwrap_or_default() }]
+    let reservation = reservation.map_or_else(ReservationInfo::default, |boxed| *boxed);
+    vec![ReservationInfo { role: Some(role.clone()), r#type: kind.wire(), ..reservation }]
 }
 
 fn canonical(facets: &Resource) -> String {

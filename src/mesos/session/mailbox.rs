@@ -35,7 +35,7 @@ struct Waiting {
     /// Counts updates, so that they are told in the order in which they came.
     posted: u64,
     order: BTreeMap<u64, UpdateKey>,
-    updates: BTreeMap<UpdateKey, (u64, TaskStatus)>,
+    updates: BTreeMap<UpdateKey, (u64, Box<TaskStatus>)>,
     messages: BTreeMap<(AgentId, ExecutorId), Message>,
     failures: VecDeque<Failure>,
     rescinded: BTreeSet<OfferId>,
@@ -89,6 +89,7 @@ impl Mailbox {
     }
 
     pub(super) fn update(&self, status: TaskStatus) {
+        let status = Box::new(status);
         self.post(|waiting| {
             let key = (status.task_id.clone(), status.uuid.is_some());
             waiting.posted += 1;
@@ -155,7 +156,7 @@ impl Waiting {
             return Some(event);
         }
         if let Some((_, key)) = self.order.pop_first() {
-            return self.updates.remove(&key).map(|(_, status)| SessionEvent::Update(Box::new(status)));
+            return self.updates.remove(&key).map(|(_, status)| SessionEvent::Update(status));
         }
         if let Some((_, message)) = self.messages.pop_first() {
             return Some(SessionEvent::Message(message));

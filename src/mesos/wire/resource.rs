@@ -89,10 +89,11 @@ pub struct Resource {
     pub set: Option<Set>,
     #[prost(string, optional, tag = "6")]
     pub role: Option<String>,
-    #[prost(message, optional, tag = "7")]
-    pub disk: Option<DiskInfo>,
-    #[prost(message, optional, tag = "8")]
-    pub reservation: Option<ReservationInfo>,
+    // Large and rare: boxed, for there are five resources in every offer.
+    #[prost(message, optional, boxed, tag = "7")]
+    pub disk: Option<Box<DiskInfo>>,
+    #[prost(message, optional, boxed, tag = "8")]
+    pub reservation: Option<Box<ReservationInfo>>,
     #[prost(message, optional, tag = "9")]
     pub revocable: Option<Marker>,
     #[prost(message, optional, tag = "10")]

@@ -90,7 +90,7 @@ fn next(
 fn delay(rules: &Backoff, failures: u32) -> Duration {
     let initial = rules.initial.duration().as_secs_f64();
     let growth = rules.factor.max(1.0).powf(f64::from(failures.saturating_sub(1)));
-    let unit = if planted!("delay-is-a-thousandfold") { 1000.0 } else { 1.0 };
+    let unit = if planted!("delay-is-thousands-fold") { 5000.0 } else { 1.0 };
     Duration::from_secs_f64((initial * growth).min(rules.max.duration().as_secs_f64()) * unit)
 }
 

@@ -123,6 +123,12 @@ struct TaskEntry {
     place: Place,
 }
 
+impl TaskEntry {
+    fn is_at(&self, class: &ObjectName, place: Place) -> bool {
+        self.class == *class && self.place == place
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Waiting(Timestamp),
@@ -305,6 +311,10 @@ impl Index {
     }
 
     fn set_task(&mut self, task: &ObjectName, new: Option<(ObjectName, Place)>) {
+        let is_same = |old: &TaskEntry| new.as_ref().is_some_and(|(class, place)| old.is_at(class, *place));
+        if self.tasks.get(task).is_some_and(is_same) {
+            return;
+        }
         if let Some(TaskEntry { class, place }) = self.tasks.remove(task) {
             match place {
                 Place::Waiting(since) => self.take_from_queue(&class, since, task),

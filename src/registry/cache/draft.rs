@@ -14,6 +14,7 @@ use crate::store::{Record, Revision};
 #[derive(Debug)]
 pub(in crate::registry) struct Draft {
     key: Key,
+    store_key: Arc<str>,
     value: Bytes,
     /// Made once, under this lock.
     doc: Mutex<Option<Arc<Doc>>>,
@@ -22,12 +23,12 @@ pub(in crate::registry) struct Draft {
 /// The drafts whose versions the feed has not told yet: at most one per object.
 #[derive(Debug, Default)]
 pub(super) struct Drafts {
-    by_key: Mutex<BTreeMap<Key, Arc<Draft>>>,
+    by_store_key: Mutex<BTreeMap<Arc<str>, Arc<Draft>>>,
 }
 
 impl Draft {
-    pub(in crate::registry) fn new(key: Key, value: Bytes) -> Arc<Draft> {
-        Arc::new(Draft { key, value, doc: Mutex::new(None) })
+    pub(in crate::registry) fn new(key: Key, store_key: Arc<str>, value: Bytes) -> Arc<Draft> {
+        Arc::new(Draft { key, store_key, value, doc: Mutex::new(None) })
     }
 
     /// The version that `revision` wrote.
@@ -44,29 +45,29 @@ impl Draft {
 
 impl Drafts {
     pub(super) fn add(&self, draft: &Arc<Draft>) {
-        self.lock().insert(draft.key.clone(), draft.clone());
+        self.lock().insert(draft.store_key.clone(), draft.clone());
     }
 
     /// It was not written.
     pub(super) fn discard(&self, draft: &Arc<Draft>) {
         let mut drafts = self.lock();
-        if drafts.get(&draft.key).is_some_and(|known| Arc::ptr_eq(known, draft)) {
-            drafts.remove(&draft.key);
+        if drafts.get(&draft.store_key).is_some_and(|known| Arc::ptr_eq(known, draft)) {
+            drafts.remove(&draft.store_key);
         }
     }
 
     /// The draft that became `record`, if that was ours.
-    pub(super) fn take(&self, key: &Key, record: &Record) -> Option<Arc<Draft>> {
+    pub(super) fn take(&self, record: &Record) -> Option<Arc<Draft>> {
         let mut drafts = self.lock();
-        drafts.get(key).filter(|draft| draft.value == record.value)?;
-        drafts.remove(key)
+        drafts.get(&record.key).filter(|draft| draft.value == record.value)?;
+        drafts.remove(&record.key)
     }
 
     pub(super) fn clear(&self) {
         self.lock().clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Draft>>> {
-        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Draft>>> {
+        self.by_store_key.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,7 +11,7 @@ use super::log::{Difference, Incoming};
 use super::verify::differences;
 use super::{CacheOptions, Shared, Trouble};
 use crate::env::Env;
-use crate::registry::doc::Doc;
+use crate::registry::doc::{DecodeError, Doc};
 use crate::registry::key::{Key, Prefix};
 use crate::registry::snapshot::Snapshot;
 use crate::store::{Batch, Event, Record, Revision, Store, StoreError, WatchError};
@@ -165,12 +165,18 @@ impl Feed {
     /// An event about an object. One that cannot be read is left out: the version before it stays, and writers, whose
     /// guards now fail, get to see it.
     fn incoming(&self, event: Event) -> Option<Incoming> {
-        let (revision, key) = (event.revision(), self.key_of(event.key())?);
-        let doc = match event {
-            Event::Put(record) => Some(self.decode(key.clone(), &record)?),
-            Event::Deleted { .. } => None,
-        };
-        Some(Incoming { revision, key, doc })
+        match event {
+            Event::Put(record) => {
+                let doc = match self.shared.drafts.take(&record) {
+                    Some(draft) => self.readable(draft.doc(record.revision))?,
+                    None => self.decode(self.key_of(&record.key)?, &record)?,
+                };
+                Some(Incoming { revision: record.revision, key: doc.key().clone(), doc: Some(doc) })
+            }
+            Event::Deleted { key, revision } => {
+                Some(Incoming { revision, key: self.key_of(&key)?, doc: None })
+            }
+        }
     }
 
     fn key_of(&self, store_key: &str) -> Option<Key> {
@@ -178,10 +184,10 @@ impl Feed {
     }
 
     fn decode(&self, key: Key, record: &Record) -> Option<Arc<Doc>> {
-        let doc = match self.shared.drafts.take(&key, record) {
-            Some(draft) => draft.doc(record.revision),
-            None => Doc::from_stored(key, record.revision, &record.value).map(Arc::new),
-        };
+        self.readable(Doc::from_stored(key, record.revision, &record.value).map(Arc::new))
+    }
+
+    fn readable(&self, doc: Result<Arc<Doc>, DecodeError>) -> Option<Arc<Doc>> {
         match doc {
             Ok(doc) => Some(doc),
             Err(error) => {

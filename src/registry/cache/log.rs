@@ -90,8 +90,10 @@ impl Log {
         let mut touched: Vec<Resource> = Vec::new();
         for event in events {
             let in_order = event.revision > told && event.revision >= last;
-            let is_past = !in_order || self.ring(&event.key.resource).contains(&event.key, event.revision);
-            if is_past && !planted!("old-events-are-applied") {
+            let old = self.snapshot.get(&event.key).cloned();
+            let is_past = !in_order || old.as_ref().is_some_and(|doc| doc.revision() >= event.revision);
+            if (is_past || self.is_gone_already(&event, old.as_ref())) && !planted!("old-events-are-applied")
+            {
                 if self.is_repeat(&event) {
                     done.repeats += 1;
                 } else {
@@ -100,7 +102,6 @@ impl Log {
                 continue;
             }
             last = event.revision;
-            let old = self.snapshot.get(&event.key).cloned();
             if old.is_none() && event.doc.is_none() {
                 continue;
             }
@@ -118,6 +119,12 @@ impl Log {
         touched.dedup();
         touched.iter().filter_map(|resource| self.rings.get(resource)).for_each(Ring::wake);
         done
+    }
+
+    /// Whether it tells a deletion again that was just told.
+    fn is_gone_already(&mut self, event: &Incoming, present: Option<&Arc<Doc>>) -> bool {
+        let is_gone = event.doc.is_none() && present.is_none();
+        is_gone && self.ring(&event.key.resource).contains(&event.key, event.revision)
     }
 
     /// Whether an event from the past is known: the state is newer, or the change is still remembered.

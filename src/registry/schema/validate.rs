@@ -113,6 +113,9 @@ fn uniqueness(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec
 }
 
 fn duplicates(items: &[Value], list: &ListType, path: &Place<'_>, errors: &mut Vec<FieldError>) {
+    if items.len() < 2 || *list == ListType::Atomic {
+        return;
+    }
     let identity = |value: &Value| match list {
         ListType::Atomic => None,
         ListType::Set => Some(value.clone()),

@@ -1,8 +1,7 @@
 //! `app=web,tier in (a,b),!old,n gt 3`: selection by labels.
 
-use std::collections::BTreeMap;
-
 use crate::registry::failure::Failure;
+use crate::registry::labels::Labels;
 
 /// Every requirement must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,7 +58,7 @@ impl LabelSelector {
 
     /// Whether an object with `labels` is selected.
     #[must_use]
-    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub fn matches(&self, labels: &Labels) -> bool {
         self.requirements.iter().all(|requirement| requirement.holds(labels.get(&requirement.key)))
     }
 
@@ -71,13 +70,14 @@ impl LabelSelector {
 }
 
 impl Requirement {
-    fn holds(&self, label: Option<&String>) -> bool {
+    fn holds(&self, label: Option<&str>) -> bool {
+        let has = |values: &[String], label: &str| values.iter().any(|value| value == label);
         let number = || label.and_then(|label| label.parse::<i64>().ok());
         match &self.operator {
             Operator::Exists => label.is_some(),
             Operator::Absent => label.is_none(),
-            Operator::In(values) => label.is_some_and(|label| values.contains(label)),
-            Operator::NotIn(values) => label.is_none_or(|label| !values.contains(label)),
+            Operator::In(values) => label.is_some_and(|label| has(values, label)),
+            Operator::NotIn(values) => label.is_none_or(|label| !has(values, label)),
             Operator::Greater(bound) => number().is_some_and(|number| number > *bound),
             Operator::Less(bound) => number().is_some_and(|number| number < *bound),
         }
@@ -244,8 +244,7 @@ mod tests {
 
     #[test]
     fn requirements_hold_as_in_kubernetes() {
-        let labels: BTreeMap<String, String> =
-            [("app", "web"), ("n", "4"), ("e", "")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let labels = Labels::from_iter([("app", "web"), ("n", "4"), ("e", "")]);
         for (text, holds) in [
             ("", true),
             ("app=web", true),

@@ -107,7 +107,7 @@ fn first(losers: &[Key]) -> String {
     losers.first().map(Key::to_string).unwrap_or_default()
 }
 
-/// What one write comes to.
+/// What one write comes to. A guard is about the object itself.
 pub(super) enum Step {
     Put { key: Key, value: Bytes, draft: Arc<Draft>, guard: Guard, lease: Option<LeaseId> },
     Delete { key: Key, guard: Guard },
@@ -151,16 +151,16 @@ impl Registry {
         let mut txn = Txn::default();
         for step in steps {
             match step {
-                Step::Put { key, value, guard, lease, draft: _ } => {
+                Step::Put { key: _, value, guard, lease, draft: _ } => {
                     if !planted!("written-over-newer-versions") {
                         txn.guards.push(guard.clone());
                     }
-                    let key = key.store_key(&self.prefix);
+                    let key = guard.key().clone();
                     txn.ops.push(Op::Put { key, value: value.clone(), lease: *lease });
                 }
-                Step::Delete { key, guard } => {
+                Step::Delete { key: _, guard } => {
                     txn.guards.push(guard.clone());
-                    txn.ops.push(Op::Delete { key: key.store_key(&self.prefix) });
+                    txn.ops.push(Op::Delete { key: guard.key().clone() });
                 }
                 Step::Keep { guard, .. } => txn.guards.extend(guard.clone()),
             }
@@ -253,7 +253,7 @@ impl Registry {
         guard: Guard,
     ) -> Result<Step, CommitError> {
         let lease = self.lease_for(kind).await.map_err(|failure| invalid(&key, failure))?;
-        let draft = Draft::new(key.clone(), value.clone());
+        let draft = Draft::new(key.clone(), guard.key().clone(), value.clone());
         Ok(Step::Put { key, value, draft, guard, lease })
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! A cut-off Task that came back while a binding was on its way to the store was not there when the place was chosen, and
 //! the binding is not guarded by it: the update is the agent's, and a binding that lost against it would lose its offer for nothing.
-//! It is left out, by the times at which the place was chosen and at which the Task was told to be back.
+//! It is left out, by the times at which the place was chosen and at which the Task was told to be back. Nor was one there that came
+//! back while the watch stood still.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,7 +22,8 @@ pub(super) struct Constraints {
     blur: Blur,
     /// The beginning of the world, at which all clocks in it stand at the epoch.
     origin: Instant,
-    /// When each Task that was cut off came back, after [`Constraints::origin`].
+    /// When each Task that was cut off came back, after [`Constraints::origin`]; never, for all that placement knows, while the
+    /// watch stands still.
     back: BTreeMap<String, Duration>,
 }
 
@@ -34,7 +36,8 @@ impl Constraints {
     fn note_returns(&mut self, step: &Step<'_>) {
         for change in task_changes(step.changes) {
             if change.old.as_deref().is_some_and(|old| !is_reachable(old)) && is_reachable(&change.new) {
-                self.back.insert(change.name.to_owned(), self.origin.elapsed());
+                let at = if self.blur.is_stalled() { Duration::MAX } else { self.origin.elapsed() };
+                self.back.insert(change.name.to_owned(), at);
             }
         }
     }

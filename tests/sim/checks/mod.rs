@@ -105,19 +105,29 @@ pub(crate) struct Terms {
 #[derive(Clone, Default)]
 pub(crate) struct Blur {
     on: Arc<AtomicBool>,
+    /// The watch stands still: a view is right, and as old as that.
+    stalled: Arc<AtomicBool>,
     lasts: bool,
 }
 
 impl Blur {
     /// From the first to the last moment of a run.
     pub(crate) fn lasting(blurred: bool) -> Blur {
-        Blur { on: Arc::new(AtomicBool::new(blurred)), lasts: true }
+        Blur { on: Arc::new(AtomicBool::new(blurred)), lasts: true, ..Blur::default() }
     }
 
     pub(crate) fn set(&self, blurred: bool) {
         if !self.lasts {
             self.on.store(blurred, Ordering::Relaxed);
         }
+    }
+
+    pub(crate) fn set_stalled(&self, stalled: bool) {
+        self.stalled.store(stalled, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_on(&self) -> bool {

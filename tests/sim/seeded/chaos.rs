@@ -159,6 +159,9 @@ impl World {
         if matches!(fault, Fault::WatchSkips | Fault::WatchLate) {
             self.servers.blur.set(true);
         }
+        if fault == Fault::WatchStalls {
+            self.servers.blur.set_stalled(true);
+        }
         self.store.inject(injected);
         if lasts {
             self.store_heals_at = Some(Instant::now() + self.sim.millis(200, 45_000));
@@ -169,6 +172,7 @@ impl World {
         self.sim.log(format_args!("the store is well"));
         self.store_heals_at = None;
         self.store.heal();
+        self.servers.blur.set_stalled(false);
     }
 
     /// Ends every fault; what was done cannot be undone.

@@ -133,17 +133,27 @@ impl Master {
         for task in tasks {
             let result = match &spoilt {
                 Some(message) => Err(message.clone()),
-                None => self.launch_task(framework_id, pool, &task),
+                None => self.hold_for_task(framework_id, pool, &task),
             };
-            if let Err(message) = result {
-                let error = (TaskState::Error, Reason::TaskInvalid, message.as_str());
-                let status = self.own_status(framework_id, &task.task_id, Some(&task.agent_id), error);
-                self.tell_status(framework_id, status);
+            match result {
+                Ok(()) => {
+                    let framework = self.frameworks.get(framework_id);
+                    let checkpoint = framework.is_some_and(|framework| framework.info.checkpoint());
+                    let framework_id = framework_id.clone();
+                    let launch = ToAgent::Launch { framework_id, task: Box::new(task), checkpoint };
+                    self.tell_agent(&pool.agent, launch);
+                }
+                Err(message) => {
+                    let error = (TaskState::Error, Reason::TaskInvalid, message.as_str());
+                    let status = self.own_status(framework_id, &task.task_id, Some(&task.agent_id), error);
+                    self.tell_status(framework_id, status);
+                }
             }
         }
     }
 
-    fn launch_task(
+    /// Enters a task that may be launched, with what it takes of the pool.
+    fn hold_for_task(
         &mut self,
         framework_id: &FrameworkId,
         pool: &mut Pool,
@@ -169,9 +179,6 @@ impl Master {
             ..TaskStatus::of(task.task_id.clone(), TaskState::Staging)
         };
         self.enter_task(&key, &pool.agent, wanted.unallocated(), staging);
-        let checkpoint = self.frameworks.get(&key.0).is_some_and(|framework| framework.info.checkpoint());
-        let launch = ToAgent::Launch { framework_id: key.0, task: Box::new(task.clone()), checkpoint };
-        self.tell_agent(&pool.agent, launch);
         Ok(())
     }
 
