@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{CallError, Command, Identity, Shared, of};
-use crate::mesos::connection::{CallPipe, ConnectionError};
+use crate::mesos::connection::CallPipe;
 use crate::mesos::wire::scheduler::{Call, Decline};
 use crate::mesos::wire::{CallType, Filters, FrameworkId, OfferId};
 use std::sync::Arc;
