@@ -216,9 +216,8 @@ impl Observed {
 mod tests {
     use super::*;
     use crate::controllers::objects::resource;
-    use crate::registry::{Cache, Fence, Prefix, Registry, Scheme};
-    use crate::runtime::{Election, LEADER_TTL};
-    use crate::store::memory::MemoryStore;
+    use crate::registry::Fence;
+    use crate::runtime::leading as writer_of_a_term;
 
     fn task(number: usize) -> Value {
         json!({"apiVersion": "tenure.dev/v1", "kind": "Task",
@@ -229,18 +228,13 @@ mod tests {
 
     /// A loop that leads, and `count` Tasks as it has seen them.
     async fn leading(env: &Env, count: usize) -> (Deployment, Vec<Stored<Task>>) {
-        let (store, prefix) = (MemoryStore::new(env), Prefix::new("demo"));
-        let cache = Cache::start(env, store.clone(), &prefix);
-        let registry = Registry::new(env, store.clone(), cache, &prefix, Scheme::ours().unwrap());
-        let election =
-            Election { env: env.clone(), store, key: prefix.leader(), holder: "a".into(), ttl: LEADER_TTL };
-        let writer = Writer::new(registry.clone(), election.campaign().await);
+        let writer = writer_of_a_term(env).await;
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
         let all: Vec<Value> = std::iter::once(namespace).chain((0..count).map(task)).collect();
         for value in all {
             writer.commit(vec![Write::Create { value }]).await.unwrap();
         }
-        let snapshot = registry.cache().most_recent().await.unwrap();
+        let snapshot = writer.registry().cache().most_recent().await.unwrap();
         let seen = snapshot.list(&resource::<Task>(), None).map(|doc| Stored::read(doc).unwrap()).collect();
         let recorder = Recorder { host: "here".into() };
         (Deployment { env: env.clone(), writer, recorder }, seen)

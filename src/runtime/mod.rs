@@ -24,6 +24,8 @@ pub use leadership::{Election, LEADER_TTL, Term};
 pub use queue::{Requeue, WorkQueue};
 pub use reconcile::{Done, Reconciler, drive};
 pub use view::{Index, News, Scene, View};
+#[cfg(test)]
+pub(crate) use writer::leading;
 pub use writer::{Setback, Writer};
 
 pub use crate::store::Revision;

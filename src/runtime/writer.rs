@@ -103,3 +103,16 @@ impl fmt::Display for Chain<'_> {
         Ok(())
     }
 }
+
+/// Writes of a term that begins now, on a store of its own: for the tests of loops.
+#[cfg(test)]
+pub(crate) async fn leading(env: &crate::env::Env) -> Writer {
+    use crate::registry::{Cache, Prefix, Scheme};
+    let (store, prefix) = (crate::store::memory::MemoryStore::new(env), Prefix::new("demo"));
+    let cache = Cache::start(env, store.clone(), &prefix);
+    let registry =
+        Registry::new(env, store.clone(), cache, &prefix, Scheme::ours().expect("our kinds can be read"));
+    let (key, ttl) = (prefix.leader(), super::LEADER_TTL);
+    let election = super::Election { env: env.clone(), store, key, holder: "a".into(), ttl };
+    Writer::new(registry, election.campaign().await)
+}
