@@ -51,6 +51,10 @@ impl Identity for StoredIdentity {
         let established = self.facts.establish(&self.term, FRAMEWORK_ID, &id.value).await;
         established.map_err(|error| IdentityError { message: error.to_string() })
     }
+
+    fn may_act(&self) -> bool {
+        self.term.is_held()
+    }
 }
 
 impl StoredIdentity {

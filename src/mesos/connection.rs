@@ -48,11 +48,13 @@ pub trait CallPipe: Send + fmt::Debug {
     async fn send(&mut self, call: &Call) -> Result<(), ConnectionError>;
 
     /// Sends calls in their order, without waiting for one to be queued before the next is sent where the way to the
-    /// master allows it. One answer for each, in their order.
+    /// master allows it. One answer for each, in their order. Where they are sent one after the other, none is sent after one
+    /// that showed that the subscription is dead.
     async fn send_all(&mut self, calls: Vec<Call>) -> Vec<Result<(), ConnectionError>> {
-        let mut answers = Vec::with_capacity(calls.len());
+        let mut answers: Vec<Result<(), ConnectionError>> = Vec::with_capacity(calls.len());
         for call in &calls {
-            answers.push(self.send(call).await);
+            let dead = answers.last().is_some_and(|it| it.as_ref().is_err_and(ConnectionError::is_dead));
+            answers.push(if dead { Err(ConnectionError::not_sent()) } else { self.send(call).await });
         }
         answers
     }
@@ -111,6 +113,20 @@ impl ConnectionError {
             | ConnectionError::Unsubscribed { .. }
             | ConnectionError::Refused { .. } => Outcome::NotDone,
             ConnectionError::Lost { .. } | ConnectionError::Malformed { .. } => Outcome::Unsure,
+        }
+    }
+
+    /// Whether the subscription on which a call failed like that is of no use any more.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        !matches!(self, ConnectionError::Refused { .. })
+    }
+
+    /// A call that stayed here, because the subscription had died over an earlier one.
+    #[must_use]
+    pub fn not_sent() -> ConnectionError {
+        ConnectionError::Unreachable {
+            message: "not sent: the connection broke at an earlier call".to_owned(),
         }
     }
 

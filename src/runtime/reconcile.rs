@@ -91,6 +91,8 @@ pub async fn drive<R: Reconciler>(env: Env, cache: Arc<Cache>, reconciler: R) {
                 let news = news.unwrap_or_else(|_| view.catch_up());
                 enqueue(&reconciler, &queue, news, view.scene());
                 looked.ends.into_iter().for_each(|(key, requeue)| queue.done(key, requeue));
+                // A loop that always has something to do, and waits for nothing over it, would let no other run.
+                tokio::task::consume_budget().await;
             }
         }
     }

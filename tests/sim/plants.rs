@@ -36,21 +36,12 @@ pub(crate) const INCIDENTS: [&str; 14] = [
     "MARATHON-8625", // going back is stuck
 ];
 
-/// Classes of faults that no planted bug needs. What comes twice or late is caught where it arrives (every call but ACCEPT may be repeated,
-/// and ACCEPT never is), and again by who stores it: one wrong expression does no harm. Slow links and clocks that jump have no
-/// bug of their own yet.
-pub(crate) const UNCLAIMED: [&str; 7] = [
-    "CallRepeated",
-    "ClockJumps",
-    "LinkRepeats",
-    "LinkSlow",
-    "ReportLate",
-    "ReportRepeated",
-    "UpdateRepeated",
-];
+/// Classes of faults that no planted bug needs. What an agent says late is what it would have said later: whoever waits for it
+/// waits the same for an agent that is slow itself (ImageSlow, TaskHangs), and nothing is decided on how long it took.
+pub(crate) const UNCLAIMED: [&str; 1] = ["LinkSlow"];
 
 /// All of them, by place.
-pub(crate) const PLANTS: [Plant; 56] = [
+pub(crate) const PLANTS: [Plant; 62] = [
     Plant {
         name: "capacity-forgets-the-stopping",
         place: "plan/deployment/instance.rs",
@@ -120,6 +111,13 @@ pub(crate) const PLANTS: [Plant; 56] = [
         check: "Convergence",
         breaks: "the delay after a failure is thousands of times too long",
         covers: "TaskFails",
+    },
+    Plant {
+        name: "bound-ahead-is-of-no-wave",
+        place: "plan/deployment/backoff.rs",
+        check: "Standstill",
+        breaks: "a Task that a clock ahead of ours has bound fails anew at every look",
+        covers: "ClockJumps",
     },
     Plant {
         name: "names-are-used-again",
@@ -276,6 +274,13 @@ pub(crate) const PLANTS: [Plant; 56] = [
         covers: "",
     },
     Plant {
+        name: "each-update-is-a-write",
+        place: "controllers/status.rs",
+        check: "Convergence",
+        breaks: "two updates about one Task in a batch are two writes of one object",
+        covers: "UpdateRepeated LinkRepeats",
+    },
+    Plant {
         name: "orphan-ended-while-published",
         place: "controllers/orphans.rs",
         check: "LeftEndpoints",
@@ -337,6 +342,13 @@ pub(crate) const PLANTS: [Plant; 56] = [
         check: "Offers",
         breaks: "an accepted offer can be accepted again",
         covers: "CallDelayed",
+    },
+    Plant {
+        name: "late-calls-are-sent",
+        place: "mesos/session/caller.rs",
+        check: "Deposed",
+        breaks: "a call that has waited until the term was over is sent",
+        covers: "Pause",
     },
     Plant {
         name: "offers-outlive-their-stream",
@@ -421,6 +433,27 @@ pub(crate) const PLANTS: [Plant; 56] = [
         check: "Convergence",
         breaks: "an agent that starts again takes what is not there for running",
         covers: "AgentReboot",
+    },
+    Plant {
+        name: "report-after-the-end-counts",
+        place: "mesos/embedded/agent/reactions.rs",
+        check: "Advances",
+        breaks: "an agent passes on what is reported of a task that has ended",
+        covers: "ReportRepeated",
+    },
+    Plant {
+        name: "late-report-takes-a-kill-back",
+        place: "mesos/embedded/agent/reactions.rs",
+        check: "Advances",
+        breaks: "an agent says that a task runs after it has said that it is being ended",
+        covers: "ReportLate",
+    },
+    Plant {
+        name: "any-acknowledgement-counts",
+        place: "mesos/embedded/agent/reactions.rs",
+        check: "Convergence",
+        breaks: "what acknowledges one update acknowledges the next one, too, before it is sent",
+        covers: "CallRepeated",
     },
     Plant {
         name: "ended-watch-is-not-opened-again",

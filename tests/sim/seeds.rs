@@ -51,11 +51,13 @@ fn next_seeds_of_every_profile_hold() {
 /// term that was over when it arrived (356); last wishes that a stale view took for granted (743); a task that was to fail after
 /// the last fault (569); an orphan that was ended while Endpoints named it (710); a slow commit of a stop that counted on who had
 /// ceased to serve (800); a question about many orphans that nobody answered (236); Tasks that the view showed before their
-/// Revision, and that placement overlooked for good (9001).
+/// Revision, and that placement overlooked for good (489, 9001); a place that was chosen on a view as old as a stalled watch (954); a
+/// look that was due by a clock that was behind (1412); a call that followed one that had broken the connection, in a term that was
+/// over (1520).
 #[test]
 fn seeds_that_once_failed_hold() {
     let kept = [66, 107, 356, 569, 710, 743, 800].map(|seed| (seed, 40));
-    for (seed, classes) in kept.into_iter().chain([236, 9001].map(|seed| (seed, 44))) {
+    for (seed, classes) in kept.into_iter().chain([236, 489, 954, 1412, 1520, 9001].map(|seed| (seed, 44))) {
         let profile = Profile::of_seed(seed).with_classes(classes);
         let report = run(seed, profile, Telling::Digest);
         assert!(report.broken.is_empty(), "{report}");

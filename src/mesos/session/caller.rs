@@ -3,10 +3,11 @@
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{CallError, Command, Shared, of};
-use crate::mesos::connection::{CallPipe, ConnectionError};
+use super::{CallError, Command, Identity, Shared, of};
+use crate::mesos::connection::CallPipe;
 use crate::mesos::wire::scheduler::{Call, Decline};
 use crate::mesos::wire::{CallType, Filters, FrameworkId, OfferId};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How many calls are sent without waiting for an answer.
@@ -25,6 +26,7 @@ pub(super) struct Line {
 #[derive(Debug)]
 pub(super) struct Caller {
     shared: Shared,
+    identity: Arc<dyn Identity>,
     refuse_expired: Duration,
     commands: mpsc::Receiver<Command>,
     /// A new line after each subscription, nothing after each break.
@@ -35,11 +37,12 @@ pub(super) struct Caller {
 impl Caller {
     pub(super) fn new(
         shared: Shared,
+        identity: Arc<dyn Identity>,
         refuse_expired: Duration,
         commands: mpsc::Receiver<Command>,
         lines: mpsc::Receiver<Option<Line>>,
     ) -> Caller {
-        Caller { shared, refuse_expired, commands, lines, line: None }
+        Caller { shared, identity, refuse_expired, commands, lines, line: None }
     }
 
     /// Runs until the session is closed. Commands that are not answered by then learn that the session has ended.
@@ -100,6 +103,10 @@ impl Caller {
 
     /// One result for each call.
     async fn send(&mut self, mut calls: Vec<Call>) -> Vec<Result<(), CallError>> {
+        // They may have waited for long: another process may act by now.
+        if !self.identity.may_act() && !planted!("late-calls-are-sent") {
+            return calls.iter().map(|_| Err(CallError::Ended)).collect();
+        }
         let Some(line) = self.line.as_mut() else {
             return calls.iter().map(|_| Err(CallError::NotSubscribed)).collect();
         };
@@ -109,8 +116,7 @@ impl Caller {
         for (call, result) in types.into_iter().zip(&results) {
             if let Err(error) = result {
                 tracing::warn!(%call, %error, "call failed");
-                let dead = !matches!(error, ConnectionError::Refused { .. });
-                if dead {
+                if error.is_dead() {
                     line.broken.cancel();
                 }
             }

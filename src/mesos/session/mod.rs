@@ -46,6 +46,9 @@ pub trait Identity: Send + Sync + fmt::Debug {
     /// # Errors
     /// When it could not be stored; the session gives the subscription up and asks again.
     async fn registered(&self, id: &FrameworkId) -> Result<(), IdentityError>;
+
+    /// Whether this process may still act as the framework. Asked just before calls are sent; where it may not, they are not.
+    fn may_act(&self) -> bool;
 }
 
 /// The framework's identity could not be read or stored.
@@ -183,7 +186,13 @@ pub fn start(
     };
     let (commands, received) = mpsc::channel(COMMAND_QUEUE);
     let (lines, received_lines) = mpsc::channel(1);
-    let caller = caller::Caller::new(shared.clone(), config.refuse_expired, received, received_lines);
+    let caller = caller::Caller::new(
+        shared.clone(),
+        identity.clone(),
+        config.refuse_expired,
+        received,
+        received_lines,
+    );
     let lifecycle = lifecycle::Lifecycle::new(env, shared.clone(), connection, identity, config, lines);
     env.spawn("mesos session calls", caller.run());
     env.spawn("mesos session events", lifecycle.run());

@@ -26,6 +26,7 @@ use crate::mesos::wire::{AgentInfo, Capability, CommandInfo, EventType, Offer, R
 struct Remembered {
     id: Mutex<Option<FrameworkId>>,
     store_down: AtomicBool,
+    deposed: AtomicBool,
 }
 
 #[async_trait]
@@ -50,6 +51,10 @@ impl Identity for Remembered {
         }
         *self.id.lock().unwrap() = Some(id.clone());
         Ok(())
+    }
+
+    fn may_act(&self) -> bool {
+        !self.deposed.load(Ordering::Relaxed)
     }
 }
 
@@ -124,6 +129,40 @@ fn launch(lease: &Lease, id: &str) -> Vec<Operation> {
         ..TaskInfo::default()
     };
     vec![Operation::launch(vec![task])]
+}
+
+/// Calls of a subscription that breaks at the first.
+#[derive(Debug, Default)]
+struct Breaking {
+    sent: Vec<CallType>,
+}
+
+#[async_trait]
+impl CallPipe for Breaking {
+    async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
+        self.sent.push(call.r#type());
+        Err(ConnectionError::Lost { message: "no answer".to_owned() })
+    }
+}
+
+#[tokio::test]
+async fn no_call_follows_one_that_showed_that_the_subscription_is_dead() {
+    let mut calls = Breaking::default();
+    let answers = calls.send_all(vec![of(CallType::Revive), of(CallType::Suppress)]).await;
+    assert_eq!(calls.sent, [CallType::Revive]);
+    assert_eq!(answers[1].as_ref().unwrap_err().outcome(), Outcome::NotDone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_act_any_more_calls_nothing() {
+    let env = node();
+    let (session, mut events, identity) = open(&env, cluster(&env).await);
+    let lease = offers(&mut events).await.remove(0);
+    identity.deposed.store(true, Ordering::Relaxed);
+    let offer = lease.offer.id.clone();
+    let refused = session.accept(vec![offer], launch(&lease, "t"), Duration::ZERO).await.unwrap_err();
+    assert_eq!(refused, CallError::Ended);
+    assert!(refused.never_done());
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ fn phase(state: TaskState) -> Option<Phase> {
 }
 
 impl Check for Acknowledgements {
-    fn heard(&mut self, _server: &str, event: &Event) {
+    fn heard(&mut self, _server: &str, event: &Event, _broken: &mut Vec<String>) {
         let Some(status) = event.update.as_ref().map(|it| &it.status) else { return };
         self.told.extend(status.uuid.clone().map(|uuid| (uuid, status.state())));
     }

@@ -2,6 +2,7 @@
 //! master, at the moment at which they happen.
 
 mod acknowledgements;
+mod advances;
 mod bounds;
 mod capacity;
 mod constraints;
@@ -49,7 +50,7 @@ trait Check: Send {
     fn called(&mut self, _server: &str, _: &Call, _: &Scene, _broken: &mut Vec<String>) {}
 
     /// A server hears of something from the master.
-    fn heard(&mut self, _server: &str, _: &MasterEvent) {}
+    fn heard(&mut self, _server: &str, _: &MasterEvent, _broken: &mut Vec<String>) {}
 }
 
 /// Who writes.
@@ -272,7 +273,8 @@ impl Checks {
     }
 
     pub(crate) fn heard(&mut self, server: &str, event: &MasterEvent) {
-        self.checks.iter_mut().for_each(|check| check.heard(server, event));
+        let found = found(&mut self.checks, |check, broken| check.heard(server, event, broken));
+        self.note(found);
     }
 
     fn note(&mut self, found: Vec<(&'static str, String)>) {
@@ -304,6 +306,7 @@ pub(crate) fn names() -> Vec<&'static str> {
 fn all(terms: &Terms) -> Vec<Box<dyn Check>> {
     vec![
         Box::new(acknowledgements::Acknowledgements::default()),
+        Box::new(advances::Advances::default()),
         Box::new(capacity::Capacity::new(&terms.blur)),
         Box::new(constraints::Constraints::new(&terms.blur)),
         Box::new(deposed::Deposed),

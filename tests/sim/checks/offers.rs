@@ -51,7 +51,7 @@ impl Amount {
 }
 
 impl Check for Offers {
-    fn heard(&mut self, server: &str, event: &Event) {
+    fn heard(&mut self, server: &str, event: &Event, _broken: &mut Vec<String>) {
         for offer in event.offers.iter().flat_map(|it| &it.offers) {
             let mut amount = Amount::default();
             amount.add(&offer.resources);

@@ -35,11 +35,11 @@ pub(super) const SEAMS: [&str; 6] =
 
 /// How far a wall clock may be off. What was recorded by a clock that was ahead (since when a launch is overdue, until when a Task
 /// is kept) holds for as long, and the bound of convergence is thirty minutes.
-const JUMP_MS: u64 = 600_000;
+pub(super) const JUMP: Duration = Duration::from_secs(600);
 
-/// The most polls of a server between two looks at it, half a second apart: so many mean that it goes round and round at one
+/// The most polls of a server between two looks at it, half a second apart; each may be many steps. So many mean that it goes round and round at one
 /// moment, which would never end.
-const POLLS: u64 = 500_000;
+const POLLS: u64 = 20_000;
 
 /// One server: its place in the network, and the process that runs there now.
 pub(crate) struct Server {
@@ -220,7 +220,8 @@ impl Servers {
                 server.heals_at = Some(Instant::now() + away);
             }
             Fault::ClockJumps => {
-                let ahead = i64::try_from(sim.between(0, 2 * JUMP_MS)).unwrap_or(0) - JUMP_MS.cast_signed();
+                let most = i64::try_from(JUMP.as_millis()).unwrap_or(i64::MAX);
+                let ahead = i64::try_from(sim.between(0, 2 * most.unsigned_abs())).unwrap_or(0) - most;
                 sim.strike(fault, format_args!("{name} to {ahead} ms"));
                 process.env.set_clock_ahead(ahead);
                 server.heals_at = Some(Instant::now() + away);
