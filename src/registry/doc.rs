@@ -23,7 +23,7 @@ use crate::store::Revision;
 pub struct Doc {
     key: Key,
     revision: Revision,
-    meta: Meta,
+    meta: Arc<Meta>,
     bytes: Bytes,
     typed: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
@@ -123,6 +123,23 @@ impl Doc {
             rewritten(stored, revision).and_then(|bytes| serde_json::from_slice(&bytes)).ok(),
             "splicing the revision in changes nothing else"
         );
+        Ok(Doc { key, revision, meta: Arc::new(meta), bytes, typed: OnceLock::new() })
+    }
+
+    /// As [`Doc::from_stored`], of a document whose metadata says what `meta` does: that is shared, and not decoded again.
+    pub(super) fn with_meta(
+        key: Key,
+        revision: Revision,
+        meta: Arc<Meta>,
+        stored: &[u8],
+    ) -> Result<Doc, DecodeError> {
+        let bytes = splice::with_revision(stored, revision);
+        let bytes = bytes.ok_or_else(|| DecodeError::NoMetadata { key: key.clone(), revision })?;
+        debug_assert_eq!(
+            Doc::from_stored(key.clone(), revision, stored).ok().map(|doc| doc.meta.clone()).as_ref(),
+            Some(&meta),
+            "the metadata is what it was"
+        );
         Ok(Doc { key, revision, meta, bytes, typed: OnceLock::new() })
     }
 
@@ -142,6 +159,11 @@ impl Doc {
     #[must_use]
     pub fn meta(&self) -> &Meta {
         &self.meta
+    }
+
+    /// The same, to be shared with a version that says nothing else in it.
+    pub(super) fn shared_meta(&self) -> Arc<Meta> {
+        self.meta.clone()
     }
 
     /// The document as it is served: JSON, resourceVersion included. Cloning shares it.

@@ -31,6 +31,19 @@ impl<'d> Parts<'d> {
         Some(Parts { fields })
     }
 
+    /// The value of the field `name`.
+    pub(super) fn get(&self, name: &str) -> Option<&'d [u8]> {
+        self.fields.iter().find(|(known, _)| is_name(known, name)).map(|(_, value)| *value)
+    }
+
+    /// Puts `value` in the place of that of the field `name`, if there is one.
+    pub(super) fn replace(&mut self, name: &str, value: &'d [u8]) {
+        let field = self.fields.iter_mut().find(|(known, _)| is_name(known, name));
+        if let Some((_, present)) = field {
+            *present = value;
+        }
+    }
+
     /// An object of those fields that are called one of `names`.
     pub(super) fn select(&self, names: &[&str]) -> serde_json::Result<Value> {
         let mut object = Map::new();

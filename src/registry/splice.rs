@@ -17,6 +17,14 @@ pub(super) fn with_revision(document: &[u8], revision: Revision) -> Option<Bytes
     Some(Bytes::from([&document[..inside], field.as_bytes(), &document[inside..]].concat()))
 }
 
+/// The object `metadata` of a served document as it was before [`with_revision`] put `revision` into it; none when it
+/// stands elsewhere.
+pub(super) fn without_revision(metadata: &[u8], revision: Revision) -> Option<Vec<u8>> {
+    let rest = metadata.strip_prefix(format!("{{\"resourceVersion\":\"{revision}\"").as_bytes())?;
+    let rest = rest.strip_prefix(b",").unwrap_or(rest);
+    Some([b"{", rest].concat())
+}
+
 /// Where the first field of the top-level `metadata` object would stand.
 fn start_of_metadata(document: &[u8]) -> Option<usize> {
     let mut at = expect(document, 0, b'{')?;
@@ -103,6 +111,17 @@ mod tests {
         ] {
             assert_eq!(spliced(document).as_deref(), Some(expected));
         }
+    }
+
+    #[test]
+    fn what_was_put_in_is_taken_out() {
+        for metadata in ["{}", r#"{"name":"a"}"#, "{ }"] {
+            let document = spliced(&format!(r#"{{"metadata":{metadata}}}"#)).unwrap();
+            let served = &document.as_bytes()[r#"{"metadata":"#.len()..document.len() - 1];
+            assert_eq!(without_revision(served, 42).unwrap(), metadata.as_bytes());
+            assert_eq!(without_revision(served, 4), None);
+        }
+        assert_eq!(without_revision(br#"{"name":"a","resourceVersion":"42"}"#, 42), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::registry::doc::{DecodeError, Doc};
+use crate::registry::doc::{DecodeError, Doc, Meta};
 use crate::registry::key::Key;
 use crate::store::{Record, Revision};
 
@@ -16,6 +16,8 @@ pub(in crate::registry) struct Draft {
     key: Key,
     store_key: Arc<str>,
     value: Bytes,
+    /// That of the version before, which it shares.
+    meta: Option<Arc<Meta>>,
     /// Made once, under this lock.
     doc: Mutex<Option<Arc<Doc>>>,
 }
@@ -27,8 +29,13 @@ pub(super) struct Drafts {
 }
 
 impl Draft {
-    pub(in crate::registry) fn new(key: Key, store_key: Arc<str>, value: Bytes) -> Arc<Draft> {
-        Arc::new(Draft { key, store_key, value, doc: Mutex::new(None) })
+    pub(in crate::registry) fn new(
+        key: Key,
+        store_key: Arc<str>,
+        value: Bytes,
+        meta: Option<Arc<Meta>>,
+    ) -> Arc<Draft> {
+        Arc::new(Draft { key, store_key, value, meta, doc: Mutex::new(None) })
     }
 
     /// The version that `revision` wrote.
@@ -37,7 +44,11 @@ impl Draft {
         if let Some(doc) = made.as_ref().filter(|doc| doc.revision() == revision) {
             return Ok(doc.clone());
         }
-        let doc = Arc::new(Doc::from_stored(self.key.clone(), revision, &self.value)?);
+        let key = self.key.clone();
+        let doc = Arc::new(match &self.meta {
+            Some(meta) => Doc::with_meta(key, revision, meta.clone(), &self.value)?,
+            None => Doc::from_stored(key, revision, &self.value)?,
+        });
         *made = Some(doc.clone());
         Ok(doc)
     }

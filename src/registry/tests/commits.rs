@@ -45,6 +45,47 @@ async fn a_merge_touches_only_what_it_names_and_counts_the_generation_of_the_spe
     assert_eq!(object["spec"]["fromTheFuture"], json!({"kept": true}));
 }
 
+/// The same patch with an empty `metadata` beside it goes the long way.
+#[tokio::test(start_paused = true)]
+async fn a_patch_of_the_status_alone_comes_to_what_it_would_with_metadata_beside_it() {
+    let bench = Bench::ours().await;
+    let mut twins = Vec::new();
+    for name in ["web-1", "web-2"] {
+        let mut value = task(name);
+        value["metadata"]["labels"] = json!({"tenure.dev/app": "web"});
+        value["status"] = json!({"phase": "Bound", "ports": [1], "fromTheFuture": {"kept": true}});
+        twins.extend(bench.commit(vec![Write::Create { value }]).await[0].clone());
+    }
+    for status in [
+        json!({"phase": "Running", "ready": true, "ports": [2, 3]}),
+        json!({"ports": null, "message": "a \"quoted\" one", "fromTheFuture": {"more": 1}}),
+        json!({"message": "a \"quoted\" one"}),
+        json!({"phase": 7}),
+        json!({}),
+    ] {
+        let patches = [json!({"status": status}), json!({"status": status, "metadata": {}})];
+        let mut ends = Vec::new();
+        for (twin, patch) in twins.iter_mut().zip(patches) {
+            let before = twin.revision();
+            let merge = vec![Write::Merge { base: twin.clone(), patch }];
+            ends.push(match bench.registry.commit(&Fence::none(), merge).await {
+                Ok(committed) => {
+                    *twin = committed.docs[0].clone().unwrap();
+                    let object = twin.value().unwrap();
+                    let (labels, generation) = (twin.meta().labels.clone(), twin.meta().generation);
+                    let is_new = twin.revision() != before;
+                    Ok((object["status"].clone(), object["spec"].clone(), labels, generation, is_new))
+                }
+                Err(CommitError::Invalid { source, .. }) => Err(source.message.replace("web-2", "web-1")),
+                Err(error) => panic!("{error}"),
+            });
+        }
+        assert_eq!(ends[0], ends[1], "{status}");
+    }
+    let object = bench.object("tasks", "web-1").await.unwrap();
+    assert_eq!(object["status"]["fromTheFuture"], json!({"kept": true, "more": 1}));
+}
+
 #[tokio::test(start_paused = true)]
 async fn writes_that_change_nothing_ask_nothing_of_the_store() {
     let bench = Bench::ours().await;

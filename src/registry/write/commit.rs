@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::settle::{birth, complete, faults, is_held};
 use crate::registry::Registry;
 use crate::registry::cache::Draft;
-use crate::registry::doc::Doc;
+use crate::registry::doc::{Doc, Meta};
 use crate::registry::failure::{Failure, Reason};
 use crate::registry::key::Key;
 use crate::registry::kind::KindDef;
@@ -242,18 +242,20 @@ impl Registry {
         }
         let guard = Guard::Absent(key.store_key(&self.prefix));
         let value = self.encoded(&object).map_err(|failure| invalid(&key, failure))?;
-        self.put(&kind, key, value, guard).await
+        self.put(&kind, key, value, guard, None).await
     }
 
+    /// Puts `value`, whose metadata is `meta` where that is known.
     pub(super) async fn put(
         &self,
         kind: &KindDef,
         key: Key,
         value: Bytes,
         guard: Guard,
+        meta: Option<Arc<Meta>>,
     ) -> Result<Step, CommitError> {
         let lease = self.lease_for(kind).await.map_err(|failure| invalid(&key, failure))?;
-        let draft = Draft::new(key.clone(), guard.key().clone(), value.clone());
+        let draft = Draft::new(key.clone(), guard.key().clone(), value.clone(), meta);
         Ok(Step::Put { key, value, draft, guard, lease })
     }
 }

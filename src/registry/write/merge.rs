@@ -33,6 +33,9 @@ impl Registry {
     /// What `patch` comes to, applied to `base`.
     pub(super) async fn merge(&self, base: Arc<Doc>, patch: &Value) -> Result<Step, CommitError> {
         let kind = self.kind_of(base.key())?;
+        if let Some(step) = self.merge_status(&kind, &base, patch).await? {
+            return Ok(step);
+        }
         let document = base.bytes().clone();
         let scope = Scope::of(&kind, patch, &document);
         let live = scope.value(&base)?;
@@ -53,7 +56,7 @@ impl Registry {
             Outcome::Replaced => {
                 let value = scope.encoded(&object).and_then(|bytes| self.checked_size(bytes));
                 let value = value.map_err(|failure| invalid(base.key(), failure))?;
-                self.put(&kind, base.key().clone(), value, self.at(&base)).await
+                self.put(&kind, base.key().clone(), value, self.at(&base), None).await
             }
         }
     }

@@ -17,6 +17,7 @@ mod intake;
 mod merge;
 mod scale;
 mod settle;
+mod status;
 mod update;
 
 use bytes::Bytes;

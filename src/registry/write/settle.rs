@@ -185,6 +185,12 @@ pub(super) fn faults_of_parts(
     let mut errors = meta::validate(object, kind, &mut Vec::new());
     errors.extend(meta::validate_update(object, live));
     errors.append(&mut quantities);
+    errors.append(&mut new_faults(kind, object, live));
+    errors
+}
+
+/// What the schema finds wrong with the fields of `object` that are here, and did not with those of `live`.
+pub(super) fn new_faults(kind: &KindDef, object: &Value, live: &Value) -> Vec<FieldError> {
     let found = |object: &Value| {
         let fields = object.as_object().into_iter().flatten();
         let fields = fields.filter_map(|(name, field)| Some((name, field, kind.schema.field(name)?)));
@@ -198,8 +204,7 @@ pub(super) fn faults_of_parts(
         let known = found(live);
         new.retain(|fault| !known.contains(fault));
     }
-    errors.append(&mut new);
-    errors
+    new
 }
 
 fn document_faults(
