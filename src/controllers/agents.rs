@@ -42,10 +42,12 @@ pub(super) struct Agents {
     view: View<Machines>,
     /// Machines that look otherwise than their Agents say.
     doubts: BTreeMap<AgentId, Doubt>,
-    /// The leases that the Agents are level with.
-    told: OrdMap<OfferId, Lease>,
+    /// The leases that `offers` are.
+    leases: OrdMap<OfferId, Lease>,
     /// The leased offers of each agent.
     offers: BTreeMap<AgentId, BTreeSet<OfferId>>,
+    /// Agents whose offers came since their objects were level with them.
+    due: BTreeSet<AgentId>,
 }
 
 /// What the loop works with.
@@ -70,7 +72,14 @@ struct Seen {
 impl Agents {
     pub(super) fn new(parts: Parts) -> Agents {
         let view = View::open(&parts.cache);
-        Agents { view, parts, doubts: BTreeMap::new(), told: OrdMap::new(), offers: BTreeMap::new() }
+        Agents {
+            view,
+            parts,
+            doubts: BTreeMap::new(),
+            leases: OrdMap::new(),
+            offers: BTreeMap::new(),
+            due: BTreeSet::new(),
+        }
     }
 
     /// Runs for ever: looks whenever offers come or go, and whenever something is heard of a machine.
@@ -136,7 +145,8 @@ impl Agents {
         heard: &BTreeMap<AgentId, Sighting>,
     ) -> Result<BTreeMap<AgentId, Sighting>, Setback> {
         let leases = self.parts.session.leases().snapshot();
-        let mut machines = self.offered(&leases);
+        self.take_in(&leases);
+        let mut machines = self.due.clone();
         machines.extend(heard.keys().cloned());
         machines.extend(self.doubts.keys().filter(|it| self.offers.contains_key(it)).cloned());
         let mut unknown = BTreeMap::new();
@@ -159,13 +169,14 @@ impl Agents {
             }
         }
         self.parts.writer.commit(batch).await?;
-        self.told = leases;
+        self.due.clear();
         Ok(unknown)
     }
 
-    /// Takes in which offers came and went, and names the agents of those that came: only they have something to tell.
-    fn offered(&mut self, leases: &OrdMap<OfferId, Lease>) -> BTreeSet<AgentId> {
-        let (gone, come) = leases::changes(&self.told, leases);
+    /// Takes in which offers came and went. The agents of those that came are due: only they have something to tell.
+    fn take_in(&mut self, leases: &OrdMap<OfferId, Lease>) {
+        let before = std::mem::replace(&mut self.leases, leases.clone());
+        let (gone, come) = leases::changes(&before, leases);
         for Lease { offer, .. } in gone {
             if let Some(offers) = self.offers.get_mut(&offer.agent_id) {
                 offers.remove(&offer.id);
@@ -178,10 +189,10 @@ impl Agents {
                 }
             }
         }
-        for Lease { offer, .. } in &come {
+        for Lease { offer, .. } in come {
             self.offers.entry(offer.agent_id.clone()).or_default().insert(offer.id.clone());
+            self.due.insert(offer.agent_id.clone());
         }
-        come.into_iter().map(|lease| lease.offer.agent_id.clone()).collect()
     }
 
     /// What changes of one machine's object; nothing when it has none and offers nothing.
