@@ -36,12 +36,12 @@ pub(crate) const INCIDENTS: [&str; 14] = [
     "MARATHON-8625", // going back is stuck
 ];
 
-/// Classes of faults without a planted bug. What comes late is waited for, and nothing is decided on how long it took; every call but
-/// ACCEPT may come twice, and ACCEPT never does. Clocks that jump have no bug of their own yet that is found soon.
-pub(crate) const UNCLAIMED: [&str; 4] = ["CallRepeated", "ClockJumps", "LinkSlow", "ReportLate"];
+/// Classes of faults that no planted bug needs. What an agent says late is what it would have said later: whoever waits for it
+/// waits the same for an agent that is slow itself (ImageSlow, TaskHangs), and nothing is decided on how long it took.
+pub(crate) const UNCLAIMED: [&str; 1] = ["LinkSlow"];
 
 /// All of them, by place.
-pub(crate) const PLANTS: [Plant; 59] = [
+pub(crate) const PLANTS: [Plant; 62] = [
     Plant {
         name: "capacity-forgets-the-stopping",
         place: "plan/deployment/instance.rs",
@@ -111,6 +111,13 @@ pub(crate) const PLANTS: [Plant; 59] = [
         check: "Convergence",
         breaks: "the delay after a failure is thousands of times too long",
         covers: "TaskFails",
+    },
+    Plant {
+        name: "bound-ahead-is-of-no-wave",
+        place: "plan/deployment/backoff.rs",
+        check: "Standstill",
+        breaks: "a Task that a clock ahead of ours has bound fails anew at every look",
+        covers: "ClockJumps",
     },
     Plant {
         name: "names-are-used-again",
@@ -433,6 +440,20 @@ pub(crate) const PLANTS: [Plant; 59] = [
         check: "Advances",
         breaks: "an agent passes on what is reported of a task that has ended",
         covers: "ReportRepeated",
+    },
+    Plant {
+        name: "late-report-takes-a-kill-back",
+        place: "mesos/embedded/agent/reactions.rs",
+        check: "Advances",
+        breaks: "an agent says that a task runs after it has said that it is being ended",
+        covers: "ReportLate",
+    },
+    Plant {
+        name: "any-acknowledgement-counts",
+        place: "mesos/embedded/agent/reactions.rs",
+        check: "Convergence",
+        breaks: "what acknowledges one update acknowledges the next one, too, before it is sent",
+        covers: "CallRepeated",
     },
     Plant {
         name: "ended-watch-is-not-opened-again",

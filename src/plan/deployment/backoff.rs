@@ -105,6 +105,7 @@ fn bounded(known: BackoffStatus, rules: &Backoff, now: jiff::Timestamp) -> Backo
 fn is_of_last_wave(instance: &Instance<'_>, backoff: Option<&BackoffStatus>) -> bool {
     let Some(backoff) = backoff else { return false };
     let stopped_at = instance.task.spec.stop.as_ref().map(|it| it.at.0);
+    let stopped_at = stopped_at.filter(|_| !planted!("bound-ahead-is-of-no-wave"));
     let bound_at = instance.task.spec.binding.as_ref().map(|it| it.bound_at.0);
     bound_at.is_some_and(|at| stopped_at.map_or(at, |stopped| at.min(stopped)) < backoff.until.0)
 }

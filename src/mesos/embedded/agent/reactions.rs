@@ -101,13 +101,15 @@ impl Agent {
     fn acknowledged(&mut self, acknowledged: Acknowledged) {
         let in_flight =
             self.state.task(&acknowledged.framework_id, &acknowledged.task_id).and_then(Task::in_flight);
-        if in_flight.and_then(|status| status.uuid.as_ref()) != Some(&acknowledged.uuid) {
+        let uuid = in_flight.and_then(|status| status.uuid.clone());
+        let meant = uuid.filter(|it| *it == acknowledged.uuid || planted!("any-acknowledgement-counts"));
+        let Some(uuid) = meant else {
             tracing::debug!(task = %acknowledged.task_id, "acknowledgement of nothing that is under way");
             return;
-        }
+        };
         let task_id = acknowledged.task_id.clone();
         self.resends.forget(&task_id);
-        self.record(Entry::Acknowledged(acknowledged));
+        self.record(Entry::Acknowledged(Acknowledged { uuid, ..acknowledged }));
         self.acts.push(Act::Send(task_id));
     }
 
@@ -129,7 +131,9 @@ impl Agent {
             tracing::debug!(task = %status.task_id, "report of a task that is not known any more");
             return;
         };
-        let late_start = task.latest.state() == TaskState::Killing && !status.state().is_terminal();
+        let late_start = task.latest.state() == TaskState::Killing
+            && !status.state().is_terminal()
+            && !planted!("late-report-takes-a-kill-back");
         if (task.has_ended() && !planted!("report-after-the-end-counts")) || late_start {
             return;
         }
