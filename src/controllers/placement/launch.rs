@@ -25,7 +25,7 @@ use crate::mesos::wire;
 use crate::plan::ObjectName;
 use crate::plan::placement::{AgentId, Binding};
 use crate::registry::{Doc, Key, Snapshot, Write};
-use crate::runtime::{Revision as StoreRevision, Setback, Writer};
+use crate::runtime::{Setback, Writer};
 
 /// The most bindings in one transaction.
 const BATCH: usize = 100;
@@ -61,27 +61,29 @@ struct Launch {
 }
 
 impl Launcher {
-    /// Commits and launches; returns the revision of the last write. What cannot be launched is left out: the Task
-    /// still waits, and the next pass sees why.
+    /// Commits and launches; `written` gets each Task as its last write left it, even if others fail. What cannot be launched is
+    /// left out: the Task still waits, and the next pass sees why.
     pub(super) async fn launch(
         &self,
         bindings: Vec<Binding>,
         snapshot: &Snapshot,
         now: Timestamp,
-    ) -> Result<StoreRevision, Setback> {
+        written: &mut Vec<Arc<Doc>>,
+    ) -> Result<(), Setback> {
         let mut groups = self.prepare(bindings, snapshot, now);
-        let mut written = 0;
         while !groups.is_empty() {
             let mut batch = next_batch(&mut groups);
-            written = written.max(self.bind(&mut batch).await?);
+            let bound = self.bind(&mut batch).await;
+            written.extend(batch.iter().flat_map(|it| &it.launches).filter_map(|it| it.bound.clone()));
+            bound?;
             self.env.seam("bound");
             // All are sent before the first is answered.
             let accepted = join_all(batch.into_iter().map(|group| self.accept(group))).await;
-            for revision in accepted {
-                written = written.max(revision?);
+            for unbound in accepted {
+                written.extend(unbound?);
             }
         }
-        Ok(written)
+        Ok(())
     }
 
     /// One group per agent, in the order of the bindings.
@@ -138,36 +140,34 @@ impl Launcher {
     }
 
     /// Commits the bindings of `groups`; Tasks that changed meanwhile are left out of them.
-    async fn bind(&self, groups: &mut [Group]) -> Result<StoreRevision, Setback> {
-        let mut revision = 0;
+    async fn bind(&self, groups: &mut [Group]) -> Result<(), Setback> {
         let mut launches: Vec<&mut Launch> = groups.iter_mut().flat_map(|it| &mut it.launches).collect();
         // The store commits together what waits together.
-        for bound in join_all(launches.chunks_mut(BATCH).map(|chunk| self.bind_chunk(chunk))).await {
-            revision = revision.max(bound?);
-        }
+        let bound = join_all(launches.chunks_mut(BATCH).map(|chunk| self.bind_chunk(chunk))).await;
+        bound.into_iter().collect::<Result<(), Setback>>()?;
         for group in groups {
             group
                 .launches
                 .retain(|launch| launch.bound.is_some() || planted!("launched-without-its-binding"));
         }
-        Ok(revision)
+        Ok(())
     }
 
-    async fn bind_chunk(&self, chunk: &mut [&mut Launch]) -> Result<StoreRevision, Setback> {
+    async fn bind_chunk(&self, chunk: &mut [&mut Launch]) -> Result<(), Setback> {
         let mut lost: BTreeSet<Key> = BTreeSet::new();
         loop {
             let mut left: Vec<_> = chunk.iter_mut().filter(|it| !lost.contains(it.task.doc.key())).collect();
             let writes: Vec<Write> =
                 left.iter().map(|it| it.task.merge(json!({"spec": {"binding": it.binding}}))).collect();
             if writes.is_empty() {
-                return Ok(0);
+                return Ok(());
             }
             match self.writer.commit(writes).await {
                 Ok(committed) => {
                     for (launch, doc) in left.iter_mut().zip(committed.docs) {
                         launch.bound = doc;
                     }
-                    return Ok(committed.revision);
+                    return Ok(());
                 }
                 Err(Setback::Stale { losers }) if !losers.is_empty() => lost.extend(losers),
                 Err(setback) => return Err(setback),
@@ -175,11 +175,11 @@ impl Launcher {
         }
     }
 
-    /// Sends the ACCEPT of one agent. Tasks of different Apps go into operations of their own: one malformed resource
-    /// fails all Tasks of its operation.
-    async fn accept(&self, mut group: Group) -> Result<StoreRevision, Setback> {
+    /// Sends the ACCEPT of one agent; returns the Tasks that were certainly not launched, and wait again. Tasks of different Apps
+    /// go into operations of their own: one malformed resource fails all Tasks of its operation.
+    async fn accept(&self, mut group: Group) -> Result<Vec<Arc<Doc>>, Setback> {
         if group.launches.is_empty() {
-            return Ok(0);
+            return Ok(Vec::new());
         }
         if !self.writer.term().is_held() {
             return Err(Setback::Deposed);
@@ -195,14 +195,14 @@ impl Launcher {
         }
         let operations = by_app.into_values().map(wire::Operation::launch).collect();
         match self.session.accept(group.offers, operations, KEEP_REST).await {
-            Ok(()) => Ok(0),
+            Ok(()) => Ok(Vec::new()),
             Err(error) if error.never_done() || planted!("launched-again-when-nobody-knows") => {
                 tracing::debug!(%error, "offers were not accepted: their tasks wait again");
                 self.unbind(group.launches).await
             }
             Err(error) => {
                 tracing::warn!(%error, "nobody knows whether offers were accepted: reconciliation will tell");
-                Ok(0)
+                Ok(Vec::new())
             }
         }
     }
@@ -214,16 +214,16 @@ impl Launcher {
     }
 
     /// These Tasks were certainly not launched. One that changed meanwhile stays bound until it is reconciled.
-    async fn unbind(&self, launches: Vec<Launch>) -> Result<StoreRevision, Setback> {
+    async fn unbind(&self, launches: Vec<Launch>) -> Result<Vec<Arc<Doc>>, Setback> {
         let mut docs: Vec<Arc<Doc>> = launches.into_iter().filter_map(|it| it.bound).collect();
-        let mut written = 0;
+        let mut written = Vec::new();
         while !docs.is_empty() {
             let batch: Vec<_> = docs.drain(..docs.len().min(BATCH)).collect();
             let writes = batch
                 .iter()
                 .map(|base| Write::Merge { base: base.clone(), patch: json!({"spec": {"binding": null}}) });
             match self.writer.commit(writes.collect()).await {
-                Ok(committed) => written = written.max(committed.revision),
+                Ok(committed) => written.extend(committed.docs.into_iter().flatten()),
                 Err(Setback::Stale { losers }) if !losers.is_empty() => {
                     docs.extend(batch.into_iter().filter(|doc| !losers.contains(doc.key())));
                 }

@@ -18,6 +18,7 @@ use crate::plan::ObjectName;
 use crate::plan::agent::runs_containers;
 use crate::plan::placement::{self, AgentId, Change as Fact, Class, Index, OfferId, Plan, Waiting};
 use crate::registry::{Change, Doc, Key, Resource, Snapshot};
+use crate::runtime::Revision as StoreRevision;
 
 /// What placement looks at.
 #[derive(Debug, Default)]
@@ -27,6 +28,8 @@ pub(super) struct Market {
     classes: BTreeSet<ObjectName>,
     /// Revisions that Tasks were of before the view showed them.
     missed: BTreeSet<ObjectName>,
+    /// Tasks that this loop wrote, by the revision that wrote them last, where the view does not show that yet.
+    ahead: BTreeMap<ObjectName, StoreRevision>,
     /// Leases whose offers are in the index.
     leases: OrdMap<wire::OfferId, Lease>,
     /// Tasks that cannot be launched although they wait, by Revision.
@@ -101,7 +104,28 @@ impl Market {
 
     /// Takes one change in; `snapshot` shows it already.
     pub(super) fn take(&mut self, change: &Change, snapshot: &Snapshot) {
+        if is::<Task>(&change.key) && self.is_behind(&name_of(&change.key), change.revision) {
+            return;
+        }
         self.show(&change.key, change.new.as_ref(), snapshot);
+    }
+
+    /// Takes in what this loop wrote itself: the next pass must not wait for a watch that stands still.
+    pub(super) fn wrote(&mut self, written: &[Arc<Doc>], snapshot: &Snapshot) {
+        for doc in written {
+            let name = name_of(doc.key());
+            self.show_task(&name, Some(doc), snapshot);
+            self.ahead.insert(name, doc.revision());
+        }
+    }
+
+    /// Whether this Task is known as a later revision wrote it.
+    fn is_behind(&mut self, name: &ObjectName, revision: StoreRevision) -> bool {
+        let is_behind = self.ahead.get(name).is_some_and(|written| revision < *written);
+        if !is_behind {
+            self.ahead.remove(name);
+        }
+        is_behind
     }
 
     fn show(&mut self, key: &Key, doc: Option<&Arc<Doc>>, snapshot: &Snapshot) {
@@ -193,8 +217,9 @@ impl Market {
 
     fn show_tasks(&mut self, namespace: &str, snapshot: &Snapshot, which: impl Fn(&Task) -> bool) {
         for doc in snapshot.list(&resource::<Task>(), Some(namespace)) {
-            if doc.typed::<Task>().is_ok_and(|task| which(&task)) {
-                self.show_task(&name_of(doc.key()), Some(doc), snapshot);
+            let name = name_of(doc.key());
+            if !self.ahead.contains_key(&name) && doc.typed::<Task>().is_ok_and(|task| which(&task)) {
+                self.show_task(&name, Some(doc), snapshot);
             }
         }
     }

@@ -163,7 +163,11 @@ impl Placement {
         if !bindings.is_empty() {
             let snapshot = self.view.scene().snapshot.clone();
             self.demand.spent = Some(now);
-            let revision = self.launcher.launch(bindings, &snapshot, now).await?;
+            let mut written = Vec::new();
+            let launched = self.launcher.launch(bindings, &snapshot, now, &mut written).await;
+            self.market.wrote(&written, &snapshot);
+            launched?;
+            let revision = written.iter().map(|doc| doc.revision()).max().unwrap_or_default();
             let news = tokio::time::timeout(PATIENCE, self.view.reach(revision)).await;
             let news = news.unwrap_or_else(|_| self.view.catch_up());
             self.take_in(news);
