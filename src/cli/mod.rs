@@ -19,6 +19,7 @@ pub mod jsonpath;
 pub mod kinds;
 pub mod logs;
 pub mod manifest;
+pub mod mesos_args;
 pub mod print;
 pub mod progress;
 pub mod rollout;
@@ -35,6 +36,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use connection::Connection;
+pub use mesos_args::MesosArgs;
 pub use server_args::{ServerArgs, ServerConfig};
 
 /// What commands end with; a part of `--help`.
@@ -76,6 +78,8 @@ pub struct Target {
 pub enum Command {
     /// Run the server: API, controllers, and by default store, master and agent in one process
     Server(Box<ServerArgs>),
+    /// Run a Mesos that is simulated: a master over HTTP, and agents that only say that they run tasks
+    Mesos(MesosArgs),
     /// Ask something of a server, or of nobody.
     #[command(flatten)]
     Verb(Verb),

@@ -48,14 +48,17 @@ pub struct ServerArgs {
     #[arg(long, env = "TENURE_STORE_AUTH_FILE", value_name = "FILE")]
     pub store_auth_file: Option<PathBuf>,
     /// The cluster [default: embedded, with this machine as its agent]
-    #[arg(long, env = "TENURE_MESOS", value_name = "embedded|http://HOST:PORT,…|zk://…")]
+    #[arg(long, env = "TENURE_MESOS", value_name = "embedded|http[s]://HOST:PORT,…|zk://…")]
     pub mesos: Option<MesosTarget>,
     /// The Mesos role to take resources for [default: *]
     #[arg(long, env = "TENURE_MESOS_ROLE", value_name = "ROLE")]
     pub mesos_role: Option<String>,
-    /// A file with `principal:secret` for Mesos
+    /// A file with `principal:secret` for Mesos, readable by its owner alone
     #[arg(long, env = "TENURE_MESOS_AUTH_FILE", value_name = "FILE")]
     pub mesos_auth_file: Option<PathBuf>,
+    /// The authority (PEM) that signed the masters' certificates, for --mesos https://…
+    #[arg(long, env = "TENURE_MESOS_CA_FILE", value_name = "FILE")]
+    pub mesos_ca_file: Option<PathBuf>,
     /// What the embedded agent offers, such as `cpus:4;mem:4096;disk:10240;ports:[31000-32000]` [default: this machine's]
     #[arg(long, env = "TENURE_AGENT_RESOURCES", value_name = "RESOURCES")]
     pub agent_resources: Option<AgentResources>,
@@ -91,6 +94,8 @@ pub struct ServerConfig {
     pub mesos_role: String,
     /// Credentials for Mesos.
     pub mesos_auth_file: Option<PathBuf>,
+    /// Who signed the masters' certificates.
+    pub mesos_ca_file: Option<PathBuf>,
     /// What the embedded agent offers; `None` means what the machine has.
     pub agent_resources: Option<AgentResources>,
     /// The attributes of the embedded agent.
@@ -129,6 +134,7 @@ impl ServerArgs {
             mesos: self.mesos.or(file.mesos).unwrap_or(MesosTarget::Embedded),
             mesos_role: self.mesos_role.or(file.mesos_role).unwrap_or_else(|| "*".to_owned()),
             mesos_auth_file: self.mesos_auth_file.or(file.mesos_auth_file),
+            mesos_ca_file: self.mesos_ca_file.or(file.mesos_ca_file),
             agent_resources: self.agent_resources.or(file.agent_resources),
             agent_attributes: self.agent_attributes.or(file.agent_attributes).unwrap_or_default(),
         })
@@ -212,8 +218,10 @@ impl FromStr for MesosTarget {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected =
-            || "must be embedded, http://HOST:PORT,http://HOST:PORT,… or zk://HOST:PORT,…/PATH".to_owned();
+        let expected = || {
+            "must be embedded, http://HOST:PORT,HOST:PORT,… (https:// for TLS) or zk://HOST:PORT,…/PATH"
+                .to_owned()
+        };
         if text == "embedded" {
             return Ok(Self::Embedded);
         }
@@ -328,7 +336,7 @@ mod tests {
         let line = ["tenure", "server"].iter().chain(line);
         match Cli::try_parse_from(line).map_err(|error| error.to_string())?.command {
             Command::Server(args) => Ok(*args),
-            Command::Verb(verb) => Err(format!("{verb:?}")),
+            other => Err(format!("{other:?}")),
         }
     }
 
@@ -366,6 +374,8 @@ mod tests {
         for (flag, value, words) in [
             ("--store", "zk://a:1", "must be embedded or etcd://"),
             ("--mesos", "http://", "must be embedded, http://"),
+            ("--mesos", "http://m1", "'http://m1'"),
+            ("--mesos", "http://m1:5050,https://m2:5050", "must be embedded, http://"),
             ("--marathon-listen", "8080", "must be an address such as 127.0.0.1:8080, or off"),
             ("--agent-resources", "ram:4", "unknown resource \"ram\""),
             ("--agent-resources", "ports:[9-1]", "must be ranges such as [31000-32000"),

@@ -11,6 +11,7 @@
 
 pub mod connection;
 pub mod embedded;
+pub mod http;
 pub mod leases;
 pub mod recordio;
 pub mod session;

@@ -62,3 +62,20 @@ impl server::TaskLogs for LocalLogs {
         }
     }
 }
+
+/// The output of tasks on Apache Mesos, which nobody fetches yet.
+#[derive(Debug)]
+pub(super) struct NoLogs;
+
+#[async_trait]
+impl server::TaskLogs for NoLogs {
+    async fn open(
+        &self,
+        _task: &Task,
+        _query: server::LogQuery,
+    ) -> Result<BoxStream<'static, io::Result<Bytes>>, LogError> {
+        let why =
+            "the output of tasks on Apache Mesos is not fetched yet: it stands in the sandbox on the agent";
+        Err(LogError::Unavailable(why.to_owned()))
+    }
+}

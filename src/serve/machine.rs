@@ -32,7 +32,7 @@ pub(super) fn agent_info(hostname: &str, data_dir: &Path, config: &ServerConfig)
 }
 
 /// In the notation of `mesos-agent --resources`.
-fn resources_text(given: &AgentResources, data_dir: &Path) -> Result<String> {
+pub(super) fn resources_text(given: &AgentResources, data_dir: &Path) -> Result<String> {
     let cpus = match given.cpus {
         Some(cpus) => cpus,
         None => Cpus::from_millis(1_000 * u64::try_from(std::thread::available_parallelism()?.get())?),

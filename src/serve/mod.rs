@@ -3,13 +3,15 @@
 //! ```text
 //! data folder ─▶ store ─▶ cache ─▶ registry ─▶ front door ─▶ kubeconfig: ready
 //!                                     │
-//!     launcher ─▶ embedded agent, master ─▶ leader's loops
+//!     launcher ─▶ embedded agent, master ─▶ leader's loops          or: Apache Mesos ─▶ leader's loops
 //! ```
 
+mod cluster;
 mod documents;
 mod installation;
 mod logs;
 mod machine;
+mod mesos;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,33 +26,31 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServerArgs;
-use crate::cli::server_args::{Listen, MesosTarget, ServerConfig};
-use crate::controllers::{Leader, Policy, framework};
+use crate::cli::server_args::{Listen, ServerConfig};
 use crate::env::{Env, watch};
-use crate::executor::logs::{LogLimits, TaskLogs};
-use crate::executor::{LauncherConfig, LocalLauncher, docker};
-use crate::mesos::embedded::agent::journal::Medium;
-use crate::mesos::embedded::launcher::reports;
-use crate::mesos::embedded::master::MasterConfig;
-use crate::mesos::embedded::{self, agent::AgentConfig};
 use crate::registry::{Cache, Prefix, Registry, Scheme};
-use crate::runtime::{Election, Facts, LEADER_TTL};
+use crate::runtime::{Election, LEADER_TTL};
 use crate::server::{
-    Authority, Kubeconfig, ReadyCheck, ReadyMetrics, RequestMetrics, Server, ServerCertificate, Token,
+    Authority, Kubeconfig, ReadyCheck, ReadyMetrics, RequestMetrics, Server, ServerCertificate, TaskLogs,
+    Token,
 };
-use crate::store::Store;
+use cluster::{Scene, Way};
 use documents::{Documents, Hall};
 use installation::Installation;
-use logs::LocalLogs;
+pub use mesos::run_mesos;
 
 /// How long the end may take before whatever still runs is cut off.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Runs the server until SIGTERM or SIGINT.
-#[allow(clippy::print_stderr, reason = "main's last words, before or after there is a log")]
 #[must_use]
 pub fn run(args: ServerArgs) -> ExitCode {
-    match args.resolve().and_then(|config| runtime()?.block_on(serve(config))) {
+    exit_code(args.resolve().and_then(|config| runtime()?.block_on(serve(config))))
+}
+
+#[allow(clippy::print_stderr, reason = "main's last words, before or after there is a log")]
+fn exit_code(result: Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -69,7 +69,9 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 async fn serve(config: ServerConfig) -> Result<()> {
     let env = Env::system().context("no randomness to be had")?;
     crash_where_told(&env)?;
-    warn_of_what_is_not_built(&config)?;
+    warn_of_what_is_not_built(&config);
+    // What is wrong with it is told before anything is made.
+    let way = Way::of(&config)?;
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("failed to create {}", config.data_dir.display()))?;
 
@@ -86,7 +88,8 @@ async fn serve(config: ServerConfig) -> Result<()> {
     cache.listed().await;
     hall.wait(|| installation::seed(&registry)).await?;
 
-    let (leader, launcher) = cluster(&env, &config, &installation, &registry, &store).await?;
+    let scene = Scene { env: &env, config: &config, installation: &installation, registry: &registry };
+    let (leader, logs) = way.lead(&scene, &store).await?;
     let election = Election {
         env: env.clone(),
         store: store.clone(),
@@ -98,7 +101,7 @@ async fn serve(config: ServerConfig) -> Result<()> {
     let address = listener.local_addr().context("no address")?;
     env.spawn("room", documents.probe_room(&env, prefix.meta("room")));
     let full = documents.full.clone();
-    let door = front_door(&env, &config, &registry, &installation, (launcher, certificate, full))?;
+    let door = front_door(&env, &config, &registry, &installation, (logs, certificate, full))?;
     let (server, kubeconfig) = door.at(address);
 
     let stop = CancellationToken::new();
@@ -132,15 +135,7 @@ fn crash_where_told(env: &Env) -> Result<()> {
 }
 
 /// Every flag is parsed from the start; one that asks for something that is not built yet says so.
-fn warn_of_what_is_not_built(config: &ServerConfig) -> Result<()> {
-    match &config.mesos {
-        MesosTarget::Embedded => {}
-        MesosTarget::Http(_) | MesosTarget::Zk(_) => {
-            bail!(
-                "--mesos: this build reaches only the embedded cluster; Apache Mesos over HTTP is not built yet"
-            )
-        }
-    }
+fn warn_of_what_is_not_built(config: &ServerConfig) {
     let unbuilt = [
         ("--marathon-listen", Some(config.marathon_listen), "the Marathon API"),
         ("--dns-listen", Some(config.dns_listen), "the DNS server"),
@@ -151,53 +146,6 @@ fn warn_of_what_is_not_built(config: &ServerConfig) -> Result<()> {
             tracing::warn!("{flag} {address}: {what} is not built yet, nothing listens there");
         }
     }
-    Ok(())
-}
-
-/// The embedded cluster with this machine as its agent, and the leader of its tasks.
-async fn cluster(
-    env: &Env,
-    config: &ServerConfig,
-    installation: &Installation,
-    registry: &Arc<Registry>,
-    store: &Arc<dyn Store>,
-) -> Result<(Leader, LocalLauncher)> {
-    let address = match &config.address {
-        Some(address) => address.clone(),
-        None => machine::address_of_default_route().await,
-    };
-    let hostname = machine::hostname()?;
-    let (sink, reports) = reports();
-    let launcher = LocalLauncher::new(env.clone(), launcher_config(config, installation)?, sink);
-    // What others reach this machine at is its name in offers, and so in Endpoints.
-    let info = machine::agent_info(&address, &config.data_dir, config)?;
-    let journal = Medium::Folder(config.data_dir.join("agent"));
-    let agent = AgentConfig::new(info, address);
-    let master = MasterConfig::local();
-    let connection =
-        embedded::start(env, master, agent, journal, Arc::new(launcher.clone()), reports).await?;
-    let leader = Leader {
-        env: env.clone(),
-        registry: registry.clone(),
-        facts: Facts::new(store.clone(), &registry.prefix().meta("")),
-        connection: Arc::new(connection),
-        framework: framework(&config.name, "root", &config.mesos_role, &hostname),
-        installation: Arc::from(installation.uid.as_str()),
-        host: Arc::from(hostname),
-        policy: Policy::sole(),
-    };
-    Ok((leader, launcher))
-}
-
-fn launcher_config(config: &ServerConfig, installation: &Installation) -> Result<LauncherConfig> {
-    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-    Ok(LauncherConfig {
-        installation: installation.uid.clone(),
-        docker_host: host.unwrap_or_else(|| docker::DEFAULT_HOST.to_owned()),
-        process_dir: config.data_dir.join("processes"),
-        shim: std::env::current_exe().context("failed to find this program's own file")?,
-        logs: LogLimits::default(),
-    })
 }
 
 /// Listens, for whoever comes first: the waiting front door or the real one.
@@ -222,7 +170,7 @@ struct Door {
     token: Token,
     certificate: Arc<ServerCertificate>,
     full: watch::Receiver<Option<String>>,
-    logs: Arc<LocalLogs>,
+    logs: Arc<dyn TaskLogs>,
 }
 
 fn front_door(
@@ -230,7 +178,7 @@ fn front_door(
     config: &ServerConfig,
     registry: &Arc<Registry>,
     installation: &Installation,
-    (launcher, certificate, full): (LocalLauncher, Arc<ServerCertificate>, watch::Receiver<Option<String>>),
+    (logs, certificate, full): (Arc<dyn TaskLogs>, Arc<ServerCertificate>, watch::Receiver<Option<String>>),
 ) -> Result<Door> {
     Ok(Door {
         env: env.clone(),
@@ -239,7 +187,7 @@ fn front_door(
         token: Token::load_or_create(&config.data_dir.join("token"), env)?,
         certificate,
         full,
-        logs: Arc::new(LocalLogs::new(TaskLogs::new(launcher))),
+        logs,
     })
 }
 

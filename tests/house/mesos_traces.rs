@@ -132,6 +132,10 @@ fn every_recorded_message_is_read_and_means_the_same_when_written_again() {
         differences(&path, &record.value, &written, &mut found);
         *seen.entry((record.kind, record.bytes.is_some())).or_default() += 1;
     }
+    // A name that nobody knows yet vanishes, as it does in Mesos.
+    let of_tomorrow = "37b-json-optional-enums.jsonl SchedulerCall.subscribe.framework_info.capabilities.type: \
+                       \"NOPE\" became null";
+    assert!(found.remove(of_tomorrow), "{found:#?}");
     assert!(found.is_empty(), "{found:#?}");
     for kind in [Kind::SchedulerCall, Kind::SchedulerEvent, Kind::ExecutorCall, Kind::ExecutorEvent] {
         for protobuf in [false, true] {

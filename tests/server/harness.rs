@@ -423,7 +423,7 @@ pub(crate) async fn curl(url: &str, more: &[&str]) -> String {
     String::from_utf8_lossy(&asked.stdout).into_owned()
 }
 
-fn is_live(task: &Task) -> bool {
+pub(crate) fn is_live(task: &Task) -> bool {
     !task.is_terminal()
 }
 

@@ -18,6 +18,7 @@ mod engine;
 mod harness;
 mod kill;
 mod life;
+mod mesos;
 mod registry;
 mod storage;
 mod trouble;

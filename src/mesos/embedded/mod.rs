@@ -13,6 +13,7 @@ pub mod agent;
 mod allocator;
 pub mod bundle;
 pub mod fleet;
+pub mod http;
 pub mod launcher;
 pub mod master;
 pub mod protocol;

@@ -10,8 +10,10 @@ use std::marker::PhantomData;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::de::value::{MapDeserializer, SeqDeserializer};
-use serde::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
+use serde::de::value::SeqDeserializer;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor,
+};
 use serde::{Deserialize, Serialize, Serializer, forward_to_deserialize_any};
 use serde_json::{Error, Value};
 
@@ -142,7 +144,8 @@ impl Base64 {
     /// When the value is not text, or not of the standard alphabet.
     pub fn deserialize<'de, T: BytesField, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
-        let bytes = text.map(|text| BASE64.decode(text)).transpose().map_err(D::Error::custom)?;
+        let bytes =
+            text.map(|text| BASE64.decode(text)).transpose().map_err(|e| D::Error::custom(no_base64(&e)))?;
         Ok(T::holding(bytes))
     }
 }
@@ -172,7 +175,7 @@ impl Double {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
         match NumberOrText::deserialize(deserializer)? {
             NumberOrText::Number(number) => Ok(number),
-            NumberOrText::Text(text) => text.parse().map_err(D::Error::custom),
+            NumberOrText::Text(text) => text.parse().map_err(|_| D::Error::custom(no_number(&text))),
         }
     }
 }
@@ -182,6 +185,40 @@ impl Double {
 enum NumberOrText {
     Number(f64),
     Text(String),
+}
+
+/// Stands in an error for the name of the field that it is about, which only the object around it knows.
+const FIELD: &str = "'?'";
+
+fn no_number(text: &str) -> String {
+    format!(
+        "Failed to parse '{text}' as a JSON number for field {FIELD}: syntax error at line 1 near: {text}"
+    )
+}
+
+fn no_base64(error: &base64::DecodeError) -> String {
+    match error {
+        base64::DecodeError::InvalidByte(_, byte) => {
+            format!("Failed to base64 decode bytes field {FIELD}: Invalid character '{}'", char::from(*byte))
+        }
+        other => format!("Failed to base64 decode bytes field {FIELD}: {other}"),
+    }
+}
+
+/// A value of a kind that its field does not take, in the words of Mesos.
+fn not_expected(kind: &str) -> Error {
+    Error::custom(format!("Not expecting a JSON {kind} for field {FIELD}"))
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 /// A tree of JSON that reads itself as leniently as Mesos does.
@@ -195,16 +232,53 @@ impl IntoDeserializer<'_, Error> for Lenient {
     }
 }
 
+/// The fields of an object that are not null. Errors of their values get their names.
+struct Fields {
+    rest: serde_json::map::IntoIter,
+    value: Option<(String, Value)>,
+}
+
+impl<'de> MapAccess<'de> for Fields {
+    type Error = Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
+        self.value = self.rest.find(|(_, value)| !value.is_null());
+        let Some((name, _)) = &self.value else { return Ok(None) };
+        seed.deserialize(name.as_str().into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
+        let (name, value) = self.value.take().unwrap_or_default();
+        seed.deserialize(Lenient(value)).map_err(|error| match error.to_string() {
+            text if text.contains(FIELD) => Error::custom(text.replacen(FIELD, &format!("'{name}'"), 1)),
+            _ => error,
+        })
+    }
+}
+
 /// Methods for types whose values may stand as text.
 macro_rules! or_as_text {
     ($($method:ident $visit:ident $type:ty),*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            let kind = kind_of(&self.0);
             match &self.0 {
                 Value::String(text) => match text.parse::<$type>() {
                     Ok(value) => visitor.$visit(value),
-                    Err(_) => self.0.$method(visitor),
+                    Err(_) => Err(Error::custom(no_number(text))),
                 },
-                _ => self.0.$method(visitor),
+                _ => self.0.$method(visitor).map_err(|_| not_expected(kind)),
+            }
+        }
+    )*};
+}
+
+/// Methods for types that stand as text only.
+macro_rules! only_text {
+    ($($method:ident),*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+            match self.0 {
+                Value::String(text) => visitor.visit_string(text),
+                other => Err(not_expected(kind_of(&other))),
             }
         }
     )*};
@@ -216,19 +290,34 @@ impl<'de> Deserializer<'de> for Lenient {
     or_as_text!(
         deserialize_bool visit_bool bool,
         deserialize_i32 visit_i32 i32,
-        deserialize_i64 visit_i64 i64,
         deserialize_u32 visit_u32 u32,
         deserialize_u64 visit_u64 u64,
         deserialize_f64 visit_f64 f64
     );
 
+    only_text!(deserialize_str, deserialize_string);
+
+    /// A fraction is cut off, and what is too large wraps: as in Mesos.
+    #[expect(clippy::cast_possible_truncation, reason = "it is what Mesos does")]
+    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match &self.0 {
+            Value::String(text) => match text.parse() {
+                Ok(value) => visitor.visit_i64(value),
+                Err(_) => Err(Error::custom(no_number(text))),
+            },
+            Value::Number(number) => {
+                let large = || number.as_u64().map(u64::cast_signed);
+                let whole = number.as_i64().or_else(large);
+                visitor.visit_i64(whole.unwrap_or_else(|| number.as_f64().unwrap_or_default() as i64))
+            }
+            other => Err(not_expected(kind_of(other))),
+        }
+    }
+
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0 {
             Value::Array(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Lenient))),
-            Value::Object(fields) => {
-                let present = fields.into_iter().filter(|(_, value)| !value.is_null());
-                visitor.visit_map(MapDeserializer::new(present.map(|(name, value)| (name, Lenient(value)))))
-            }
+            Value::Object(fields) => visitor.visit_map(Fields { rest: fields.into_iter(), value: None }),
             scalar => scalar.deserialize_any(visitor),
         }
     }
@@ -244,9 +333,21 @@ impl<'de> Deserializer<'de> for Lenient {
         }
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        match self.0 {
+            Value::Object(_) => self.deserialize_any(visitor),
+            other => Err(not_expected(kind_of(&other))),
+        }
+    }
+
     forward_to_deserialize_any! {
-        i8 i16 i128 u8 u16 u128 f32 char str string bytes byte_buf unit unit_struct newtype_struct tuple tuple_struct
-        map struct enum identifier ignored_any
+        i8 i16 i128 u8 u16 u128 f32 char bytes byte_buf unit unit_struct newtype_struct tuple tuple_struct
+        map enum identifier ignored_any
     }
 }
 
@@ -283,6 +384,25 @@ mod tests {
         assert_eq!(task.kill_policy.unwrap().grace_period.unwrap().nanoseconds, 5);
         assert!(read::<Resource>(r#"{"type":0}"#).is_err());
         assert!(read::<Resource>(r#"{"name":5}"#).is_err(), "a number for text is refused");
+    }
+
+    #[test]
+    fn an_error_names_its_field_in_the_words_of_mesos() {
+        for (text, words) in [
+            (r#"{"type":5}"#, "Not expecting a JSON number for field 'type'"),
+            (r#"{"framework_id":"x"}"#, "Not expecting a JSON string for field 'framework_id'"),
+            (r#"{"kill":{"task_id":{"value":5}}}"#, "Not expecting a JSON number for field 'value'"),
+            (
+                r#"{"decline":{"filters":{"refuse_seconds":"abc"}}}"#,
+                "Failed to parse 'abc' as a JSON number for field 'refuse_seconds': syntax error at line 1 near: abc",
+            ),
+            (
+                r#"{"acknowledge":{"uuid":"!!!"}}"#,
+                "Failed to base64 decode bytes field 'uuid': Invalid character '!'",
+            ),
+        ] {
+            assert_eq!(read::<Call>(text).unwrap_err().to_string(), words);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 pub mod agent_data;
 pub mod command;
 pub mod container;
+pub mod encoding;
 pub mod enums;
 pub mod executor;
 pub mod framework;
@@ -31,6 +32,7 @@ pub use container::{
     CgroupInfo, ContainerInfo, ContainerStatus, DockerImage, DockerInfo, DockerParameter, Image, IpAddress,
     MesosInfo, NetworkInfo, PortMapping, Volume,
 };
+pub use encoding::Encoding;
 pub use enums::*;
 pub use framework::{AgentInfo, ExecutorInfo, FrameworkCapability, FrameworkInfo, MasterInfo};
 pub use ids::{

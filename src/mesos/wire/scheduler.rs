@@ -35,6 +35,8 @@ pub struct Call {
     pub reconcile: Option<Reconcile>,
     #[prost(message, optional, tag = "10")]
     pub message: Option<Message>,
+    #[prost(message, optional, tag = "11")]
+    pub request: Option<Request>,
     #[prost(message, optional, tag = "13")]
     pub accept_inverse_offers: Option<InverseOfferAnswer>,
     #[prost(message, optional, tag = "14")]
@@ -188,6 +190,11 @@ pub struct Message {
     #[serde(with = "Base64")]
     pub data: Vec<u8>,
 }
+
+/// REQUEST. Masters read it and do nothing; what is asked for is not kept here.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Request {}
 
 /// ACKNOWLEDGE_OPERATION_STATUS.
 #[derive(Clone, PartialEq, Eq, prost::Message, Serialize, Deserialize)]

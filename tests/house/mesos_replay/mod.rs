@@ -11,6 +11,8 @@ mod order;
 mod recording;
 mod replay;
 mod table;
+mod transport;
+mod wire;
 
 use recording::{Recording, What};
 use replay::replay;
@@ -35,7 +37,7 @@ fn what_mesos_told_the_embedded_master_tells_too() {
         let (executors, except) = match row.how {
             How::Played { except } | How::PlayedUntil { except, .. } => (true, except),
             How::PlayedWithoutExecutors { except } => (false, except),
-            How::Not(_) => continue,
+            How::PlayedOverHttp { .. } | How::Not(_) => continue,
         };
         let recording = Recording::read(row.name);
         let recording = if executors { recording } else { recording.without_executors() };
@@ -52,6 +54,41 @@ fn what_mesos_told_the_embedded_master_tells_too() {
 }
 
 #[test]
+fn what_mesos_answered_over_http_the_embedded_master_answers_too() {
+    let only = std::env::var("ROW").unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut failed = Vec::new();
+    for row in ROWS.iter().filter(|row| row.name.contains(&only)) {
+        let How::PlayedOverHttp { except } = row.how else { continue };
+        let mut found = runtime.block_on(transport::differences(transport::records(row.name)));
+        for (subject, _) in except {
+            let count = found.len();
+            found.retain(|it| it.subject != *subject);
+            if found.len() == count {
+                failed.push(format!("===== {}\n{subject} is excepted and does not differ", row.name));
+            }
+        }
+        failed.extend(found.iter().map(|it| format!("===== {} {}\n{}", row.name, it.subject, it.text)));
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn an_answer_over_http_that_says_something_else_is_noticed() {
+    let mut records = transport::records("36-authentication");
+    let mut forge = |id: u64, pointer: &str, value: Value| {
+        let mut answers = records.iter_mut().filter(|it| it["dir"] == "<" && it["id"] == id);
+        *answers.next().unwrap().pointer_mut(pointer).unwrap() = value;
+    };
+    forge(1, "/status", 403.into());
+    forge(2, "/headers/WWW-Authenticate", "Basic realm=\"mesos-master\"".into());
+    forge(6, "/body_text", "Failed to validate scheduler::Call: principal".into());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let found = runtime.block_on(transport::differences(records));
+    assert_eq!(found.iter().map(|it| it.subject.as_str()).collect::<Vec<_>>(), ["1", "2", "6"]);
+}
+
+#[test]
 fn every_recording_here_has_a_row_and_every_row_that_is_played_a_recording() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces/mesos");
     for entry in std::fs::read_dir(&folder).unwrap() {
@@ -60,7 +97,9 @@ fn every_recording_here_has_a_row_and_every_row_that_is_played_a_recording() {
     }
     for row in ROWS {
         let (reason, except) = match row.how {
-            How::Played { except } | How::PlayedWithoutExecutors { except } => (None, except),
+            How::Played { except }
+            | How::PlayedWithoutExecutors { except }
+            | How::PlayedOverHttp { except } => (None, except),
             How::PlayedUntil { why, except, .. } => (Some(why), except),
             How::Not(why) => {
                 assert!(!why.is_empty(), "{} is not played, but why?", row.name);

@@ -16,6 +16,8 @@ pub(crate) enum How {
     PlayedUntil { line: usize, why: &'static str, except: Except },
     /// As before; tasks with executors of their own are launched as tasks of the agent's.
     PlayedWithoutExecutors { except: Except },
+    /// Played request by request over HTTP; what is not compared is named by its id or its label.
+    PlayedOverHttp { except: Except },
     /// Not played, and why.
     Not(&'static str),
 }
@@ -32,11 +34,17 @@ const fn without_executors(name: &'static str, except: Except) -> Row {
     Row { name, how: How::PlayedWithoutExecutors { except } }
 }
 
+const fn over_http(name: &'static str, except: Except) -> Row {
+    Row { name, how: How::PlayedOverHttp { except } }
+}
+
 const fn not(name: &'static str, why: &'static str) -> Row {
     Row { name, how: How::Not(why) }
 }
 
-const TRANSPORT: &str = "HTTP itself: there is none in process";
+const GZIP: &str = "bodies and answers in gzip are not built";
+const VERSION: &str = "what is told of the build";
+const ENUM: &str = "a required enum of an unknown name reads as absent here";
 const EXECUTORS: &str = "the executor's side: embedded agents run no executors of frameworks";
 const OPERATORS: &str = "the operator's HTTP endpoints";
 
@@ -49,14 +57,15 @@ const EXECUTOR_STAYS: &str = "an executor of the framework's goes on holding res
 pub(crate) const ROWS: &[Row] = &[
     played("01-subscribe-heartbeats-offers"),
     played("01-subscribe-heartbeats-offers-pb"),
-    not("02-errors-http", TRANSPORT),
-    not("02b-unknown-call-type", TRANSPORT),
+    over_http("02-errors-http", &[("83", GZIP)]),
+    // Mesos aborts in the end, where an embedded master answers 501: what was not answered is not compared.
+    over_http("02b-unknown-call-type", &[]),
     played_but(
         "03-subscribe-refusals",
         &[("sched-23 ", CONSTRAINTS), ("sched-24 ", CONSTRAINTS), ("sched-25 ", CONSTRAINTS)],
     ),
     played("04-second-subscriber"),
-    not("05-zk-two-masters", TRANSPORT),
+    over_http("05-zk-two-masters", &[("6", VERSION), ("15", VERSION)]),
     played_but("06-offers-filters", &[("sched-3 agent", CONSTRAINTS)]),
     Row {
         name: "07-rescind",
@@ -126,11 +135,21 @@ pub(crate) const ROWS: &[Row] = &[
     not("33-sandbox-files", OPERATORS),
     played("34-not-partition-aware"),
     played("35-no-checkpoint"),
-    not("36-authentication", TRANSPORT),
-    not("37-json-encoding", TRANSPORT),
-    not("37b-json-optional-enums", TRANSPORT),
-    not("38-http-details", TRANSPORT),
-    not("40-master-starting", TRANSPORT),
+    over_http("36-authentication", &[]),
+    over_http(
+        "37-json-encoding",
+        &[("38", ENUM), ("39", ENUM), ("43", "a value of a map is called by its key here, not `value`")],
+    ),
+    over_http("37b-json-optional-enums", &[]),
+    over_http(
+        "38-http-details",
+        &[
+            ("Expect: 100-continue", "hyper says that the body may come"),
+            ("garbage", "hyper says 400 before it closes"),
+            ("GET /version with gzip accepted", VERSION),
+        ],
+    ),
+    over_http("40-master-starting", &[("8", "the paths are all there from the start")]),
     played_but("41-protobuf-basics", &[("agent agent1", TICKS)]),
     played_but("41-protobuf-basics-pb", &[("sched-2 agent agent1", TICKS)]),
     not("42-operator-protobuf", OPERATORS),
@@ -143,5 +162,5 @@ pub(crate) const ROWS: &[Row] = &[
     played("53-command-kill-shorter-grace"),
     not("54-command-kill-http-executor", "as 53, with another command executor, which is not the master's"),
     played("56-default-timing"),
-    not("57-compressed-answers", TRANSPORT),
+    over_http("57-compressed-answers", &[("2", GZIP), ("3", VERSION), ("4", GZIP), ("5", OPERATORS)]),
 ];

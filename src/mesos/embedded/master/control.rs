@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::faults::{Disturbance, Fault};
 use super::operator::Wish;
 use super::{Input, MasterHandle};
-use crate::mesos::wire::{AgentId, FrameworkId};
+use crate::mesos::wire::{AgentId, FrameworkId, MasterInfo};
 
 /// An operator's wish was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,12 +40,18 @@ pub(super) enum Control {
     FailOver(Duration, oneshot::Sender<()>),
     BeginInterval(oneshot::Sender<()>),
     Agents(oneshot::Sender<Vec<AgentView>>),
+    Introduce(oneshot::Sender<MasterInfo>),
 }
 
 impl MasterHandle {
     /// The agents that are registered now, with or without a link. Empty while the master is away.
     pub async fn agents(&self) -> Vec<AgentView> {
         self.ask(Control::Agents).await.unwrap_or_default()
+    }
+
+    /// Who the master is; nothing while it is away.
+    pub async fn introduction(&self) -> Option<MasterInfo> {
+        self.ask(Control::Introduce).await
     }
 
     /// DEACTIVATE_AGENT: its offers are rescinded and nothing of it is offered; its tasks go on.

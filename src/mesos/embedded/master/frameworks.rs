@@ -1,5 +1,7 @@
 //! Frameworks come, change, disconnect, come back and go.
 
+use std::net::IpAddr;
+
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -16,6 +18,9 @@ use crate::mesos::wire::{AgentId, EventType, FrameworkId, MasterCapabilityType, 
 
 /// Where a subscriber's events go.
 pub(super) type EventSender = mpsc::Sender<Result<Event, ConnectionError>>;
+
+/// The Mesos that is imitated.
+pub(in crate::mesos::embedded) const VERSION: &str = "1.12.0";
 
 /// How many removed frameworks are remembered.
 const REMOVED: usize = 50;
@@ -108,16 +113,22 @@ impl Master {
         self.tell(id, Event::of(EventType::Heartbeat));
     }
 
-    fn introduction(&self) -> MasterInfo {
-        let address =
-            Address { hostname: Some("localhost".to_owned()), ip: Some("127.0.0.1".to_owned()), port: 5050 };
-        let capabilities = [MasterCapabilityType::AgentUpdate];
+    pub(super) fn introduction(&self) -> MasterInfo {
+        let (ip, port) = (self.config.address.ip(), self.config.address.port());
+        let host = ip.to_string();
+        let packed = match ip {
+            IpAddr::V4(ip) => u32::from_le_bytes(ip.octets()),
+            IpAddr::V6(_) => 0,
+        };
+        let address = Address { hostname: Some(host.clone()), ip: Some(host.clone()), port: i32::from(port) };
+        let capabilities = [MasterCapabilityType::AgentUpdate, MasterCapabilityType::AgentDraining];
         MasterInfo {
             id: self.id.clone(),
-            ip: u32::from_le_bytes([127, 0, 0, 1]),
-            port: 5050,
-            hostname: address.hostname.clone(),
-            version: Some("1.12.0".to_owned()),
+            ip: packed,
+            port: u32::from(port),
+            pid: Some(format!("master@{}", self.config.address)),
+            hostname: Some(host),
+            version: Some(VERSION.to_owned()),
             address: Some(address),
             capabilities: capabilities.map(|c| MasterCapability { r#type: c.wire() }).into(),
             ..MasterInfo::default()

@@ -7,29 +7,28 @@ mod agents;
 mod control;
 mod faults;
 mod frameworks;
+mod handle;
 mod launch;
 mod offering;
 mod operator;
 mod reconcile;
+mod refusal;
 mod registry;
 mod state;
 mod unreachable;
 mod validation;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use futures::StreamExt;
 use futures::future::OptionFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::{LINK, ToMaster};
 use crate::env::Env;
-use crate::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
 use crate::mesos::wire::scheduler::Call;
 use crate::mesos::wire::{AgentId, CallType, FrameworkId};
 use agents::Registration;
@@ -38,10 +37,13 @@ pub use control::{AgentView, OperatorError};
 pub use faults::Disturbance;
 use faults::{FromAgent, Network};
 use frameworks::EventSender;
+pub(super) use frameworks::VERSION;
+pub(super) use handle::{Caller, Opened};
+pub use refusal::CallRefusal;
 use registry::Registry;
 use state::{Master, Timer};
 
-/// The times of a master.
+/// The times of a master, and where it is.
 #[derive(Debug, Clone)]
 pub struct MasterConfig {
     /// How often resources that came back are offered. Mesos: 1 s.
@@ -54,6 +56,8 @@ pub struct MasterConfig {
     pub agent_reregister_timeout: Duration,
     /// How long an offer may be held before it is rescinded; for ever when absent, as in Mesos.
     pub offer_timeout: Option<Duration>,
+    /// Where it says that it is reached. Nothing listens there by itself (see `embedded::http`).
+    pub address: SocketAddr,
 }
 
 impl Default for MasterConfig {
@@ -65,6 +69,7 @@ impl Default for MasterConfig {
             agent_ping_timeout: Duration::from_secs(75),
             agent_reregister_timeout: Duration::from_secs(600),
             offer_timeout: None,
+            address: SocketAddr::from(([127, 0, 0, 1], 5050)),
         }
     }
 }
@@ -90,7 +95,7 @@ type StreamAnswer = oneshot::Sender<Option<(FrameworkId, String)>>;
 #[derive(Debug)]
 enum Input {
     Subscribe { call: Box<Call>, events: EventSender, closed: CancellationToken, stream: StreamAnswer },
-    Call { stream: String, call: Box<Call>, answer: oneshot::Sender<Result<(), ConnectionError>> },
+    Call { caller: Caller, call: Box<Call>, answer: oneshot::Sender<Result<(), CallRefusal>> },
     StreamClosed { framework: FrameworkId, stream: String },
     ConnectAgent { uplink: oneshot::Sender<mpsc::Sender<ToMaster>> },
     FromAgent { connection: u64, message: ToMaster },
@@ -204,7 +209,7 @@ impl Actor {
         // Whoever asked may have stopped waiting for the answer; that is told by the end of the stream or link.
         match input {
             Input::Call { answer, .. } if self.away.is_some() => {
-                let _gone = answer.send(Err(gone()));
+                let _gone = answer.send(Err(CallRefusal::Gone));
             }
             // Nobody is there: the answer is that there is none.
             Input::Subscribe { .. } | Input::ConnectAgent { .. } | Input::FromAgent { .. }
@@ -213,8 +218,8 @@ impl Actor {
             Input::Subscribe { call, events, closed, stream } => {
                 self.subscribe(*call, events, closed, stream);
             }
-            Input::Call { stream, call, answer } => {
-                let _gone = answer.send(self.call(&stream, *call));
+            Input::Call { caller, call, answer } => {
+                let _gone = answer.send(self.call(&caller, *call));
             }
             Input::StreamClosed { framework, stream } => {
                 self.master.disconnect_framework(&framework, &stream);
@@ -293,6 +298,9 @@ impl Actor {
             Control::Agents(answer) => {
                 let _gone = answer.send(self.master.views());
             }
+            Control::Introduce(answer) => {
+                let _gone = answer.send(self.master.introduction());
+            }
         }
     }
 
@@ -362,23 +370,33 @@ impl Actor {
         }
     }
 
-    /// A call of a subscription.
-    fn call(&mut self, stream: &str, call: Call) -> Result<(), ConnectionError> {
-        validation::call(&call).map_err(|message| ConnectionError::Refused { message })?;
+    /// A call of a subscription, looked at in the order in which Mesos does.
+    fn call(&mut self, caller: &Caller, call: Call) -> Result<(), CallRefusal> {
+        validation::call(&call).map_err(CallRefusal::Call)?;
         let id = call.framework_id.clone().unwrap_or_default();
-        self.check_stream(&id, stream).map_err(|message| ConnectionError::Unsubscribed { message })?;
-        self.obey(&id, call).map_err(|message| ConnectionError::Refused { message })
+        self.check_caller(&id, caller)?;
+        if call.r#type() == CallType::Unknown {
+            return Err(CallRefusal::NotImplemented);
+        }
+        self.obey(&id, call).map_err(CallRefusal::Call)
     }
 
-    fn check_stream(&self, id: &FrameworkId, stream: &str) -> Result<(), String> {
+    fn check_caller(&self, id: &FrameworkId, caller: &Caller) -> Result<(), CallRefusal> {
+        let refuse = |text: String| Err(CallRefusal::Subscription(text));
         let Some(framework) = self.master.frameworks.get(id) else {
-            return Err("Framework cannot be found".to_owned());
+            return refuse("Framework cannot be found".to_owned());
         };
-        if framework.stream.is_none() {
-            return Err("Framework is not subscribed".to_owned());
+        if let Some(principal) = &caller.principal {
+            validation::same_principal(principal, &framework.info).map_err(CallRefusal::Subscription)?;
         }
+        if framework.stream.is_none() {
+            return Err(CallRefusal::NotSubscribed);
+        }
+        let Some(stream) = &caller.stream else {
+            return refuse("All non-subscribe calls should include the 'Mesos-Stream-Id' header".to_owned());
+        };
         if !self.master.is_current(id, stream) {
-            return Err(format!(
+            return refuse(format!(
                 "The stream ID '{stream}' included in this request didn't match the stream ID currently associated \
                  with framework ID {id}"
             ));
@@ -421,76 +439,4 @@ async fn sleep_until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-fn gone() -> ConnectionError {
-    ConnectionError::Unreachable { message: "no embedded master is there".to_owned() }
-}
-
-#[async_trait]
-impl Connection for MasterHandle {
-    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
-        validation::call(&call).map_err(|message| ConnectionError::Refused { message })?;
-        let (events, received) = mpsc::channel(EVENTS);
-        let (stream, answer) = oneshot::channel();
-        let closed = CancellationToken::new();
-        let subscriber = closed.clone().drop_guard();
-        let input = Input::Subscribe { call: Box::new(call), events, closed, stream };
-        self.inbox.send(input).await.map_err(|_| gone())?;
-        // A refusal has no stream id: whatever is called then is refused, too.
-        let stream = answer.await.map_err(|_| gone())?.map(|(_, stream)| stream).unwrap_or_default();
-        let calls = Box::new(InProcessCalls { inbox: self.inbox.clone(), stream });
-        let events = ReceiverStream::new(received).map(move |event| {
-            // Dropped with the stream: that is how the master learns that nobody reads it any more.
-            let _held = &subscriber;
-            event
-        });
-        Ok(Subscription { events: events.boxed(), calls })
-    }
-}
-
-/// The calls of one subscription to an embedded master.
-#[derive(Debug)]
-struct InProcessCalls {
-    inbox: mpsc::Sender<Input>,
-    stream: String,
-}
-
-#[async_trait]
-impl CallPipe for InProcessCalls {
-    async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
-        self.post(call.clone()).await?.await.unwrap_or_else(|_| Err(lost()))
-    }
-
-    async fn send_all(&mut self, calls: Vec<Call>) -> Vec<Result<(), ConnectionError>> {
-        let mut posted = Vec::with_capacity(calls.len());
-        for call in calls {
-            posted.push(self.post(call).await);
-        }
-        let mut answers = Vec::with_capacity(posted.len());
-        for posted in posted {
-            answers.push(match posted {
-                Ok(queued) => queued.await.unwrap_or_else(|_| Err(lost())),
-                Err(gone) => Err(gone),
-            });
-        }
-        answers
-    }
-}
-
-/// What the master will say of a call.
-type Queued = oneshot::Receiver<Result<(), ConnectionError>>;
-
-impl InProcessCalls {
-    /// Hands a call to the master, who reads them in this order.
-    async fn post(&self, call: Call) -> Result<Queued, ConnectionError> {
-        let (answer, answered) = oneshot::channel();
-        let input = Input::Call { stream: self.stream.clone(), call: Box::new(call), answer };
-        self.inbox.send(input).await.map_err(|_| gone())?;
-        Ok(answered)
-    }
-}
-
-fn lost() -> ConnectionError {
-    ConnectionError::Lost { message: "the embedded master ended during the call".to_owned() }
 }

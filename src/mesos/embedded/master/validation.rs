@@ -33,8 +33,9 @@ pub(super) fn call(call: &Call) -> Validity {
         }
         CallType::ReconcileOperations => (call.reconcile_operations.is_some(), "reconcile_operations"),
         CallType::UpdateFramework => (call.update_framework.is_some(), "update_framework"),
-        CallType::Teardown | CallType::Revive | CallType::Suppress | CallType::Request => (true, ""),
-        CallType::Unknown | CallType::Unrecognised => (false, "type"),
+        CallType::Request => (call.request.is_some(), "request"),
+        CallType::Teardown | CallType::Revive | CallType::Suppress | CallType::Unknown => (true, ""),
+        CallType::Unrecognised => (false, "type"),
     };
     if !present.0 {
         return missing(present.1);
@@ -59,8 +60,21 @@ fn same_id(call: &Call, introduced: Option<&Subscribe>, field: &str) -> Validity
     ))
 }
 
+/// Whether `info` is that of who has authenticated as `principal`. One that names nobody is.
+pub(super) fn same_principal(principal: &str, info: &FrameworkInfo) -> Validity {
+    match &info.principal {
+        Some(own) if own != principal => Err(format!(
+            "Authenticated principal '{principal}' does not match principal '{own}' set in `FrameworkInfo`"
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a framework may introduce itself like this.
 pub(super) fn framework(info: &FrameworkInfo) -> Validity {
+    if let Some(own) = &info.id {
+        id(&own.value)?;
+    }
     if info.has(Capability::MultiRole) {
         if info.role.is_some() {
             return Err(

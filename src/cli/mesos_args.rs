@@ -1,0 +1,28 @@
+//! The settings of `tenure mesos`, a simulated Mesos to try things on.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::server_args::{AgentAttributes, AgentResources};
+
+/// What the simulated Mesos is like.
+#[derive(Clone, Debug, Args)]
+pub struct MesosArgs {
+    /// Where the master listens, without TLS
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5050")]
+    pub listen: SocketAddr,
+    /// How many agents there are
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub agents: u32,
+    /// What each agent offers; what is left out is `cpus:4;mem:4096;disk:10240;ports:[31000-32000]`
+    #[arg(long, value_name = "RESOURCES")]
+    pub agent_resources: Option<AgentResources>,
+    /// The attributes of each agent, such as `rack:r1;zone:a`
+    #[arg(long, value_name = "ATTRIBUTES")]
+    pub agent_attributes: Option<AgentAttributes>,
+    /// A file with one `principal:secret` a line: only these may subscribe [default: everybody may]
+    #[arg(long, value_name = "FILE")]
+    pub credentials: Option<PathBuf>,
+}

@@ -1,0 +1,186 @@
+//! An embedded master over HTTP/1.1, as Mesos serves it: the scheduler API, and what is asked for to find the leader.
+//!
+//! Statuses, headers and texts, and the order in which a request is found fault with, are those of the recordings (the table of
+//! `tests/house/mesos_replay`). Left out: bodies and answers in gzip, the rest of the operator API, and the executor's API.
+
+mod accounts;
+mod operator;
+mod read;
+mod reply;
+mod required;
+mod scheduler;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::master::MasterHandle;
+use crate::env::{Env, watch};
+pub use accounts::{Accounts, AccountsError};
+use reply::Reply;
+
+/// What a master says that leads and does not know yet what it leads.
+const RECOVERING: &str = "Master has not finished recovery";
+
+/// The operator's endpoints of Mesos that are not built here: another master may have them.
+const UNBUILT: [&str; 9] = [
+    "/slaves",
+    "/tasks",
+    "/frameworks",
+    "/roles",
+    "/state-summary",
+    "/flags",
+    "/quota",
+    "/weights",
+    "/maintenance/schedule",
+];
+
+/// After a failed accept (no file descriptors left): nothing tells when one is free again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a master process is in its cluster.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// It leads, and is reached at this address.
+    Leads(SocketAddr, MasterHandle),
+    /// The one at this address leads.
+    Follows(SocketAddr),
+    /// It knows of no leader.
+    Elects,
+    /// It leads, but has not read its registry yet.
+    Recovers,
+}
+
+/// A master process as the network sees it. Clones share everything.
+#[derive(Debug, Clone)]
+pub struct Front {
+    env: Env,
+    role: watch::Receiver<Role>,
+    accounts: Option<Arc<Accounts>>,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl Front {
+    /// A process whose role is told by `role`, and may change.
+    #[must_use]
+    pub fn new(env: &Env, role: watch::Receiver<Role>) -> Front {
+        Front { env: env.clone(), role, accounts: None, tls: None }
+    }
+
+    /// The same, for frameworks and operators in `accounts` only.
+    #[must_use]
+    pub fn authenticating(mut self, accounts: Accounts) -> Front {
+        self.accounts = Some(Arc::new(accounts));
+        self
+    }
+
+    /// The same with TLS.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Arc<ServerConfig>) -> Front {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// Serves until `stop`, then breaks all connections at once, as a process that dies.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let (front, stop) = (self.clone(), stop.clone());
+                    self.env.spawn("master connection", async move {
+                        tokio::select! {
+                            biased;
+                            () = stop.cancelled() => {}
+                            () = front.talk(stream) => {}
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "failed to accept a connection");
+                    self.env.sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn talk(self, stream: TcpStream) {
+        // Small answers and events go out at once.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "connection is gone");
+            return;
+        }
+        match self.tls.clone() {
+            None => self.talk_over(stream).await,
+            Some(tls) => match TlsAcceptor::from(tls).accept(stream).await {
+                Ok(stream) => self.talk_over(stream).await,
+                Err(error) => tracing::debug!(%error, "TLS failed"),
+            },
+        }
+    }
+
+    async fn talk_over<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, stream: S) {
+        let service = service_fn(move |request| {
+            let front = self.clone();
+            async move { Ok::<_, Infallible>(front.answer(request).await) }
+        });
+        if let Err(error) = http1::Builder::new()
+            .title_case_headers(true)
+            .serve_connection(TokioIo::new(stream), service)
+            .await
+        {
+            tracing::debug!(%error, "connection ended");
+        }
+    }
+
+    /// Paths may begin with the name of the process, and end with a slash.
+    async fn answer(&self, request: Request<Incoming>) -> Reply {
+        let path = request.uri().path().trim_end_matches('/');
+        let path = path.strip_prefix("/master").unwrap_or(path).to_owned();
+        match path.as_str() {
+            "/api/v1/scheduler" => self.scheduler(request).await,
+            "/redirect" => self.redirect(),
+            "/health" => reply::empty(StatusCode::OK),
+            "/version" => operator::version(),
+            "/metrics/snapshot" => self.metrics().await,
+            "/state" => self.state(&request).await,
+            unbuilt if UNBUILT.contains(&unbuilt) => self.unbuilt(&request),
+            // So in Mesos: what no longer path takes, this one does.
+            operator if operator.starts_with("/api/v1") => self.operator(request).await,
+            _ => reply::text(StatusCode::NOT_FOUND, "404 Not Found."),
+        }
+    }
+
+    /// The master, if it is this process that leads.
+    ///
+    /// # Errors
+    /// What to answer instead.
+    fn leading(&self, request: &Request<Incoming>) -> Result<MasterHandle, Box<Reply>> {
+        match &*self.role.borrow() {
+            Role::Leads(_, master) => Ok(master.clone()),
+            Role::Follows(leader) => {
+                let path = request.uri().path_and_query().map_or("", |it| it.as_str());
+                let path = path.strip_prefix("/master").unwrap_or(path);
+                Err(Box::new(reply::redirect(&format!("//{leader}/master{path}"))))
+            }
+            Role::Elects => Err(Box::new(reply::unavailable("No leader elected"))),
+            Role::Recovers => Err(Box::new(reply::unavailable(RECOVERING))),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! One HTTP/1.1 connection to one master: dialled, sent over, read from. Masters speak nothing newer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::trust::{Trust, explain};
+use super::url::MasterUrl;
+use crate::env::Env;
+
+/// How much of the text of a refusal is read.
+const TEXT_MAX: usize = 64 << 10;
+
+/// What a request is sent over.
+pub(super) type Line = SendRequest<Full<Bytes>>;
+
+/// How connections are made.
+#[derive(Debug, Clone)]
+pub(super) struct Dialer {
+    pub(super) env: Env,
+    pub(super) trust: Option<Trust>,
+    pub(super) connect_timeout: Duration,
+}
+
+impl Dialer {
+    /// A new connection. It lives on the node, until it is closed by either side or nobody needs it any more.
+    ///
+    /// # Errors
+    /// Why nobody was reached there; nothing was sent.
+    pub(super) async fn dial(&self, url: &MasterUrl) -> Result<Line, String> {
+        match tokio::time::timeout(self.connect_timeout, self.connect(url)).await {
+            Ok(line) => line,
+            Err(_) => Err(format!("no connection within {} s", self.connect_timeout.as_secs_f32())),
+        }
+    }
+
+    async fn connect(&self, url: &MasterUrl) -> Result<Line, String> {
+        let stream =
+            TcpStream::connect((url.host.as_str(), url.port)).await.map_err(|error| error.to_string())?;
+        // Calls are small and wait for their answers.
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        if !url.tls {
+            return self.speak(stream).await;
+        }
+        let Some(trust) = &self.trust else { return Err("no authority is configured for https".to_owned()) };
+        let name = ServerName::try_from(url.host.clone()).map_err(|error| error.to_string())?;
+        let secured = TlsConnector::from(trust.config.clone()).connect(name, stream).await;
+        self.speak(secured.map_err(|error| format!("TLS failed: {}", explain(&error)))?).await
+    }
+
+    async fn speak<S>(&self, stream: S) -> Result<Line, String>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (line, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        self.env.spawn("mesos connection", async move {
+            // Whoever waits for an answer is told, too.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection to a master ended");
+            }
+        });
+        Ok(line)
+    }
+}
+
+/// A request got no answer.
+#[derive(Debug)]
+pub(super) enum SendError {
+    /// It has not left: the connection was closed before.
+    NotSent,
+    /// It may have been read by the master.
+    Unanswered(String),
+}
+
+/// Sends one request and waits for the head of its answer.
+pub(super) async fn exchange(
+    line: &mut Line,
+    request: Request<Full<Bytes>>,
+    patience: Duration,
+) -> Result<Response<Incoming>, SendError> {
+    let answer = async {
+        line.ready().await.map_err(|_closed| SendError::NotSent)?;
+        line.try_send_request(request).await.map_err(|mut error| match error.take_message() {
+            Some(_request) => SendError::NotSent,
+            None => SendError::Unanswered(chain(&error.into_error())),
+        })
+    };
+    match tokio::time::timeout(patience, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(SendError::Unanswered(format!("no answer within {} s", patience.as_secs_f32()))),
+    }
+}
+
+/// The text of an answer, to its end, so that its connection can be used again.
+pub(super) async fn text_of(body: Incoming, patience: Duration) -> Result<String, SendError> {
+    let whole = Limited::new(body, TEXT_MAX).collect();
+    match tokio::time::timeout(patience, whole).await {
+        Ok(Ok(text)) => Ok(String::from_utf8_lossy(&text.to_bytes()).trim().to_owned()),
+        Ok(Err(error)) => Err(SendError::Unanswered(format!("failed to read the answer: {error}"))),
+        Err(_) => Err(SendError::Unanswered("the answer does not end".to_owned())),
+    }
+}
+
+/// An error of hyper with its causes, which its own text leaves out.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

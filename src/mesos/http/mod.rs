@@ -1,0 +1,234 @@
+//! The way to Apache Mesos: the v1 scheduler API over HTTP/1.1.
+//!
+//! ```text
+//! subscribe ─▶ a master of the list ─307▶ the leading one ─200▶ one connection: the stream of events (RecordIO)
+//!                                                               another: the calls, one after the other
+//! ```
+//!
+//! Two connections and no pool: over several the order of calls would be chance, and a DECLINE after its REVIVE hides an
+//! agent. Redirects are followed by hand, because their scheme is left out and credentials must go along. A stream on which
+//! nothing comes is noticed by whoever reads it: the session knows the interval of heartbeats.
+
+mod answer;
+mod calls;
+mod credentials;
+mod dial;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod trust;
+mod url;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::connection::{Connection, ConnectionError, Subscription};
+use super::wire::Encoding;
+use super::wire::scheduler::Call;
+use crate::env::Env;
+use calls::HttpCalls;
+pub use credentials::{Credentials, CredentialsError};
+use dial::{Dialer, SendError, exchange, text_of};
+pub use trust::{Trust, TrustError};
+pub use url::{MasterUrl, UrlError};
+
+/// The header that ties calls to their subscription.
+pub const STREAM_ID: &str = "Mesos-Stream-Id";
+
+/// During an election two masters may point at each other.
+const REDIRECTS_MAX: usize = 2;
+
+/// How masters are reached.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// All masters, or some of them: any that answers tells which one leads.
+    pub masters: Vec<MasterUrl>,
+    /// How messages are written, both ways.
+    pub encoding: Encoding,
+    /// Sent along with every request, if any.
+    pub credentials: Option<Credentials>,
+    /// Whose certificates are believed; needed for masters with TLS.
+    pub trust: Option<Trust>,
+    /// How long a connection may take to be made.
+    pub connect_timeout: Duration,
+    /// How long a master may take to answer a request.
+    pub call_timeout: Duration,
+    /// The longest event: the offers of 50,000 agents are 60 MB.
+    pub record_limit: usize,
+}
+
+impl HttpConfig {
+    /// Masters without authentication or TLS, spoken to in protobuf.
+    #[must_use]
+    pub fn new(masters: Vec<MasterUrl>) -> HttpConfig {
+        HttpConfig {
+            masters,
+            encoding: Encoding::default(),
+            credentials: None,
+            trust: None,
+            connect_timeout: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(10),
+            record_limit: 256 << 20,
+        }
+    }
+}
+
+/// The way to the leading one of several masters.
+#[derive(Clone)]
+pub struct HttpConnection {
+    client: Arc<Client>,
+}
+
+/// What requests are made with.
+#[derive(Debug)]
+struct Client {
+    dialer: Dialer,
+    masters: Vec<MasterUrl>,
+    /// The master to be asked first: the one that answered last.
+    first: AtomicUsize,
+    encoding: Encoding,
+    authorization: Option<HeaderValue>,
+    call_timeout: Duration,
+    record_limit: usize,
+}
+
+impl HttpConnection {
+    /// The way to `config.masters`. Nothing is connected yet.
+    #[must_use]
+    pub fn new(env: &Env, config: HttpConfig) -> HttpConnection {
+        let HttpConfig { masters, encoding, credentials, trust, connect_timeout, call_timeout, record_limit } =
+            config;
+        let dialer = Dialer { env: env.clone(), trust, connect_timeout };
+        let authorization = credentials.as_ref().map(Credentials::header);
+        let first = AtomicUsize::new(0);
+        let client = Client { dialer, masters, first, encoding, authorization, call_timeout, record_limit };
+        HttpConnection { client: Arc::new(client) }
+    }
+}
+
+impl fmt::Debug for HttpConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HttpConnection").field(&self.client.masters).finish()
+    }
+}
+
+#[async_trait]
+impl Connection for HttpConnection {
+    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
+        let body = Bytes::from(self.client.encoding.encode(&call));
+        let count = self.client.masters.len();
+        let first = self.client.first.load(Ordering::Relaxed);
+        let mut tried = Vec::new();
+        for index in (0..count).map(|step| (first + step) % count) {
+            match self.client.find_leader(&self.client.masters[index], &body).await {
+                Ok((url, answer)) => {
+                    self.client.first.store(index, Ordering::Relaxed);
+                    return self.accept(url, answer);
+                }
+                Err(ConnectionError::Unreachable { message }) => tried.push(message),
+                Err(error) => {
+                    // One that takes requests and does not answer must not be asked first for ever.
+                    self.client.first.store(index + 1, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+        Err(ConnectionError::Unreachable { message: tried.join("; ") })
+    }
+}
+
+impl HttpConnection {
+    /// The subscription of a 200, if that is what it is.
+    fn accept(&self, url: MasterUrl, answer: Response<Incoming>) -> Result<Subscription, ConnectionError> {
+        let client = &self.client;
+        let kind = answer.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        let stream_id = answer.headers().get(STREAM_ID).cloned();
+        let Some(stream_id) = stream_id.filter(|_| kind == client.encoding.media_type().as_bytes()) else {
+            let kind = String::from_utf8_lossy(kind);
+            let message = format!("{url}: is no Mesos master: its answer is no event stream but {kind:?}");
+            return Err(ConnectionError::Unreachable { message });
+        };
+        let env = client.dialer.env.clone();
+        let events = stream::events(env, answer.into_body(), client.encoding, client.record_limit);
+        let calls = Box::new(HttpCalls::new(client.clone(), url, stream_id));
+        Ok(Subscription { events, calls })
+    }
+}
+
+impl Client {
+    /// Asks `start`, and whom it points at. The answer is a 200.
+    async fn find_leader(
+        &self,
+        start: &MasterUrl,
+        body: &Bytes,
+    ) -> Result<(MasterUrl, Response<Incoming>), ConnectionError> {
+        let mut url = start.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            let answer = self.ask(&url, body).await?;
+            match answer.status() {
+                StatusCode::OK => return Ok((url, answer)),
+                StatusCode::TEMPORARY_REDIRECT => {
+                    let location = answer.headers().get(header::LOCATION);
+                    let location = location.and_then(|it| it.to_str().ok()).unwrap_or_default();
+                    let next = url.follow(location);
+                    url = next
+                        .map_err(|why| ConnectionError::Unreachable { message: format!("{url}: {why}") })?;
+                }
+                status => {
+                    let text = text_of(answer.into_body(), self.call_timeout).await.unwrap_or_default();
+                    return Err(named(
+                        &url,
+                        answer::to_subscribe(status, &text, self.authorization.is_some()),
+                    ));
+                }
+            }
+        }
+        Err(ConnectionError::Unreachable { message: format!("{start}: more than {REDIRECTS_MAX} redirects") })
+    }
+
+    /// One SUBSCRIBE on a new connection.
+    async fn ask(&self, url: &MasterUrl, body: &Bytes) -> Result<Response<Incoming>, ConnectionError> {
+        let unreachable = |why: &str| ConnectionError::Unreachable { message: format!("{url}: {why}") };
+        let mut line = self.dialer.dial(url).await.map_err(|why| unreachable(&why))?;
+        let answered = exchange(&mut line, self.request(url, None, body.clone()), self.call_timeout).await;
+        answered.map_err(|error| match error {
+            SendError::NotSent => unreachable("the connection was closed at once"),
+            // A new framework may be there now; it ends by itself (see `session`).
+            SendError::Unanswered(why) => ConnectionError::Lost { message: format!("{url}: {why}") },
+        })
+    }
+
+    /// SUBSCRIBE without the id of a stream, any other call with it.
+    fn request(&self, url: &MasterUrl, stream_id: Option<&HeaderValue>, body: Bytes) -> Request<Full<Bytes>> {
+        let media_type = self.encoding.media_type();
+        let mut request = Request::post(url.path.as_str())
+            .header(header::HOST, url.authority())
+            .header(header::CONTENT_TYPE, media_type)
+            .header(header::ACCEPT, media_type);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        if let Some(stream_id) = stream_id {
+            request = request.header(STREAM_ID, stream_id);
+        }
+        request.body(Full::new(body)).expect("paths of masters are checked when they are read")
+    }
+}
+
+/// The error with the master that it is about.
+fn named(url: &MasterUrl, error: ConnectionError) -> ConnectionError {
+    let name = |message: String| format!("{url}: {message}");
+    match error {
+        ConnectionError::Unreachable { message } => ConnectionError::Unreachable { message: name(message) },
+        ConnectionError::Refused { message } => ConnectionError::Refused { message: name(message) },
+        other => other,
+    }
+}

@@ -1,0 +1,56 @@
+//! Masters with TLS: believed if the configured authority has signed, and never otherwise.
+
+use super::*;
+use crate::mesos::wire::scheduler::Subscribe;
+use rcgen::{CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+
+/// An authority, PEM, and the settings of a server whose certificate for the loopback address it has signed.
+fn authority() -> (String, Arc<ServerConfig>) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let pem = params.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let own = KeyPair::generate().unwrap();
+    let signed =
+        CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&own, &issuer).unwrap();
+    let own = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![signed.der().clone()], own)
+        .unwrap();
+    (pem, Arc::new(config))
+}
+
+#[tokio::test]
+async fn a_master_is_believed_by_its_certificate_alone() {
+    let env = Env::system().unwrap();
+    let (master, _fleet) = cluster(&env);
+    let (pem, tls) = authority();
+    let (other, _) = authority();
+    let secured = Process::leading(&env, &master, |front| front.with_tls(tls)).await;
+    let plain = Process::leading(&env, &master, |front| front).await;
+    let ask = async |address: SocketAddr, scheme: &str, pem: Option<&str>| {
+        let url = format!("{scheme}://{address}").parse().unwrap();
+        let trust = pem.map(|pem| Trust::of_pem(pem.as_bytes()).unwrap());
+        let connection = HttpConnection::new(&env, HttpConfig { trust, ..HttpConfig::new(vec![url]) });
+        let framework_info = Remembered::default().framework().await.unwrap();
+        let call = Call::subscribe(Subscribe { framework_info, ..Subscribe::default() });
+        connection.subscribe(call).await.map(drop).map_err(|error| error.to_string())
+    };
+    assert_eq!(ask(secured.address, "https", Some(&pem)).await, Ok(()));
+    for (address, scheme, pem, words) in [
+        (secured.address, "https", Some(other.as_str()), "TLS failed: invalid peer certificate"),
+        (secured.address, "https", None, "no authority is configured"),
+        (plain.address, "https", Some(pem.as_str()), "is this port without TLS"),
+        (secured.address, "http", Some(pem.as_str()), "http://127.0.0.1"),
+    ] {
+        let error = ask(address, scheme, pem).await.unwrap_err();
+        assert!(error.contains(words), "{scheme}: {error}");
+    }
+}

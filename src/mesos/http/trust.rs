@@ -1,0 +1,92 @@
+//! TLS towards masters: whose certificates are believed.
+//!
+//! A trap: the ciphers that Mesos allows by default (AES128-SHA, AES256-SHA, RC4-SHA, DHE-*-SHA, TLS 1.2) hold none that
+//! rustls speaks. The masters need `LIBPROCESS_SSL_ENABLE_TLS_V1_3=true`, or an ECDHE suite with GCM in
+//! `LIBPROCESS_SSL_CIPHERS`.
+
+use std::sync::Arc;
+
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{AlertDescription, ClientConfig, RootCertStore};
+
+/// The authorities that sign masters' certificates.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    pub(super) config: Arc<ClientConfig>,
+}
+
+/// PEM text that names no authority.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// Not PEM.
+    #[error("failed to parse PEM")]
+    Pem(#[source] rustls::pki_types::pem::Error),
+    /// PEM, but no certificate.
+    #[error("holds no certificate: must be the PEM of the authority that signed the masters' certificates")]
+    Empty,
+    /// A certificate that cannot be an authority.
+    #[error("failed to use a certificate of it")]
+    Certificate(#[source] rustls::Error),
+    /// The library of TLS does not work.
+    #[error("failed to set up TLS")]
+    Setup(#[source] rustls::Error),
+}
+
+impl Trust {
+    /// Believes only what the authorities in `pem` have signed.
+    ///
+    /// # Errors
+    /// When it names none.
+    pub fn of_pem(pem: &[u8]) -> Result<Trust, TrustError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            roots.add(certificate.map_err(TrustError::Pem)?).map_err(TrustError::Certificate)?;
+        }
+        if roots.is_empty() {
+            return Err(TrustError::Empty);
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(TrustError::Setup)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Trust { config: Arc::new(config) })
+    }
+}
+
+/// What a failed handshake means, for people.
+pub(super) fn explain(error: &std::io::Error) -> String {
+    let tls = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::AlertReceived(AlertDescription::HandshakeFailure)) => format!(
+            "{error}: the ciphers that Mesos allows by default are none of ours; set LIBPROCESS_SSL_ENABLE_TLS_V1_3=true \
+             at the masters"
+        ),
+        Some(rustls::Error::InvalidMessage(_)) => format!("{error}: is this port without TLS (http://)?"),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_authority_is_refused() {
+        assert!(matches!(Trust::of_pem(b""), Err(TrustError::Empty)));
+        assert!(matches!(Trust::of_pem(b"rec:secret"), Err(TrustError::Empty)));
+        let cut = b"-----BEGIN CERTIFICATE-----\nMIIB\n";
+        assert!(matches!(Trust::of_pem(cut), Err(TrustError::Pem(_))));
+        let empty = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        assert!(matches!(Trust::of_pem(empty), Err(TrustError::Certificate(_))));
+    }
+
+    #[test]
+    fn a_handshake_without_common_ciphers_names_the_setting_of_mesos() {
+        let alert = rustls::Error::AlertReceived(AlertDescription::HandshakeFailure);
+        let text = explain(&std::io::Error::other(alert));
+        assert!(text.contains("LIBPROCESS_SSL_ENABLE_TLS_V1_3"), "{text}");
+    }
+}

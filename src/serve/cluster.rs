@@ -1,0 +1,171 @@
+//! The cluster that a server works on: the embedded one with this machine as its agent, or Apache Mesos.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+
+use super::installation::Installation;
+use super::logs::{LocalLogs, NoLogs};
+use super::machine;
+use crate::cli::server_args::{MesosTarget, ServerConfig};
+use crate::controllers::{Leader, Policy, framework};
+use crate::env::Env;
+use crate::executor::logs::{LogLimits, TaskLogs};
+use crate::executor::{LauncherConfig, LocalLauncher, docker};
+use crate::mesos::connection::Connection;
+use crate::mesos::embedded::agent::journal::Medium;
+use crate::mesos::embedded::launcher::reports;
+use crate::mesos::embedded::master::MasterConfig;
+use crate::mesos::embedded::{self, agent::AgentConfig};
+use crate::mesos::http::{Credentials, HttpConfig, HttpConnection, MasterUrl, Trust};
+use crate::registry::Registry;
+use crate::runtime::Facts;
+use crate::server;
+use crate::store::Store;
+
+/// The way to the cluster.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// In this process.
+    Embedded,
+    /// To Apache Mesos.
+    Http(Box<HttpConfig>),
+}
+
+/// What a server has before it has a cluster.
+pub(super) struct Scene<'a> {
+    pub(super) env: &'a Env,
+    pub(super) config: &'a ServerConfig,
+    pub(super) installation: &'a Installation,
+    pub(super) registry: &'a Arc<Registry>,
+}
+
+impl Way {
+    /// The way that `config` names.
+    ///
+    /// # Errors
+    /// When the flags do not go together, or a file says nothing usable.
+    pub(super) fn of(config: &ServerConfig) -> Result<Way> {
+        let masters = match &config.mesos {
+            MesosTarget::Embedded => {
+                let files = [
+                    ("--mesos-auth-file", &config.mesos_auth_file),
+                    ("--mesos-ca-file", &config.mesos_ca_file),
+                ];
+                if let Some((flag, _)) = files.into_iter().find(|(_, file)| file.is_some()) {
+                    bail!("{flag} is for a Mesos over HTTP: --mesos is embedded");
+                }
+                return Ok(Way::Embedded);
+            }
+            MesosTarget::Http(masters) => masters,
+            MesosTarget::Zk(url) => {
+                bail!(
+                    "--mesos {url}: finding the leading master through ZooKeeper is not built yet; \
+                     name the masters instead: http://HOST:PORT,HOST:PORT,…"
+                )
+            }
+        };
+        if config.agent_resources.is_some() || !config.agent_attributes.0.is_empty() {
+            tracing::warn!(
+                "--agent-resources and --agent-attributes are for the embedded agent: there is none"
+            );
+        }
+        let masters: Vec<MasterUrl> =
+            masters.iter().map(|url| url.parse()).collect::<Result<_, _>>().context("--mesos")?;
+        let mut http = HttpConfig::new(masters);
+        http.credentials = config.mesos_auth_file.as_deref().map(credentials).transpose()?;
+        http.trust = trust(config)?;
+        Ok(Way::Http(Box::new(http)))
+    }
+
+    /// The leader of the cluster's tasks, and what they write.
+    pub(super) async fn lead(
+        self,
+        scene: &Scene<'_>,
+        store: &Arc<dyn Store>,
+    ) -> Result<(Leader, Arc<dyn server::TaskLogs>)> {
+        let hostname = machine::hostname()?;
+        let config = scene.config;
+        let mut framework = framework(&config.name, "root", &config.mesos_role, &hostname);
+        let (connection, logs, policy): (Arc<dyn Connection>, Arc<dyn server::TaskLogs>, _) = match self {
+            Way::Embedded => {
+                let (connection, logs) = embedded_cluster(scene).await?;
+                (connection, logs, Policy::sole())
+            }
+            Way::Http(http) => {
+                framework.principal = http.credentials.as_ref().map(|it| it.principal().to_owned());
+                (Arc::new(HttpConnection::new(scene.env, *http)), Arc::new(NoLogs), Policy::shared())
+            }
+        };
+        let leader = Leader {
+            env: scene.env.clone(),
+            registry: scene.registry.clone(),
+            facts: Facts::new(store.clone(), &scene.registry.prefix().meta("")),
+            connection,
+            framework,
+            installation: Arc::from(scene.installation.uid.as_str()),
+            host: Arc::from(hostname),
+            policy,
+        };
+        Ok((leader, logs))
+    }
+}
+
+/// The embedded cluster with this machine as its agent.
+async fn embedded_cluster(scene: &Scene<'_>) -> Result<(Arc<dyn Connection>, Arc<dyn server::TaskLogs>)> {
+    let Scene { env, config, installation, .. } = scene;
+    let address = match &config.address {
+        Some(address) => address.clone(),
+        None => machine::address_of_default_route().await,
+    };
+    let (sink, reports) = reports();
+    let launcher = LocalLauncher::new((*env).clone(), launcher_config(config, installation)?, sink);
+    // What others reach this machine at is its name in offers, and so in Endpoints.
+    let info = machine::agent_info(&address, &config.data_dir, config)?;
+    let journal = Medium::Folder(config.data_dir.join("agent"));
+    let agent = AgentConfig::new(info, address);
+    let master = MasterConfig::local();
+    let connection =
+        embedded::start(env, master, agent, journal, Arc::new(launcher.clone()), reports).await?;
+    Ok((Arc::new(connection), Arc::new(LocalLogs::new(TaskLogs::new(launcher)))))
+}
+
+fn launcher_config(config: &ServerConfig, installation: &Installation) -> Result<LauncherConfig> {
+    let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    Ok(LauncherConfig {
+        installation: installation.uid.clone(),
+        docker_host: host.unwrap_or_else(|| docker::DEFAULT_HOST.to_owned()),
+        process_dir: config.data_dir.join("processes"),
+        shim: std::env::current_exe().context("failed to find this program's own file")?,
+        logs: LogLimits::default(),
+    })
+}
+
+fn credentials(file: &Path) -> Result<Credentials> {
+    let place = || format!("--mesos-auth-file {}", file.display());
+    let mode = std::fs::metadata(file).with_context(place)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        bail!("{}: is readable by others (mode {mode:03o}); credentials want mode 600", place());
+    }
+    let text = std::fs::read_to_string(file).with_context(place)?;
+    Credentials::parse(&text).with_context(place)
+}
+
+fn trust(config: &ServerConfig) -> Result<Option<Trust>> {
+    let MesosTarget::Http(masters) = &config.mesos else { return Ok(None) };
+    let is_tls = masters.iter().any(|url| url.starts_with("https://"));
+    match (&config.mesos_ca_file, is_tls) {
+        (None, false) => Ok(None),
+        (None, true) => {
+            bail!("--mesos https://… needs --mesos-ca-file: whose certificates are to be believed")
+        }
+        (Some(_), false) => bail!("--mesos-ca-file is for masters with TLS: --mesos names http:// ones"),
+        (Some(file), true) => {
+            let place = || format!("--mesos-ca-file {}", file.display());
+            let pem = std::fs::read(file).with_context(place)?;
+            Ok(Some(Trust::of_pem(&pem).with_context(place)?))
+        }
+    }
+}
