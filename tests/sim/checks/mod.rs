@@ -23,6 +23,7 @@ mod writers;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use tenure::api::{Agent, AgentStatus};
 use tenure::mesos::wire::scheduler::{Call, Event as MasterEvent};
 use tenure::registry::{Change, Doc, Key, Prefix, Snapshot};
 use tenure::store::memory::MemoryStore;
@@ -222,7 +223,9 @@ impl Checks {
         if changes.is_empty() {
             return changes;
         }
-        self.last_change = Instant::now();
+        if !changes.iter().all(is_of_size) {
+            self.last_change = Instant::now();
+        }
         if std::mem::take(&mut self.excused) {
             return changes;
         }
@@ -280,6 +283,17 @@ impl Checks {
     fn note(&mut self, found: Vec<(&'static str, String)>) {
         let at = self.origin.elapsed();
         self.broken.extend(found.into_iter().map(|(check, what)| format!("{check}: at {at:?}: {what}")));
+    }
+}
+
+/// Whether nothing but what a machine is thought to have has changed: that is believed only after a quarter of an hour, and not at all
+/// while nothing is offered.
+fn is_of_size(change: &Change) -> bool {
+    let read =
+        |doc: &Option<Arc<Doc>>| doc.as_ref().and_then(typed::<Agent>).and_then(|it| it.status.clone());
+    match (read(&change.old), read(&change.new)) {
+        (Some(old), Some(new)) => AgentStatus { totals: new.totals.clone(), ..old } == new,
+        _ => false,
     }
 }
 
