@@ -141,7 +141,7 @@ impl StatusWriter {
             let unknown: BTreeSet<_> = unknown.filter_map(|it| name_of(&it.task_id.value)).collect();
             self.ask(unknown.into_iter().collect(), sight).await?;
         }
-        let mut told: BTreeMap<(ObjectName, usize), Told> = BTreeMap::new();
+        let mut told: BTreeMap<ObjectName, Told> = BTreeMap::new();
         let mut strangers = Vec::new();
         for update in updates {
             match sight.find(&update.task_id) {
@@ -165,14 +165,16 @@ impl StatusWriter {
 
     fn merge(
         &self,
-        told: &mut BTreeMap<(ObjectName, usize), Told>,
+        told: &mut BTreeMap<ObjectName, Told>,
         task: Stored<Task>,
         update: &wire::TaskStatus,
         snapshot: &Snapshot,
     ) {
-        // All updates about one Task are one write.
-        let nth = if planted!("each-update-is-a-write") { told.len() } else { 0 };
-        let told = told.entry((task.name(), nth)).or_insert_with(|| Told { task, after: None });
+        let mut name = task.name();
+        if planted!("each-update-is-a-write") {
+            name.name = format!("{}-{}", name.name, told.len()).into();
+        }
+        let told = told.entry(name).or_insert_with(|| Told { task, after: None });
         let after =
             super::updates::merge(&told.task.object, told.after.as_ref(), update, snapshot, self.env.now());
         told.after = after.or_else(|| told.after.take());
