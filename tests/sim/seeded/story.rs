@@ -24,6 +24,7 @@ pub(crate) const ACTS: [&str; 27] = [
     "create Task",
     "delete Revision",
     "edit",
+    "forget Task",
     "release Task",
     "renumber Revision",
     "stop LaunchTimedOut",
@@ -31,7 +32,6 @@ pub(crate) const ACTS: [&str; 27] = [
     "stop ScaledDown",
     "stop Surplus",
     "stop Unhealthy",
-    "stop Unreachable",
     "task started",
     "tell Event",
     "write Agent",
@@ -62,10 +62,16 @@ fn typed<K: serde::de::DeserializeOwned + Send + Sync + 'static>(doc: Option<&Ar
     doc.and_then(|doc| doc.typed::<K>().ok())
 }
 
+fn is_cut_off(task: &Task) -> bool {
+    task.status.as_ref().is_some_and(|status| !status.reachable)
+}
+
 fn task(sim: &Sim, change: &Change) {
     let (old, new) = (typed::<Task>(change.old.as_ref()), typed::<Task>(change.new.as_ref()));
     let Some(new) = new else {
-        sim.act("release Task");
+        // Its end was never seen: its agent has been cut off for too long.
+        let is_forgotten = old.as_ref().is_some_and(|old| !old.is_terminal() && is_cut_off(old));
+        sim.act(if is_forgotten { "forget Task" } else { "release Task" });
         return sim.log(format_args!("store {} delete {}", change.revision, change.key));
     };
     if old.is_none() {
