@@ -47,14 +47,15 @@ fn next_seeds_of_every_profile_hold() {
     holds(6, 6);
 }
 
-/// Each with the classes of faults that there were when it failed. What each showed: a Task that came back while others got their places beside it (66, 107); an ACCEPT that was sent in a
-/// term that was over when it arrived (356); last wishes that a stale view took for granted (743); a task that was to fail after
-/// the last fault (569); an orphan that was ended while Endpoints named it (710); a slow commit of a stop that counted on who had
-/// ceased to serve (800); a question about many orphans that nobody answered (236); Tasks that the view showed before their
-/// Revision, and that placement overlooked for good (489, 9001); a place that was chosen on a view as old as a stalled watch (954); a
-/// look that was due by a clock that was behind (1412); a call that followed one that had broken the connection, in a term that was
-/// over (1520); an offer that was gone before a pass that had failed was tried again, and was looked for without end (2134); a place beside a Task that placement had just
-/// placed itself, while the watch stood still (768).
+/// Each with the classes of faults that there were when it failed. What each showed: a Task that came back while others got
+/// their places beside it (66, 107); an ACCEPT that was sent in a term that was over when it arrived (356); last wishes that
+/// a stale view took for granted (743); a task that was to fail after the last fault (569); an orphan that was ended while
+/// Endpoints named it (710); a slow commit of a stop that counted on who had ceased to serve (800); a question about many
+/// orphans that nobody answered (236); Tasks that the view showed before their Revision, and that placement overlooked for
+/// good (489, 9001); a place that was chosen on a view as old as a stalled watch (954); a look that was due by a clock that
+/// was behind (1412); a call that followed one that had broken the connection, in a term that was over (1520); an offer that
+/// was gone before a pass that had failed was tried again, and was looked for without end (2134); a place beside a Task that
+/// placement had just placed itself, while the watch stood still (768).
 #[test]
 fn seeds_that_once_failed_hold() {
     let kept = [66, 107, 356, 569, 710, 743, 800].map(|seed| (seed, 40));

@@ -9,6 +9,8 @@ mod caller;
 mod lifecycle;
 mod mailbox;
 #[cfg(test)]
+pub(super) mod support;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::support::Remembered;
 use super::*;
 use crate::mesos::connection::{CallPipe, Subscription};
 use crate::mesos::embedded::agent::AgentConfig;
@@ -19,44 +20,7 @@ use crate::mesos::embedded::master::{MasterConfig, MasterHandle};
 use crate::mesos::embedded::resources::parse_resources;
 use crate::mesos::embedded::simulated::{Machine, SimulatedLauncher};
 use crate::mesos::wire::scheduler::{Error, Event, Offers, Rescind, Subscribed, Update};
-use crate::mesos::wire::{AgentInfo, Capability, CommandInfo, EventType, Offer, Reason, TaskInfo, TaskState};
-
-/// Remembers the framework's id, unless the store is down.
-#[derive(Debug, Default)]
-struct Remembered {
-    id: Mutex<Option<FrameworkId>>,
-    store_down: AtomicBool,
-    deposed: AtomicBool,
-}
-
-#[async_trait]
-impl Identity for Remembered {
-    async fn framework(&self) -> Result<FrameworkInfo, IdentityError> {
-        let capabilities = [Capability::PartitionAware, Capability::MultiRole, Capability::TaskKillingState];
-        Ok(FrameworkInfo {
-            user: "root".to_owned(),
-            name: "test".to_owned(),
-            id: self.id.lock().unwrap().clone(),
-            failover_timeout: Some(600.0),
-            checkpoint: Some(true),
-            roles: vec!["web".to_owned()],
-            capabilities: capabilities.map(Into::into).into(),
-            ..FrameworkInfo::default()
-        })
-    }
-
-    async fn registered(&self, id: &FrameworkId) -> Result<(), IdentityError> {
-        if self.store_down.load(Ordering::Relaxed) {
-            return Err(IdentityError { message: "the store is down".to_owned() });
-        }
-        *self.id.lock().unwrap() = Some(id.clone());
-        Ok(())
-    }
-
-    fn may_act(&self) -> bool {
-        !self.deposed.load(Ordering::Relaxed)
-    }
-}
+use crate::mesos::wire::{AgentInfo, EventType, Offer, Reason, TaskState};
 
 fn node() -> Env {
     Env::simulated("session", 5, Timestamp::UNIX_EPOCH)
@@ -120,15 +84,7 @@ async fn ended(events: &mut SessionEvents) -> EndReason {
 }
 
 fn launch(lease: &Lease, id: &str) -> Vec<Operation> {
-    let task = TaskInfo {
-        name: id.to_owned(),
-        task_id: TaskId::new(id),
-        agent_id: lease.offer.agent_id.clone(),
-        resources: parse_resources("cpus:1;mem:64").unwrap(),
-        command: Some(CommandInfo { value: Some("run".to_owned()), ..CommandInfo::default() }),
-        ..TaskInfo::default()
-    };
-    vec![Operation::launch(vec![task])]
+    super::support::launch(lease, id, parse_resources("cpus:1;mem:64").unwrap())
 }
 
 /// Calls of a subscription that breaks at the first.

@@ -37,8 +37,8 @@ pub(super) const SEAMS: [&str; 6] =
 /// is kept) holds for as long, and the bound of convergence is thirty minutes.
 pub(super) const JUMP: Duration = Duration::from_secs(600);
 
-/// The most polls of a server between two looks at it, half a second apart; each may be many steps. So many mean that it goes round and round at one
-/// moment, which would never end.
+/// The most polls of a server between two looks at it, half a second apart; each may be many steps. So many mean that it goes
+/// round and round at one moment, which would never end.
 const POLLS: u64 = 20_000;
 
 /// One server: its place in the network, and the process that runs there now.

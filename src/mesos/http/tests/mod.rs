@@ -10,7 +10,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -20,10 +19,9 @@ use crate::mesos::embedded::fleet::Fleet;
 use crate::mesos::embedded::http::{Front, Role};
 use crate::mesos::embedded::master::{self, MasterConfig, MasterHandle};
 use crate::mesos::embedded::resources::parse_resources;
-use crate::mesos::session::{
-    self, Identity, IdentityError, Session, SessionConfig, SessionEvent, SessionEvents,
-};
-use crate::mesos::wire::{AgentInfo, Capability, FrameworkId, FrameworkInfo};
+use crate::mesos::session::support::{self, Remembered};
+use crate::mesos::session::{self, Identity, Session, SessionConfig, SessionEvent, SessionEvents};
+use crate::mesos::wire::{AgentInfo, FrameworkId, FrameworkInfo};
 
 /// No event takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -75,40 +73,6 @@ fn cluster(env: &Env) -> (MasterHandle, Fleet) {
     };
     let fleet = Fleet::start(env, &master, [agent]);
     (master, fleet)
-}
-
-/// Remembers the framework's id.
-#[derive(Debug, Default)]
-struct Remembered {
-    id: Mutex<Option<FrameworkId>>,
-    principal: Option<String>,
-}
-
-#[async_trait]
-impl Identity for Remembered {
-    async fn framework(&self) -> Result<FrameworkInfo, IdentityError> {
-        let capabilities = [Capability::PartitionAware, Capability::MultiRole, Capability::TaskKillingState];
-        Ok(FrameworkInfo {
-            user: "root".to_owned(),
-            name: "test".to_owned(),
-            id: self.id.lock().unwrap().clone(),
-            failover_timeout: Some(600.0),
-            checkpoint: Some(true),
-            principal: self.principal.clone(),
-            roles: vec!["web".to_owned()],
-            capabilities: capabilities.map(Into::into).into(),
-            ..FrameworkInfo::default()
-        })
-    }
-
-    async fn registered(&self, id: &FrameworkId) -> Result<(), IdentityError> {
-        *self.id.lock().unwrap() = Some(id.clone());
-        Ok(())
-    }
-
-    fn may_act(&self) -> bool {
-        true
-    }
 }
 
 fn open(env: &Env, config: HttpConfig) -> (Session, SessionEvents) {

@@ -5,9 +5,7 @@ use crate::mesos::connection::Outcome;
 use crate::mesos::leases::Lease;
 use crate::mesos::session::{CallError, EndReason};
 use crate::mesos::wire::scheduler::{Roles, Subscribe};
-use crate::mesos::wire::{
-    CallType, CommandInfo, EventType, Operation, Reason, TaskId, TaskInfo, TaskState, TaskStatus,
-};
+use crate::mesos::wire::{CallType, EventType, Reason, TaskState, TaskStatus};
 use futures::StreamExt;
 
 async fn offer(events: &mut SessionEvents) -> Arc<Lease> {
@@ -27,15 +25,7 @@ async fn status(events: &mut SessionEvents) -> TaskStatus {
 }
 
 async fn launch(session: &Session, lease: &Lease, id: &str) {
-    let task = TaskInfo {
-        name: id.to_owned(),
-        task_id: TaskId::new(id),
-        agent_id: lease.offer.agent_id.clone(),
-        resources: lease.offer.resources.clone(),
-        command: Some(CommandInfo { value: Some("sleep 1000".to_owned()), ..CommandInfo::default() }),
-        ..TaskInfo::default()
-    };
-    let operations = vec![Operation::launch(vec![task])];
+    let operations = support::launch(lease, id, lease.offer.resources.clone());
     session.accept(vec![lease.offer.id.clone()], operations, Duration::ZERO).await.unwrap();
 }
 
@@ -152,7 +142,7 @@ async fn the_older_of_two_subscriptions_is_told_so_and_its_calls_are_void() {
 
     let connection = HttpConnection::new(&env, HttpConfig::new(vec![process.url()]));
     let framework_info =
-        Remembered { id: Mutex::new(Some(id.clone())), principal: None }.framework().await.unwrap();
+        Remembered { id: Mutex::new(Some(id.clone())), ..Remembered::default() }.framework().await.unwrap();
     let call = Call::subscribe(Subscribe { framework_info, ..Subscribe::default() });
     let Subscription { events: mut first_stream, calls: mut first } =
         connection.subscribe(call.clone()).await.unwrap();
