@@ -30,18 +30,23 @@ pub fn run_mesos(args: MesosArgs) -> ExitCode {
 async fn simulate(args: MesosArgs) -> Result<()> {
     let env = Env::system().context("no randomness to be had")?;
     let accounts = args.credentials.as_deref().map(accounts).transpose()?;
-    let agents = agents(&args)?;
     let listener = TcpListener::bind(args.listen).await;
     let listener = listener.with_context(|| format!("failed to listen at {}", args.listen))?;
     let address = listener.local_addr().context("no address")?;
 
     let config = MasterConfig { address, ..MasterConfig::default() };
     let master = master::start(&env, config, BTreeSet::new());
-    let _fleet = Fleet::start(&env, &master, agents);
+    // Where their files are served.
+    let ip = address.ip().to_string();
+    let _fleet = Fleet::start_at(&env, &master, Some(&ip), agents(&args, address.port())?);
     let (_role, told) = watch::channel(Role::Leads(address, master));
     let front = Front::new(&env, told);
     let front = match accounts {
         Some(accounts) => front.authenticating(accounts),
+        None => front,
+    };
+    let front = match &args.sandboxes {
+        Some(folder) => front.with_sandboxes(folder),
         None => front,
     };
     let stop = CancellationToken::new();
@@ -58,7 +63,7 @@ fn accounts(file: &Path) -> Result<Accounts> {
 }
 
 /// All alike but for their names.
-fn agents(args: &MesosArgs) -> Result<Vec<AgentInfo>> {
+fn agents(args: &MesosArgs, port: u16) -> Result<Vec<AgentInfo>> {
     let given = args.agent_resources.clone().unwrap_or_default();
     let whole = AgentResources {
         cpus: given.cpus.or(Some(Cpus::from_millis(4_000))),
@@ -78,6 +83,7 @@ fn agents(args: &MesosArgs) -> Result<Vec<AgentInfo>> {
         hostname: format!("agent{number}"),
         resources: resources.clone(),
         attributes: attributes.clone(),
+        port: Some(i32::from(port)),
         ..AgentInfo::default()
     };
     Ok((1..=args.agents).map(agent).collect())

@@ -36,10 +36,22 @@ impl Fleet {
     /// Starts one agent per description; they register with `master` by themselves.
     #[must_use]
     pub fn start(env: &Env, master: &MasterHandle, agents: impl IntoIterator<Item = AgentInfo>) -> Fleet {
+        Fleet::start_at(env, master, None, agents)
+    }
+
+    /// The same for agents that all say to be at the address `ip`; otherwise each tells its host name.
+    #[must_use]
+    pub fn start_at(
+        env: &Env,
+        master: &MasterHandle,
+        ip: Option<&str>,
+        agents: impl IntoIterator<Item = AgentInfo>,
+    ) -> Fleet {
         let counts = Arc::new(Counts::default());
-        let start = |info| {
+        let start = |info: AgentInfo| {
             let member = Member {
                 env: env.clone(),
+                ip: ip.map(str::to_owned),
                 info,
                 counts: counts.clone(),
                 agent_id: AgentId::default(),
@@ -78,6 +90,7 @@ impl Fleet {
 #[derive(Debug)]
 struct Member {
     env: Env,
+    ip: Option<String>,
     info: AgentInfo,
     counts: Arc<Counts>,
     agent_id: AgentId,
@@ -98,7 +111,8 @@ impl Member {
         // Only the master's links hold it: an agent of a fleet does not outlive its master.
         drop(master);
         let (link, mut messages) = mpsc::channel(LINK);
-        let (info, ip) = (Box::new(self.info.clone()), self.info.hostname.clone());
+        let ip = self.ip.clone().unwrap_or_else(|| self.info.hostname.clone());
+        let info = Box::new(self.info.clone());
         let mut sends = vec![ToMaster::Register { info, ip, tasks: Vec::new(), link }];
         loop {
             for message in sends.drain(..) {

@@ -1,7 +1,7 @@
 //! The way to Apache Mesos: the v1 scheduler API over HTTP/1.1.
 //!
 //! ```text
-//! subscribe ─▶ a master of the list ─307▶ the leading one ─200▶ one connection: the stream of events (RecordIO)
+//! subscribe ─▶ a master of the list, or the one that ZooKeeper names ─307▶ the leading one ─200▶ one connection: the stream of events (RecordIO)
 //!                                                               another: the calls, one after the other
 //! ```
 //!
@@ -13,11 +13,14 @@ mod answer;
 mod calls;
 mod credentials;
 mod dial;
+mod sandbox;
 mod stream;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod trust;
 mod url;
+mod zookeeper;
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,8 +40,11 @@ use crate::env::Env;
 use calls::HttpCalls;
 pub use credentials::{Credentials, CredentialsError};
 use dial::{Dialer, SendError, exchange, text_of};
+pub use sandbox::{AgentFile, AgentFiles, FileError, sandbox_path};
+pub use tail::HasEnded;
 pub use trust::{Trust, TrustError};
 pub use url::{MasterUrl, UrlError};
+pub use zookeeper::{ZooKeeper, ZooKeeperError};
 
 /// The header that ties calls to their subscription.
 pub const STREAM_ID: &str = "Mesos-Stream-Id";
@@ -46,11 +52,47 @@ pub const STREAM_ID: &str = "Mesos-Stream-Id";
 /// During an election two masters may point at each other.
 const REDIRECTS_MAX: usize = 2;
 
+/// How the leading master is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Masters {
+    /// All masters, or some of them: any that answers tells which one leads.
+    Listed(Vec<MasterUrl>),
+    /// The one that stands in ZooKeeper.
+    Elected(ZooKeeper),
+}
+
+impl From<Vec<MasterUrl>> for Masters {
+    fn from(masters: Vec<MasterUrl>) -> Masters {
+        Masters::Listed(masters)
+    }
+}
+
+impl Masters {
+    /// Whether they speak TLS.
+    fn have_tls(&self) -> bool {
+        match self {
+            Masters::Listed(masters) => masters.iter().any(|master| master.tls),
+            Masters::Elected(ensemble) => ensemble.tls,
+        }
+    }
+
+    /// Whom to ask.
+    async fn known(&self, patience: Duration) -> Result<Vec<MasterUrl>, ConnectionError> {
+        match self {
+            Masters::Listed(masters) => Ok(masters.clone()),
+            Masters::Elected(ensemble) => match ensemble.leader(patience).await {
+                Ok(leader) => Ok(vec![leader]),
+                Err(message) => Err(ConnectionError::Unreachable { message }),
+            },
+        }
+    }
+}
+
 /// How masters are reached.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// All masters, or some of them: any that answers tells which one leads.
-    pub masters: Vec<MasterUrl>,
+    /// How the leading one is found.
+    pub masters: Masters,
     /// How messages are written, both ways.
     pub encoding: Encoding,
     /// Sent along with every request, if any.
@@ -68,9 +110,9 @@ pub struct HttpConfig {
 impl HttpConfig {
     /// Masters without authentication or TLS, spoken to in protobuf.
     #[must_use]
-    pub fn new(masters: Vec<MasterUrl>) -> HttpConfig {
+    pub fn new(masters: impl Into<Masters>) -> HttpConfig {
         HttpConfig {
-            masters,
+            masters: masters.into(),
             encoding: Encoding::default(),
             credentials: None,
             trust: None,
@@ -91,7 +133,7 @@ pub struct HttpConnection {
 #[derive(Debug)]
 struct Client {
     dialer: Dialer,
-    masters: Vec<MasterUrl>,
+    masters: Masters,
     /// The master to be asked first: the one that answered last.
     first: AtomicUsize,
     encoding: Encoding,
@@ -124,11 +166,12 @@ impl fmt::Debug for HttpConnection {
 impl Connection for HttpConnection {
     async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
         let body = Bytes::from(self.client.encoding.encode(&call));
-        let count = self.client.masters.len();
+        let masters = self.client.masters.known(self.client.dialer.connect_timeout).await?;
+        let count = masters.len();
         let first = self.client.first.load(Ordering::Relaxed);
         let mut tried = Vec::new();
         for index in (0..count).map(|step| (first + step) % count) {
-            match self.client.find_leader(&self.client.masters[index], &body).await {
+            match self.client.find_leader(&masters[index], &body).await {
                 Ok((url, answer)) => {
                     self.client.first.store(index, Ordering::Relaxed);
                     return self.accept(url, answer);

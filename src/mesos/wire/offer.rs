@@ -44,6 +44,14 @@ impl Offer {
     pub fn agent_ip(&self) -> Option<&str> {
         self.url.as_ref()?.address.as_ref()?.ip.as_deref()
     }
+
+    /// Where the agent listens, `IP:PORT`, where the offer tells it.
+    #[must_use]
+    pub fn agent_address(&self) -> Option<String> {
+        let port = u16::try_from(self.url.as_ref()?.address.as_ref()?.port).ok()?;
+        let ip = self.agent_ip()?;
+        Some(if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") })
+    }
 }
 
 /// A request to give resources back.

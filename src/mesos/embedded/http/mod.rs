@@ -4,6 +4,7 @@
 //! `tests/house/mesos_replay`). Left out: bodies and answers in gzip, the rest of the operator API, and the executor's API.
 
 mod accounts;
+mod files;
 mod operator;
 mod read;
 mod reply;
@@ -12,6 +13,7 @@ mod scheduler;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,19 +72,28 @@ pub struct Front {
     role: watch::Receiver<Role>,
     accounts: Option<Arc<Accounts>>,
     tls: Option<Arc<ServerConfig>>,
+    /// The folder of the sandboxes of its agents.
+    sandboxes: Option<Arc<Path>>,
 }
 
 impl Front {
     /// A process whose role is told by `role`, and may change.
     #[must_use]
     pub fn new(env: &Env, role: watch::Receiver<Role>) -> Front {
-        Front { env: env.clone(), role, accounts: None, tls: None }
+        Front { env: env.clone(), role, accounts: None, tls: None, sandboxes: None }
     }
 
     /// The same, for frameworks and operators in `accounts` only.
     #[must_use]
     pub fn authenticating(mut self, accounts: Accounts) -> Front {
         self.accounts = Some(Arc::new(accounts));
+        self
+    }
+
+    /// The same, for agents whose files stand in the folder `sandboxes` under the paths that agents give them.
+    #[must_use]
+    pub fn with_sandboxes(mut self, sandboxes: &Path) -> Front {
+        self.sandboxes = Some(Arc::from(sandboxes));
         self
     }
 
@@ -160,6 +171,7 @@ impl Front {
             "/version" => operator::version(),
             "/metrics/snapshot" => self.metrics().await,
             "/state" => self.state(&request).await,
+            files if files.starts_with("/files/") => self.files(&request, &files["/files/".len()..]).await,
             unbuilt if UNBUILT.contains(&unbuilt) => self.unbuilt(&request),
             // So in Mesos: what no longer path takes, this one does.
             operator if operator.starts_with("/api/v1") => self.operator(request).await,

@@ -8,7 +8,7 @@ use super::reply::{self, Reply};
 use super::scheduler::expect_post;
 use super::{Front, RECOVERING, Role, read};
 use crate::mesos::embedded::master::{AgentView, VERSION};
-use crate::mesos::wire::json as mesos_json;
+use crate::mesos::wire::{FrameworkId, json as mesos_json};
 
 const READ_WRITE: &str = "mesos-master-readwrite";
 const READ_ONLY: &str = "mesos-master-readonly";
@@ -77,30 +77,38 @@ impl Front {
 
     pub(super) async fn operator(&self, request: Request<Incoming>) -> Reply {
         match self.operate(request).await {
-            Ok(value) => reply::json(&value),
+            Ok(reply) => reply,
             Err(reply) => *reply,
         }
     }
 
-    async fn operate(&self, request: Request<Incoming>) -> Result<Value, Box<Reply>> {
+    async fn operate(&self, request: Request<Incoming>) -> Result<Reply, Box<Reply>> {
         self.authenticate(request.headers(), READ_WRITE)?;
         let master = self.leading(&request)?;
         expect_post(request.method())?;
         let (head, body) = request.into_parts();
         read::encoding(&head.headers)?;
         let body = read::body(&head.headers, body).await?;
-        let kind = read::tree(&body).ok().and_then(|call| call["type"].as_str().map(str::to_owned));
-        match kind.as_deref() {
-            Some("GET_HEALTH") => Ok(json!({"type": "GET_HEALTH", "get_health": {"healthy": true}})),
+        let call = read::tree(&body).unwrap_or_default();
+        let answer = |value: Value| Ok(reply::json(&value));
+        match call["type"].as_str() {
+            Some("GET_HEALTH") => answer(json!({"type": "GET_HEALTH", "get_health": {"healthy": true}})),
             Some("GET_VERSION") => {
-                Ok(json!({"type": "GET_VERSION", "get_version": {"version_info": {"version": VERSION}}}))
+                answer(json!({"type": "GET_VERSION", "get_version": {"version_info": {"version": VERSION}}}))
             }
             Some("GET_MASTER") => {
                 let info = master.introduction().await.ok_or_else(recovering)?;
                 let info = mesos_json::to_value(&info).unwrap_or_default();
-                Ok(json!({"type": "GET_MASTER", "get_master": {"master_info": info}}))
+                answer(json!({"type": "GET_MASTER", "get_master": {"master_info": info}}))
             }
-            Some(kind) if kind.contains('_') || ["SUBSCRIBE", "TEARDOWN"].contains(&kind) => {
+            Some("READ_FILE") => Ok(self.read_file(&call).await),
+            Some("TEARDOWN") => {
+                let id = call["teardown"]["framework_id"]["value"].as_str().unwrap_or_default();
+                let done = master.teardown(&FrameworkId::new(id)).await;
+                done.map_err(|error| Box::new(reply::text(StatusCode::BAD_REQUEST, &error.message)))?;
+                Ok(reply::empty(StatusCode::OK))
+            }
+            Some(kind) if kind.contains('_') || kind == "SUBSCRIBE" => {
                 let text = format!("{kind} is not built in this embedded master");
                 Err(Box::new(reply::text(StatusCode::NOT_IMPLEMENTED, &text)))
             }

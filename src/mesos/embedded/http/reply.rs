@@ -31,6 +31,10 @@ pub(super) fn json(value: &Value) -> Reply {
     reply
 }
 
+pub(super) fn bytes(data: Vec<u8>) -> Reply {
+    whole(StatusCode::OK, Bytes::from(data))
+}
+
 /// 307. Mesos leaves the scheme out.
 pub(super) fn redirect(location: &str) -> Reply {
     let mut reply = empty(StatusCode::TEMPORARY_REDIRECT);

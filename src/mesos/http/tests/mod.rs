@@ -2,6 +2,7 @@
 //! here is simulated: time is real, and nothing depends on how much of it passes.
 
 mod refusals;
+mod sandbox;
 mod tasks;
 mod tls;
 

@@ -1,0 +1,125 @@
+//! Files of agents over HTTP: their ends, while they grow, and when they are rotated or gone.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use tempfile::TempDir;
+
+use super::*;
+use crate::mesos::wire::ExecutorId;
+
+/// An agent with one sandbox.
+struct Agent {
+    folder: TempDir,
+    process: Process,
+    files: AgentFiles,
+    _fleet: Fleet,
+}
+
+impl Agent {
+    async fn start(env: &Env) -> Agent {
+        let folder = tempfile::tempdir().unwrap();
+        let (master, fleet) = cluster(env);
+        let process = Process::leading(env, &master, |front| front.with_sandboxes(folder.path())).await;
+        let files = AgentFiles::new(env, &HttpConfig::new(vec![process.url()]));
+        let agent = Agent { folder, process, files, _fleet: fleet };
+        std::fs::create_dir_all(agent.path("stdout").parent().unwrap()).unwrap();
+        agent
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        let path = sandbox_path(&FrameworkId::new("F"), &ExecutorId::new("web.1"), file);
+        self.folder.path().join(path.trim_start_matches('/'))
+    }
+
+    fn file(&self, file: &str) -> AgentFile {
+        let path = sandbox_path(&FrameworkId::new("F"), &ExecutorId::new("web.1"), file);
+        self.files.file(&self.process.address.to_string(), path).unwrap()
+    }
+}
+
+async fn text(stream: BoxStream<'static, std::io::Result<Bytes>>) -> String {
+    let whole = stream.try_fold(Vec::new(), async |mut whole, piece| {
+        whole.extend_from_slice(&piece);
+        Ok(whole)
+    });
+    String::from_utf8(tokio::time::timeout(PATIENCE, whole).await.expect("the file ends").unwrap()).unwrap()
+}
+
+/// Reads until so much has come.
+async fn next_text(stream: &mut BoxStream<'static, std::io::Result<Bytes>>, length: usize) -> String {
+    let mut read = Vec::new();
+    while read.len() < length {
+        let piece = tokio::time::timeout(PATIENCE, stream.next()).await.expect("more comes");
+        read.extend_from_slice(&piece.expect("the stream goes on").unwrap());
+    }
+    String::from_utf8(read).unwrap()
+}
+
+fn append(path: &Path, text: &str) {
+    use std::io::Write;
+    let file = std::fs::File::options().create(true).append(true).open(path);
+    file.unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_is_read_whole_and_from_any_of_its_last_lines() {
+    let env = Env::system().unwrap();
+    let agent = Agent::start(&env).await;
+    // Several pieces of 64 KiB, so that lines lie across their borders.
+    let lines: Vec<String> = (0..20_000).map(|number| format!("line {number} of the log\n")).collect();
+    std::fs::write(agent.path("stdout"), lines.concat()).unwrap();
+    assert_eq!(text(agent.file("stdout").tail(None, None).await.unwrap()).await, lines.concat());
+    for count in [0, 1, 2, 2_500, 19_999, 20_000, 30_000] {
+        let last = lines[lines.len().saturating_sub(count)..].concat();
+        let read = text(agent.file("stdout").tail(Some(count as u64), None).await.unwrap()).await;
+        assert!(read == last, "the last {count}: {} and not {} bytes", read.len(), last.len());
+    }
+    // The last line may have no end yet; bytes need not be text.
+    std::fs::write(agent.path("stderr"), b"a\n\nb\n\xff").unwrap();
+    let mut tail = agent.file("stderr").tail(Some(3), None).await.unwrap();
+    assert_eq!(tail.next().await.unwrap().unwrap(), Bytes::from_static(b"\nb\n\xff"));
+}
+
+#[tokio::test]
+async fn who_follows_misses_nothing_when_the_file_is_rotated_and_stops_with_its_writer() {
+    let env = Env::system().unwrap();
+    let agent = Agent::start(&env).await;
+    let (path, rotated) = (agent.path("stdout"), agent.path("stdout.1"));
+    append(&path, "one\ntwo\n");
+    let ended = Arc::new(AtomicBool::new(false));
+    let has_ended: HasEnded = {
+        let ended = ended.clone();
+        Arc::new(move || ended.load(Ordering::Relaxed))
+    };
+    let mut tail = agent.file("stdout").tail(Some(1), Some(has_ended)).await.unwrap();
+    assert_eq!(next_text(&mut tail, 4).await, "two\n");
+    append(&path, "three\n");
+    assert_eq!(next_text(&mut tail, 6).await, "three\n");
+    // Whatever of it is seen first.
+    append(&path, "four\n");
+    std::fs::rename(&path, &rotated).unwrap();
+    append(&path, "five\n");
+    assert_eq!(next_text(&mut tail, 10).await, "four\nfive\n");
+    append(&path, "six\n");
+    ended.store(true, Ordering::Relaxed);
+    assert_eq!(text(tail).await, "six\n");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_told() {
+    let env = Env::system().unwrap();
+    let agent = Agent::start(&env).await;
+    let absent = agent.file("stdout").tail(None, None).await.map(|_| ()).unwrap_err();
+    assert!(matches!(absent, FileError::Absent { .. }), "{absent}");
+    assert!(absent.to_string().ends_with("has no file /frameworks/F/executors/web.1/runs/latest/stdout"));
+    append(&agent.path("stdout"), "one\n");
+    let file = agent.file("stdout");
+    let address = agent.process.die().await;
+    let gone = file.tail(None, None).await.map(|_| ()).unwrap_err();
+    assert!(matches!(gone, FileError::Unreachable { .. }), "{gone}");
+    let words = format!("the agent at {address} does not answer: ");
+    assert!(gone.to_string().starts_with(&words), "{gone}");
+}
