@@ -47,6 +47,9 @@ pub struct AgentStatus {
     pub agent_id: String,
     /// Host name or address of the machine.
     pub hostname: String,
+    /// Where the agent listens, `IP:PORT`, as its offers tell it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     /// Attributes, as constraints compare them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,

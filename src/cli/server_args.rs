@@ -56,6 +56,9 @@ pub struct ServerArgs {
     /// A file with `principal:secret` for Mesos, readable by its owner alone
     #[arg(long, env = "TENURE_MESOS_AUTH_FILE", value_name = "FILE")]
     pub mesos_auth_file: Option<PathBuf>,
+    /// The id of a framework that Mesos has removed: a new one is registered in its place, and all Apps are started again
+    #[arg(long, env = "TENURE_MESOS_REGISTER_ANEW", value_name = "FRAMEWORK-ID")]
+    pub mesos_register_anew: Option<String>,
     /// The authority (PEM) that signed the masters' certificates, for --mesos https://…
     #[arg(long, env = "TENURE_MESOS_CA_FILE", value_name = "FILE")]
     pub mesos_ca_file: Option<PathBuf>,
@@ -94,6 +97,8 @@ pub struct ServerConfig {
     pub mesos_role: String,
     /// Credentials for Mesos.
     pub mesos_auth_file: Option<PathBuf>,
+    /// The removed framework in whose place a new one shall be registered.
+    pub mesos_register_anew: Option<String>,
     /// Who signed the masters' certificates.
     pub mesos_ca_file: Option<PathBuf>,
     /// What the embedded agent offers; `None` means what the machine has.
@@ -134,6 +139,7 @@ impl ServerArgs {
             mesos: self.mesos.or(file.mesos).unwrap_or(MesosTarget::Embedded),
             mesos_role: self.mesos_role.or(file.mesos_role).unwrap_or_else(|| "*".to_owned()),
             mesos_auth_file: self.mesos_auth_file.or(file.mesos_auth_file),
+            mesos_register_anew: self.mesos_register_anew.or(file.mesos_register_anew),
             mesos_ca_file: self.mesos_ca_file.or(file.mesos_ca_file),
             agent_resources: self.agent_resources.or(file.agent_resources),
             agent_attributes: self.agent_attributes.or(file.agent_attributes).unwrap_or_default(),

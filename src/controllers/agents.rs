@@ -280,6 +280,7 @@ impl Agents {
         AgentStatus {
             agent_id: offer.agent_id.value.clone(),
             hostname: offer.hostname.clone(),
+            address: offer.agent_address().or_else(|| before.address.clone()),
             attributes: placement::attributes(&offer.attributes)
                 .into_iter()
                 .map(|(name, value)| (name, value.to_string()))

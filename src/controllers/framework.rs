@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::mesos::wire::{Capability, FrameworkInfo};
 
+/// The fact under which the framework's id is remembered.
+pub const FRAMEWORK_ID: &str = "framework-id";
 /// How long the cluster keeps our tasks running without a scheduler.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
 

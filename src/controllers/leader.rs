@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::agents::{self, Agents};
+use super::contact::Contact;
 use super::deployment::Deployment;
 use super::endpoints::Publish;
 use super::events::Recorder;
@@ -53,6 +54,10 @@ pub struct Leader {
     /// Which process leads, for people.
     pub host: Arc<str>,
     pub policy: Policy,
+    /// What is known of the contact to the cluster, for whoever shares it.
+    pub contact: Contact,
+    /// A framework that Mesos has removed, and in whose place a new one shall be registered.
+    pub anew: Option<Arc<str>>,
 }
 
 /// What an operator may choose.
@@ -86,12 +91,6 @@ impl Policy {
 /// Why nobody leads any more although nothing asked for it.
 #[derive(Debug, thiserror::Error)]
 pub enum LeadError {
-    /// The cluster has forgotten us and ended all tasks: registering anew is for a person to decide.
-    #[error("the cluster removed this framework")]
-    Removed {
-        #[source]
-        reason: EndReason,
-    },
     /// A loop ended: a fault in Tenure.
     #[error("failed to keep the loops running")]
     Loop(#[source] LoopEnded),
@@ -124,13 +123,14 @@ impl Leader {
                 end = self.lead(&term) => end,
                 () = stop.cancelled() => Ok(None),
             };
+            self.contact.standby();
             if let Err(error) = term.resign().await {
                 tracing::debug!(%error, "lease not given back: it runs out by itself");
             }
             match end? {
-                Some(reason @ EndReason::Removed { .. }) => return Err(LeadError::Removed { reason }),
                 Some(EndReason::FailedOver) => self.env.sleep(AFTER_FAILOVER).await,
-                Some(EndReason::Closed) | None => {}
+                // The next session asks nobody until a person has decided.
+                Some(EndReason::Removed { .. } | EndReason::Closed) | None => {}
             }
         }
     }
@@ -164,7 +164,7 @@ impl Leader {
             return Ok(None);
         }
         let (session, events) = self.subscribe(term);
-        let (dispatch, news) = Dispatch::new(self.env.clone(), events);
+        let (dispatch, news) = Dispatch::new(self.env.clone(), events, self.contact.clone());
         let mut group = Group::new(self.env.clone());
         let ended: Arc<Mutex<Option<EndReason>>> = Arc::default();
         let (noted, of_term) = (ended.clone(), term.clone());
@@ -181,25 +181,30 @@ impl Leader {
         session.close();
         end.map_err(LeadError::Loop)?;
         let reason = ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match reason {
-            Some(EndReason::Removed { .. }) if self.may_register_anew(term).await => Ok(None),
-            reason => Ok(reason),
+        if let Some(EndReason::Removed { message }) = &reason {
+            self.removed(term, message).await;
         }
+        Ok(reason)
     }
 
-    /// Whether the framework that was removed had nothing to lose. While the store does not tell, that is still open.
-    async fn may_register_anew(&self, term: &Term) -> bool {
-        let forgotten = self.identity(term).forget_unused().await;
-        match &forgotten {
+    /// The cluster has removed the framework and ended all its tasks. One that had nothing to lose is registered anew; otherwise
+    /// that is for a person to decide. While the store does not tell which, the next subscription is refused again.
+    async fn removed(&self, term: &Term, message: &str) {
+        let identity = self.identity(term);
+        let unknown = |error| tracing::warn!(%error, message, "the framework was removed: not yet known whether it matters");
+        match identity.forget_unused().await {
             Ok(true) => {
-                tracing::warn!("the framework was removed before it launched anything: registering anew");
+                tracing::warn!(
+                    message,
+                    "the framework was removed before it launched anything: registering anew"
+                );
             }
-            Ok(false) => {}
-            Err(error) => {
-                tracing::warn!(%error, "the framework was removed: not yet known whether it matters");
-            }
+            Ok(false) => match identity.remember_removal().await {
+                Ok(to_do) => tracing::error!(message, "{to_do}"),
+                Err(error) => unknown(error),
+            },
+            Err(error) => unknown(error),
         }
-        forgotten.unwrap_or(true)
     }
 
     /// Waits until the view shows everything that was written before this term; false when the term ended before.
@@ -225,10 +230,12 @@ impl Leader {
             term: term.clone(),
             cache: self.registry.cache().clone(),
             framework: self.framework.clone(),
+            anew: self.anew.clone(),
         }
     }
 
     fn subscribe(&self, term: &Term) -> (Session, session::SessionEvents) {
+        self.contact.subscribing();
         let identity = self.identity(term);
         let config = SessionConfig {
             lease: self.policy.leases.hold_imminent + LEASE_MARGIN,
@@ -266,6 +273,7 @@ impl Leader {
             recorder: recorder.clone(),
             session: session.clone(),
             signals: signals.clone(),
+            contact: self.contact.clone(),
             policy: self.policy.leases.clone(),
             installation: self.installation.clone(),
         };

@@ -17,6 +17,7 @@
 
 mod agents;
 mod by_app;
+mod contact;
 mod deployment;
 mod endpoints;
 mod events;
@@ -42,8 +43,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-pub use framework::framework;
+pub use contact::{Contact, Trouble};
+pub use framework::{FRAMEWORK_ID, framework};
 pub use leader::{LeadError, Leader, Policy};
+pub use objects::{agent_key, task_key};
 pub use secrets::{SecretError, Secrets};
 pub use task_info::{Launch, LaunchError, task_info};
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::agents::object_name;
 use crate::api::resource::{Kind, Scope};
-use crate::api::{GROUP, Stop, Time};
+use crate::api::{Agent, GROUP, Stop, Task, Time};
 use crate::plan::ObjectName;
 use crate::registry::{Doc, Key, Resource, Snapshot, Write};
 use crate::runtime::Setback;
@@ -22,6 +23,20 @@ pub(super) fn key<K: Kind>(name: &ObjectName) -> Key {
         Scope::Cluster => Arc::default(),
     };
     Key { resource: resource::<K>(), namespace, name: name.name.clone() }
+}
+
+/// The key of the Agent that Mesos names `agent_id`.
+#[must_use]
+pub fn agent_key(agent_id: &str) -> Key {
+    key::<Agent>(&ObjectName::new("", &object_name(agent_id)))
+}
+
+/// The key of a Task.
+#[must_use]
+pub fn task_key(task: &Task) -> Key {
+    let namespace = task.metadata.namespace.as_deref().unwrap_or_default();
+    let name = task.metadata.name.as_deref().unwrap_or_default();
+    key::<Task>(&ObjectName::new(namespace, name))
 }
 
 /// The name of the object at `key`.

@@ -79,6 +79,21 @@ impl Facts {
         }
     }
 
+    /// Makes `value` known as `name`, in place of whatever was known before.
+    ///
+    /// # Errors
+    /// When the term is over, or the store does not take it.
+    pub async fn replace(&self, term: &Term, name: &str, value: &str) -> Result<(), FactError> {
+        let in_store = |source| FactError::Store { name: name.to_owned(), source };
+        let (leader, created) = term.key();
+        let put = Op::Put { key: self.key(name), value: Bytes::from(value.to_owned()), lease: None };
+        let txn = Txn { guards: vec![Guard::CreatedAt(leader.clone(), created)], ops: vec![put] };
+        match self.store.txn(txn).await.map_err(in_store)? {
+            TxnOutcome::Committed(_) => Ok(()),
+            TxnOutcome::Refused { .. } => Err(FactError::Deposed),
+        }
+    }
+
     /// Forgets `name`; one that is not known stays so.
     ///
     /// # Errors

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 
 use super::installation::Installation;
-use super::logs::{LocalLogs, NoLogs};
+use super::logs::{LocalLogs, SandboxLogs};
 use super::machine;
 use crate::cli::server_args::{MesosTarget, ServerConfig};
-use crate::controllers::{Leader, Policy, framework};
+use crate::controllers::{Contact, Leader, Policy, framework};
 use crate::env::Env;
 use crate::executor::logs::{LogLimits, TaskLogs};
 use crate::executor::{LauncherConfig, LocalLauncher, docker};
@@ -19,7 +19,9 @@ use crate::mesos::embedded::agent::journal::Medium;
 use crate::mesos::embedded::launcher::reports;
 use crate::mesos::embedded::master::MasterConfig;
 use crate::mesos::embedded::{self, agent::AgentConfig};
-use crate::mesos::http::{Credentials, HttpConfig, HttpConnection, MasterUrl, Trust};
+use crate::mesos::http::{
+    AgentFiles, Credentials, HttpConfig, HttpConnection, MasterUrl, Masters, Trust, ZooKeeper,
+};
 use crate::registry::Registry;
 use crate::runtime::Facts;
 use crate::server;
@@ -30,8 +32,8 @@ use crate::store::Store;
 pub(super) enum Way {
     /// In this process.
     Embedded,
-    /// To Apache Mesos.
-    Http(Box<HttpConfig>),
+    /// To Apache Mesos; with the removed framework in whose place a new one is wanted.
+    Http { http: Box<HttpConfig>, anew: Option<Arc<str>> },
 }
 
 /// What a server has before it has a cluster.
@@ -48,23 +50,26 @@ impl Way {
     /// # Errors
     /// When the flags do not go together, or a file says nothing usable.
     pub(super) fn of(config: &ServerConfig) -> Result<Way> {
-        let masters = match &config.mesos {
+        let masters: Masters = match &config.mesos {
             MesosTarget::Embedded => {
                 let files = [
                     ("--mesos-auth-file", &config.mesos_auth_file),
                     ("--mesos-ca-file", &config.mesos_ca_file),
                 ];
-                if let Some((flag, _)) = files.into_iter().find(|(_, file)| file.is_some()) {
+                let file = files.into_iter().find(|(_, file)| file.is_some()).map(|(flag, _)| flag);
+                let anew = config.mesos_register_anew.is_some().then_some("--mesos-register-anew");
+                if let Some(flag) = file.or(anew) {
                     bail!("{flag} is for a Mesos over HTTP: --mesos is embedded");
                 }
                 return Ok(Way::Embedded);
             }
-            MesosTarget::Http(masters) => masters,
+            MesosTarget::Http(masters) => {
+                let urls = masters.iter().map(|url| url.parse()).collect::<Result<Vec<MasterUrl>, _>>();
+                urls.context("--mesos")?.into()
+            }
             MesosTarget::Zk(url) => {
-                bail!(
-                    "--mesos {url}: finding the leading master through ZooKeeper is not built yet; \
-                     name the masters instead: http://HOST:PORT,HOST:PORT,…"
-                )
+                let ensemble: ZooKeeper = url.parse().context("--mesos")?;
+                Masters::Elected(ensemble.with_tls(config.mesos_ca_file.is_some()))
             }
         };
         if config.agent_resources.is_some() || !config.agent_attributes.0.is_empty() {
@@ -72,12 +77,11 @@ impl Way {
                 "--agent-resources and --agent-attributes are for the embedded agent: there is none"
             );
         }
-        let masters: Vec<MasterUrl> =
-            masters.iter().map(|url| url.parse()).collect::<Result<_, _>>().context("--mesos")?;
         let mut http = HttpConfig::new(masters);
         http.credentials = config.mesos_auth_file.as_deref().map(credentials).transpose()?;
         http.trust = trust(config)?;
-        Ok(Way::Http(Box::new(http)))
+        let anew = config.mesos_register_anew.as_deref().map(Arc::from);
+        Ok(Way::Http { http: Box::new(http), anew })
     }
 
     /// The leader of the cluster's tasks, and what they write.
@@ -88,26 +92,35 @@ impl Way {
     ) -> Result<(Leader, Arc<dyn server::TaskLogs>)> {
         let hostname = machine::hostname()?;
         let config = scene.config;
+        let facts = Facts::new(store.clone(), &scene.registry.prefix().meta(""));
         let mut framework = framework(&config.name, "root", &config.mesos_role, &hostname);
-        let (connection, logs, policy): (Arc<dyn Connection>, Arc<dyn server::TaskLogs>, _) = match self {
-            Way::Embedded => {
-                let (connection, logs) = embedded_cluster(scene).await?;
-                (connection, logs, Policy::sole())
-            }
-            Way::Http(http) => {
-                framework.principal = http.credentials.as_ref().map(|it| it.principal().to_owned());
-                (Arc::new(HttpConnection::new(scene.env, *http)), Arc::new(NoLogs), Policy::shared())
-            }
-        };
+        let (connection, logs, policy, anew): (Arc<dyn Connection>, Arc<dyn server::TaskLogs>, _, _) =
+            match self {
+                Way::Embedded => {
+                    let (connection, logs) = embedded_cluster(scene).await?;
+                    (connection, logs, Policy::sole(), None)
+                }
+                Way::Http { http, anew } => {
+                    framework.principal = http.credentials.as_ref().map(|it| it.principal().to_owned());
+                    let logs = SandboxLogs {
+                        files: AgentFiles::new(scene.env, &http),
+                        facts: facts.clone(),
+                        cache: scene.registry.cache().clone(),
+                    };
+                    (Arc::new(HttpConnection::new(scene.env, *http)), Arc::new(logs), Policy::shared(), anew)
+                }
+            };
         let leader = Leader {
             env: scene.env.clone(),
             registry: scene.registry.clone(),
-            facts: Facts::new(store.clone(), &scene.registry.prefix().meta("")),
+            facts,
             connection,
             framework,
             installation: Arc::from(scene.installation.uid.as_str()),
             host: Arc::from(hostname),
             policy,
+            contact: Contact::default(),
+            anew,
         };
         Ok((leader, logs))
     }
@@ -154,8 +167,12 @@ fn credentials(file: &Path) -> Result<Credentials> {
 }
 
 fn trust(config: &ServerConfig) -> Result<Option<Trust>> {
-    let MesosTarget::Http(masters) = &config.mesos else { return Ok(None) };
-    let is_tls = masters.iter().any(|url| url.starts_with("https://"));
+    let is_tls = match &config.mesos {
+        MesosTarget::Embedded => return Ok(None),
+        MesosTarget::Http(masters) => masters.iter().any(|url| url.starts_with("https://")),
+        // ZooKeeper does not tell: whose authority is named has them.
+        MesosTarget::Zk(_) => config.mesos_ca_file.is_some(),
+    };
     match (&config.mesos_ca_file, is_tls) {
         (None, false) => Ok(None),
         (None, true) => {

@@ -1,15 +1,20 @@
 //! The output of tasks, from the executor to the front door.
 
 use std::io;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
-use crate::api::Task;
+use crate::api::{Agent, Task};
+use crate::controllers::{FRAMEWORK_ID, agent_key, task_key};
 use crate::executor::logs::{self as executor, LogQuery, Stream, TaskLogs};
-use crate::mesos::wire::TaskId;
+use crate::mesos::http::{AgentFiles, FileError, HasEnded, sandbox_path};
+use crate::mesos::wire::{ExecutorId, FrameworkId, TaskId};
+use crate::registry::{Cache, Key};
+use crate::runtime::Facts;
 use crate::server::{self, LogError, LogStream};
 
 /// The output of this machine's tasks.
@@ -47,9 +52,7 @@ impl server::TaskLogs for LocalLogs {
         task: &Task,
         query: server::LogQuery,
     ) -> Result<BoxStream<'static, io::Result<Bytes>>, LogError> {
-        let Some(binding) = &task.spec.binding else {
-            return Err(LogError::Absent("the task has not been placed yet: there is no output".to_owned()));
-        };
+        let Some(binding) = &task.spec.binding else { return Err(not_placed()) };
         let id = TaskId { value: binding.mesos_task_id.clone() };
         match query.stream {
             LogStream::Stdout => self.one(&id, Stream::Stdout, query).await,
@@ -63,19 +66,110 @@ impl server::TaskLogs for LocalLogs {
     }
 }
 
-/// The output of tasks on Apache Mesos, which nobody fetches yet.
+/// The output of tasks on Apache Mesos: the files `stdout` and `stderr` of their sandboxes, from the agents.
 #[derive(Debug)]
-pub(super) struct NoLogs;
+pub(super) struct SandboxLogs {
+    pub(super) files: AgentFiles,
+    pub(super) facts: Facts,
+    pub(super) cache: Arc<Cache>,
+}
+
+impl SandboxLogs {
+    async fn one(
+        &self,
+        place: &Place,
+        file: &str,
+        query: server::LogQuery,
+    ) -> Result<BoxStream<'static, io::Result<Bytes>>, LogError> {
+        let path = sandbox_path(&place.framework, &place.executor, file);
+        let file = self.files.file(&place.agent, path).map_err(told)?;
+        let follow = query.follow.then(|| self.has_ended(&place.task));
+        file.tail(query.tail_lines, follow).await.map_err(told)
+    }
+
+    /// Where the sandbox of `task` is.
+    async fn place(&self, task: &Task) -> Result<Place, LogError> {
+        let Some(binding) = &task.spec.binding else { return Err(not_placed()) };
+        let unknown = |what: &str| {
+            let text = format!("the task's agent {} ({}) {what}", binding.host, binding.agent_id);
+            LogError::Unavailable(text)
+        };
+        let agent = agent_key(&binding.agent_id);
+        let doc = self.cache.snapshot().get(&agent).cloned();
+        let doc = doc
+            .ok_or_else(|| unknown("is not part of the cluster any more: its sandboxes are out of reach"))?;
+        let status = doc.typed::<Agent>().ok().and_then(|agent| agent.status.clone()).unwrap_or_default();
+        let address = status.address.ok_or_else(|| unknown("has not told yet where it listens"))?;
+        let framework = self.facts.read(FRAMEWORK_ID).await;
+        let framework = framework.map_err(|error| LogError::Unavailable(error.to_string()))?;
+        let Some(framework) = framework else { return Err(not_placed()) };
+        Ok(Place {
+            agent: if self.files.has_tls() { named(&status.hostname, &address) } else { address },
+            framework: FrameworkId::new(String::from_utf8_lossy(&framework)),
+            executor: ExecutorId::new(&*binding.mesos_task_id),
+            task: task_key(task),
+        })
+    }
+
+    /// Tells of the Task whether it writes no more.
+    fn has_ended(&self, task: &Key) -> HasEnded {
+        let (cache, task) = (self.cache.clone(), task.clone());
+        Arc::new(move || {
+            let doc = cache.snapshot().get(&task).cloned();
+            doc.and_then(|doc| doc.typed::<Task>().ok()).is_none_or(|task| task.is_terminal())
+        })
+    }
+}
 
 #[async_trait]
-impl server::TaskLogs for NoLogs {
+impl server::TaskLogs for SandboxLogs {
     async fn open(
         &self,
-        _task: &Task,
-        _query: server::LogQuery,
+        task: &Task,
+        query: server::LogQuery,
     ) -> Result<BoxStream<'static, io::Result<Bytes>>, LogError> {
-        let why =
-            "the output of tasks on Apache Mesos is not fetched yet: it stands in the sandbox on the agent";
-        Err(LogError::Unavailable(why.to_owned()))
+        let place = self.place(task).await?;
+        match query.stream {
+            LogStream::Stdout => self.one(&place, "stdout", query).await,
+            LogStream::Stderr => self.one(&place, "stderr", query).await,
+            LogStream::Both => {
+                let out = self.one(&place, "stdout", query).await?;
+                let err = self.one(&place, "stderr", query).await?;
+                Ok(stream::select(out, err).boxed())
+            }
+        }
+    }
+}
+
+/// Where a task's sandbox is.
+struct Place {
+    /// `HOST:PORT`.
+    agent: String,
+    framework: FrameworkId,
+    executor: ExecutorId,
+    task: Key,
+}
+
+/// The address with the machine's name, which is what stands in its certificate.
+fn named(hostname: &str, address: &str) -> String {
+    match address.rsplit_once(':') {
+        Some((_, port)) => format!("{hostname}:{port}"),
+        None => address.to_owned(),
+    }
+}
+
+fn not_placed() -> LogError {
+    LogError::Absent("the task has not been placed yet: there is no output".to_owned())
+}
+
+fn told(error: FileError) -> LogError {
+    match error {
+        FileError::Absent { agent, path } => LogError::Absent(format!(
+            "the agent at {agent} has no {path}: the task has not begun to write, or its sandbox was collected (agents keep it for \
+             their --gc_delay, a week by default)"
+        )),
+        error @ (FileError::Unreachable { .. } | FileError::Refused { .. }) => {
+            LogError::Unavailable(error.to_string())
+        }
     }
 }

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServerArgs;
 use crate::cli::server_args::{Listen, ServerConfig};
+use crate::controllers::Contact;
 use crate::env::{Env, watch};
 use crate::registry::{Cache, Prefix, Registry, Scheme};
 use crate::runtime::{Election, LEADER_TTL};
@@ -101,7 +102,8 @@ async fn serve(config: ServerConfig) -> Result<()> {
     let address = listener.local_addr().context("no address")?;
     env.spawn("room", documents.probe_room(&env, prefix.meta("room")));
     let full = documents.full.clone();
-    let door = front_door(&env, &config, &registry, &installation, (logs, certificate, full))?;
+    let cluster = (logs, leader.contact.clone());
+    let door = front_door(&env, &config, &registry, &installation, cluster, (certificate, full))?;
     let (server, kubeconfig) = door.at(address);
 
     let stop = CancellationToken::new();
@@ -171,6 +173,7 @@ struct Door {
     certificate: Arc<ServerCertificate>,
     full: watch::Receiver<Option<String>>,
     logs: Arc<dyn TaskLogs>,
+    contact: Contact,
 }
 
 fn front_door(
@@ -178,7 +181,8 @@ fn front_door(
     config: &ServerConfig,
     registry: &Arc<Registry>,
     installation: &Installation,
-    (logs, certificate, full): (Arc<dyn TaskLogs>, Arc<ServerCertificate>, watch::Receiver<Option<String>>),
+    (logs, contact): (Arc<dyn TaskLogs>, Contact),
+    (certificate, full): (Arc<ServerCertificate>, watch::Receiver<Option<String>>),
 ) -> Result<Door> {
     Ok(Door {
         env: env.clone(),
@@ -188,6 +192,7 @@ fn front_door(
         certificate,
         full,
         logs,
+        contact,
     })
 }
 
@@ -208,7 +213,7 @@ impl Entrance {
 impl Door {
     /// The server, and how to enter it at `address`.
     fn at(self, address: SocketAddr) -> (Server, Entrance) {
-        let Door { env, registry, installation, token, certificate, full, logs } = self;
+        let Door { env, registry, installation, token, certificate, full, logs, contact } = self;
         // Nobody connects to an unspecified address.
         let url = match address.ip().is_unspecified() {
             true => format!("https://127.0.0.1:{}", address.port()),
@@ -226,7 +231,13 @@ impl Door {
             health if health.is_ready() => full.borrow().clone().map_or(Ok(()), Err),
             health => Err(health.trouble.map_or("not read yet".to_owned(), |trouble| trouble.error)),
         });
-        let ready: Arc<[ReadyCheck]> = [store].into();
+        let asked = contact.clone();
+        let mesos = ReadyCheck::advisory("mesos", move || match asked.trouble() {
+            Some(trouble) => Err(trouble.to_string()),
+            None => Ok(()),
+        });
+        metrics.register_collector(Box::new(contact));
+        let ready: Arc<[ReadyCheck]> = [store, mesos].into();
         metrics.register_collector(Box::new(ReadyMetrics::of(ready.clone())));
         let metrics = Arc::new(metrics);
         let server =

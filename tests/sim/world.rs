@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenure::api::{App, Endpoints, Task};
-use tenure::controllers::{Leader, Policy, framework};
+use tenure::controllers::{Contact, Leader, Policy, framework};
 use tenure::env::Env;
 use tenure::mesos::connection::Connection;
 use tenure::mesos::embedded;
@@ -165,6 +165,8 @@ impl World {
             installation: Arc::from("installation-uid"),
             host: Arc::from("here"),
             policy: Policy::sole(),
+            contact: Contact::default(),
+            anew: None,
         };
         let election = Election {
             env: env.clone(),

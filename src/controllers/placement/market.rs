@@ -83,6 +83,12 @@ impl Market {
         }
     }
 
+    /// There is no cluster to ask: whatever has no place waits.
+    pub(super) fn cut_off(&mut self) {
+        self.waiting = placement::waiting(&self.index);
+        self.is_catching_up = false;
+    }
+
     /// Whether Tasks wait for their turn and not for an offer.
     pub(super) fn is_catching_up(&self) -> bool {
         self.is_catching_up

@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use self::launch::Launcher;
 use self::market::Market;
 use self::waiting::WaitingReport;
+use super::contact::Contact;
 use super::events::Recorder;
 use super::rest::rest;
 use super::session::Signals;
@@ -46,6 +47,7 @@ pub(super) struct Placement {
     view: View<()>,
     session: Session,
     signals: watch::Receiver<Signals>,
+    contact: Contact,
     policy: LeasePolicy,
     launcher: Launcher,
     report: WaitingReport,
@@ -64,6 +66,7 @@ pub(super) struct Parts {
     pub(super) recorder: Recorder,
     pub(super) session: Session,
     pub(super) signals: watch::Receiver<Signals>,
+    pub(super) contact: Contact,
     pub(super) policy: LeasePolicy,
     /// The installation's uid.
     pub(super) installation: Arc<str>,
@@ -71,7 +74,7 @@ pub(super) struct Parts {
 
 impl Placement {
     pub(super) fn new(parts: Parts) -> Placement {
-        let Parts { env, cache, writer, recorder, session, signals, policy, installation } = parts;
+        let Parts { env, cache, writer, recorder, session, signals, contact, policy, installation } = parts;
         let view = View::open(&cache);
         let launcher =
             Launcher { env: env.clone(), writer: writer.clone(), session: session.clone(), installation };
@@ -84,6 +87,7 @@ impl Placement {
             view,
             session,
             signals,
+            contact,
             policy,
             launcher,
         }
@@ -122,7 +126,12 @@ impl Placement {
         let now = self.env.now();
         self.note(signals, now);
         self.market.lease(&self.session.leases().snapshot(), &self.view.scene().snapshot, now);
-        let looked_again = self.report.tell(&self.market, &self.view.scene().snapshot, now).await?;
+        let trouble = self.contact.trouble();
+        if trouble.is_some() {
+            self.market.cut_off();
+        }
+        let snapshot = &self.view.scene().snapshot;
+        let looked_again = self.report.tell(&self.market, trouble.as_ref(), snapshot, now).await?;
         if !signals.subscribed {
             return Ok(looked_again);
         }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::market::{Market, app_of};
 use crate::api::{App, Condition, Time};
+use crate::controllers::contact::Trouble;
 use crate::controllers::events::{Happening, Recorder, is_told};
 use crate::controllers::objects::Stored;
 use crate::plan::ObjectName;
@@ -25,9 +26,11 @@ pub(super) const CONDITION: &str = "Waiting";
 const NO_OFFER_FITS: &str = "NoOfferFits";
 /// Why: what the template refers to is not there.
 const SECRET_MISSING: &str = "SecretMissing";
+/// Why: there is no master to ask for offers.
+const NOT_SUBSCRIBED: &str = "NotSubscribed";
 /// A Task that waits no longer than this is ordinary.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long nothing must have fitted before people are warned: longer than instances usually take to end.
+/// How long nothing must have fitted, or no master have answered, before people are warned: longer than instances usually take to end.
 const LASTING: Duration = Duration::from_secs(30);
 /// The least time between two writes about one App.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -47,7 +50,7 @@ pub(super) struct WaitingReport {
 struct Reason {
     word: &'static str,
     message: String,
-    /// Since when the oldest of them does.
+    /// Since when the oldest of them does, for this reason.
     since: Timestamp,
 }
 
@@ -67,6 +70,7 @@ impl WaitingReport {
     pub(super) async fn tell(
         &mut self,
         market: &Market,
+        trouble: Option<&Trouble>,
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Result<Option<Duration>, Setback> {
@@ -103,7 +107,7 @@ impl WaitingReport {
             let reason = classes
                 .first()
                 .zip(oldest)
-                .map(|((class, tasks, _), since)| reason(class, *tasks, since, market));
+                .map(|((class, tasks, _), since)| reason(class, *tasks, since, market, trouble));
             tellings.extend(self.telling(app, reason, snapshot, now)?);
             if !classes.is_empty() {
                 later(PAUSE);
@@ -165,9 +169,9 @@ impl WaitingReport {
 
 impl Reason {
     /// Whether people should look, of an App that has said since `said_since` that it waits. What they forgot does not come by
-    /// itself; what does not fit now may do so in a moment.
+    /// itself; what does not fit now may do so in a moment, and a master that fell silent may be back.
     fn is_worth_a_warning(&self, said_since: Timestamp, now: Timestamp) -> bool {
-        self.word != NO_OFFER_FITS || elapsed(self.since.max(said_since), now) >= LASTING
+        self.word == SECRET_MISSING || elapsed(self.since.max(said_since), now) >= LASTING
     }
 }
 
@@ -175,13 +179,23 @@ fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since)).unwrap_or(Duration::ZERO)
 }
 
-fn reason(class: &ObjectName, tasks: usize, since: Timestamp, market: &Market) -> Reason {
+fn reason(
+    class: &ObjectName,
+    tasks: usize,
+    since: Timestamp,
+    market: &Market,
+    trouble: Option<&Trouble>,
+) -> Reason {
     let count = if tasks == 1 { "1 task waits".to_owned() } else { format!("{tasks} tasks wait") };
-    match market.withheld().get(class) {
-        Some(withheld) => {
+    match (market.withheld().get(class), trouble) {
+        (Some(withheld), _) => {
             Reason { word: SECRET_MISSING, message: format!("{count}: {}", withheld.reason), since }
         }
-        None => {
+        (None, Some(trouble)) => {
+            let message = format!("{count}: not subscribed to the Mesos master: {}", trouble.reason);
+            Reason { word: NOT_SUBSCRIBED, message, since: since.max(trouble.since) }
+        }
+        (None, None) => {
             let why = explain(market.index(), class).map_or_else(String::new, |why| format!(": {why}"));
             Reason { word: NO_OFFER_FITS, message: format!("{count}{why}"), since }
         }
@@ -254,6 +268,7 @@ mod tests {
         assert!(!warns(NO_OFFER_FITS, 71, 0), "another one waited before");
         assert!(!warns(NO_OFFER_FITS, 0, 71), "it waited while nobody looked");
         assert!(warns(SECRET_MISSING, 99, 99));
+        assert!(warns(NOT_SUBSCRIBED, 70, 0) && !warns(NOT_SUBSCRIBED, 71, 0));
     }
 
     #[test]

@@ -189,6 +189,12 @@ pub struct Plan {
     pub again: Again,
 }
 
+/// Classes with Tasks that wait, the longest waiting first: what there is to tell while there is no cluster to ask.
+#[must_use]
+pub fn waiting(index: &Index) -> Vec<Waiting> {
+    pass::all_waiting(index)
+}
+
 /// One pass over all waiting Tasks and leased offers.
 pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
     let placed = pass::place(snapshot.index, snapshot.seed, snapshot.limit);

@@ -58,8 +58,22 @@ pub(super) fn place(index: &Index, seed: u64, limit: usize) -> Placed {
     {
         placed.looks = pass.room.looks();
     }
-    placed.waiting.sort_by(|a, b| (a.since, &a.class).cmp(&(b.since, &b.class)));
+    sort(&mut placed.waiting);
     placed
+}
+
+/// All that waits, whatever is offered.
+pub(super) fn all_waiting(index: &Index) -> Vec<Waiting> {
+    let classes = index.waiting.iter().filter_map(|it| index.classes.get(it));
+    let tasks = |entry: &ClassEntry| waiting(entry.class.as_deref()?, entry.waiting.iter().peekable());
+    let mut all: Vec<Waiting> = classes.filter_map(tasks).collect();
+    sort(&mut all);
+    all
+}
+
+/// The one that has waited longest comes first.
+fn sort(waiting: &mut [Waiting]) {
+    waiting.sort_by(|a, b| (a.since, &a.class).cmp(&(b.since, &b.class)));
 }
 
 /// Classes with waiting Tasks, the one that has waited longest first. Those that every agent has refused, none of which

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tenure::controllers::{Leader, Policy, framework};
+use tenure::controllers::{Contact, Leader, Policy, framework};
 use tenure::env::{Env, watch};
 use tenure::mesos::embedded;
 use tenure::mesos::embedded::agent::AgentConfig;
@@ -327,6 +327,8 @@ fn lead(sim: &Sim, env: &Env, name: &str, registry: Arc<Registry>, store: Arc<dy
         installation: Arc::from("installation-uid"),
         host: Arc::from(name),
         policy: Policy { launches: limits, ..Policy::sole() },
+        contact: Contact::default(),
+        anew: None,
     };
     let (holder, key) = (name.to_owned(), prefix().leader());
     let election = Election { env: env.clone(), store, key, holder, ttl: LEADER_TTL };
