@@ -376,9 +376,14 @@ impl Server {
 
     /// `/metrics`.
     pub(crate) async fn metrics(&self) -> String {
+        self.get("/metrics").await
+    }
+
+    /// What stands at `path`, whatever the status: by curl, which does not ask again as kube-rs does.
+    pub(crate) async fn get(&self, path: &str) -> String {
         let token = std::fs::read_to_string(self.data().join("token")).unwrap();
         let header = format!("Authorization: Bearer {}", token.trim());
-        curl(&format!("{}/metrics", self.url()), &["--header", &header]).await
+        curl(&format!("{}{path}", self.url()), &["--header", &header]).await
     }
 
     pub(crate) fn docker(&self) -> &Docker {

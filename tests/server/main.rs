@@ -13,7 +13,10 @@ mod etcd;
 
 #[path = "../support/registry.rs"]
 mod registry_server;
+#[path = "../support/zookeeper.rs"]
+mod zookeeper;
 
+mod cluster;
 mod engine;
 mod harness;
 mod kill;

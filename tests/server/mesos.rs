@@ -1,22 +1,25 @@
 //! A server on a Mesos over HTTP: `tenure mesos`, in a process of its own.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use futures::AsyncReadExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tenure::api::App;
+use tenure::api::{App, Task};
 use tenure::registry::Prefix;
 use tenure::store::Store;
 
 use crate::dockerd::Dockerd;
 use crate::etcd::Etcd;
-use crate::harness::{Server, is_converged, is_live};
+use crate::harness::{Server, curl, is_converged, is_live};
+use crate::zookeeper::ZooKeeper;
 
 /// A simulated Mesos, which may be down.
-struct Mesos {
+pub(crate) struct Mesos {
     folder: TempDir,
     port: u16,
     flags: Vec<String>,
@@ -24,7 +27,7 @@ struct Mesos {
 }
 
 impl Mesos {
-    async fn start(flags: &[&str]) -> Mesos {
+    pub(crate) async fn start(flags: &[&str]) -> Mesos {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let mut mesos = Mesos { folder: tempfile::tempdir().unwrap(), port, flags, child: None };
@@ -33,7 +36,7 @@ impl Mesos {
     }
 
     /// Starts it and waits until it listens.
-    async fn up(&mut self) {
+    pub(crate) async fn up(&mut self) {
         let log = self.folder.path().join("log");
         let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
         let command = Command::new(env!("CARGO_BIN_EXE_tenure"))
@@ -50,14 +53,14 @@ impl Mesos {
         }
     }
 
-    fn kill9(&mut self) {
+    pub(crate) fn kill9(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 }
@@ -73,7 +76,7 @@ fn sleeper(instances: u32) -> Value {
     json!({"instances": instances, "cmd": "sleep 1000", "resources": {"cpus": "100m", "memory": "32Mi"}})
 }
 
-async fn names(server: &Server) -> BTreeSet<String> {
+pub(crate) async fn names(server: &Server) -> BTreeSet<String> {
     let tasks = server.tasks("web").await;
     tasks.into_iter().filter(is_live).filter_map(|task| task.metadata.name).collect()
 }
@@ -147,7 +150,7 @@ async fn a_server_says_why_mesos_does_not_let_it_in() {
     server.remove("web").await;
 
     for (flags, words) in [
-        (vec!["--mesos", "zk://127.0.0.1:2181/mesos"], "through ZooKeeper is not built yet"),
+        (vec!["--mesos", "zk://127.0.0.1:2181"], "must be zk://HOST:PORT,HOST:PORT,…/PATH"),
         (vec!["--mesos", "https://127.0.0.1:5050"], "needs --mesos-ca-file"),
         (vec!["--mesos", "http://127.0.0.1:5050", "--mesos-ca-file", &accounts], "is for masters with TLS"),
         (
@@ -168,4 +171,211 @@ async fn a_server_says_why_mesos_does_not_let_it_in() {
     server.spawn(&[]);
     assert!(!server.ended().await.success());
     assert!(server.logged("error: ").await.contains("readable by others (mode 644)"));
+}
+
+/// The reason and message of the condition `Waiting` of App `web`, once it is true and says `words`.
+async fn waits_for(server: &Server, words: &str) -> (String, String) {
+    let find = |app: &App| {
+        let conditions = app.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
+        let waiting = conditions.into_iter().find(|it| it.type_ == "Waiting" && it.status == "True")?;
+        waiting.message.contains(words).then_some((waiting.reason, waiting.message))
+    };
+    let app = server.until::<App>("web", &format!("waiting: {words}"), |app| find(app).is_some()).await;
+    find(&app).unwrap()
+}
+
+async fn readyz(server: &Server) -> (String, String) {
+    let url = format!("{}/readyz", server.url());
+    (curl(&url, &[]).await, curl(&format!("{url}?verbose"), &[]).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_master_the_api_serves_on_and_says_why_nothing_is_launched() {
+    let etcd = Etcd::start().await;
+    let mut mesos = Mesos::start(&["--agents", "1"]).await;
+    mesos.kill9();
+    let flags = ["--mesos", &mesos.url()];
+    let mut server = Server::prepare(Dockerd::start(), "no-master", &flags).await;
+    server.up(&[]).await;
+    server.apply("web", sleeper(1)).await;
+    let (reason, message) = waits_for(&server, "Connection refused").await;
+    assert_eq!(reason, "NotSubscribed");
+    let words = format!(
+        "1 task waits: not subscribed to the Mesos master: no leading master reached: {}",
+        mesos.url()
+    );
+    assert!(message.starts_with(&words), "{message}");
+    let (brief, verbose) = readyz(&server).await;
+    assert_eq!(brief, "ok");
+    assert!(verbose.contains("[-]mesos failed, the API serves on: no leading master reached: "), "{verbose}");
+    let metrics = server.metrics().await;
+    assert!(metrics.contains("tenure_ready{check=\"mesos\"} 0\n"), "{metrics}");
+    assert!(metrics.contains("tenure_mesos_subscribed 0\n"), "{metrics}");
+
+    mesos.up().await;
+    server.converged("web").await;
+    let metrics = server.metrics().await;
+    assert!(metrics.contains("tenure_ready{check=\"mesos\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("tenure_mesos_subscribed 1\n"), "{metrics}");
+    let (_, verbose) = readyz(&server).await;
+    assert!(verbose.contains("[+]mesos ok\n"), "{verbose}");
+    server.kill9();
+
+    // What listens there is no Mesos; and Mesos does not take the role.
+    for (environment, words) in [
+        (("TENURE_MESOS", etcd.url().replace("etcd://", "http://")), "404: "),
+        (("TENURE_MESOS_ROLE", "a//b".to_owned()), "Role 'a//b' cannot contain two adjacent slashes"),
+    ] {
+        let mesos = if environment.0 == "TENURE_MESOS" { environment.1.clone() } else { mesos.url() };
+        let flags = ["--mesos", mesos.as_str()];
+        let mut server = Server::prepare(Dockerd::start(), "refused", &flags).await;
+        server.up(&[(environment.0, &environment.1)]).await;
+        server.apply("web", sleeper(1)).await;
+        let (reason, message) = waits_for(&server, words).await;
+        assert_eq!(reason, "NotSubscribed", "{message}");
+        server.kill9();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_framework_that_mesos_has_removed_is_registered_anew_only_by_order() {
+    let mut mesos = Mesos::start(&["--agents", "2"]).await;
+    let flags = ["--mesos", &mesos.url()];
+    let mut server = Server::prepare(Dockerd::start(), "removed", &flags).await;
+    server.up(&[]).await;
+    server.apply("web", sleeper(2)).await;
+    server.converged("web").await;
+    let before = names(&server).await;
+    let subscribed = server.logged("subscribed framework=").await;
+    let id = subscribed.split("framework=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+
+    let teardown = json!({"type": "TEARDOWN", "teardown": {"framework_id": {"value": id}}}).to_string();
+    let head = ["--header", "Content-Type: application/json", "--data", &teardown];
+    assert_eq!(curl(&format!("{}/api/v1", mesos.url()), &head).await, "");
+    let told = server.logged("--mesos-register-anew").await;
+    assert!(told.contains(&format!("Mesos has removed framework {id}")) && told.contains("ERROR"), "{told}");
+    server.apply("web", sleeper(3)).await;
+    waits_for(&server, &format!("--mesos-register-anew {id}")).await;
+
+    // The next master would take the id again; it is not asked.
+    server.kill9();
+    mesos.kill9();
+    mesos.up().await;
+    server.up(&[]).await;
+    waits_for(&server, &format!("--mesos-register-anew {id}")).await;
+    let (brief, verbose) = readyz(&server).await;
+    assert!(brief == "ok" && verbose.contains(&format!("--mesos-register-anew {id}")), "{verbose}");
+    assert_eq!(server.lines_with("subscribed framework="), 1);
+
+    server.kill9();
+    server.up(&[("TENURE_MESOS_REGISTER_ANEW", &id)]).await;
+    let fresh = |app: &App| is_converged(app) && app.spec.instances == 3;
+    server
+        .until::<App>("web", "started anew", |app| {
+            fresh(app) && app.status.as_ref().is_some_and(|status| status.launched >= 5)
+        })
+        .await;
+    // What ran on the agents of before may come back with them, as far as anybody knows.
+    assert_eq!(names(&server).await.difference(&before).count(), 3);
+    assert_eq!(server.lines_with("subscribed framework="), 2);
+    assert_eq!(server.lines_with(&format!("subscribed framework={id} ")), 1);
+
+    // The order is spent.
+    let after = names(&server).await;
+    server.kill9();
+    server.up(&[("TENURE_MESOS_REGISTER_ANEW", &id)]).await;
+    server.until::<App>("web", "still there", fresh).await;
+    assert_eq!(names(&server).await, after);
+}
+
+pub(crate) fn log_of(task: &Task, query: &str) -> http::Request<Vec<u8>> {
+    let name = task.metadata.name.as_deref().unwrap();
+    let path = format!("/apis/tenure.dev/v1/namespaces/default/tasks/{name}/log?{query}");
+    http::Request::get(path).body(Vec::new()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_tasks_write_is_read_from_the_sandboxes_of_their_agents() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut mesos = Mesos::start(&["--agents", "2", "--sandboxes", folder.path().to_str().unwrap()]).await;
+    let flags = ["--mesos", &mesos.url()];
+    let mut server = Server::prepare(Dockerd::start(), "sandbox-logs", &flags).await;
+    server.up(&[]).await;
+    server.apply("web", sleeper(1)).await;
+    server.converged("web").await;
+    let task = server.tasks("web").await.remove(0);
+    let log = |query: &str| log_of(&task, query);
+    let text = async |query: &str| server.client().request_text(log(query)).await;
+    let absent = text("stream=stdout").await.unwrap_err().to_string();
+    assert!(absent.contains("has not begun to write, or its sandbox was collected"), "{absent}");
+
+    let subscribed = server.logged("subscribed framework=").await;
+    let framework = subscribed.split("framework=").nth(1).unwrap().split(' ').next().unwrap();
+    let id = &task.spec.binding.as_ref().unwrap().mesos_task_id;
+    let run = folder.path().join(format!("frameworks/{framework}/executors/{id}/runs/latest"));
+    std::fs::create_dir_all(&run).unwrap();
+    std::fs::write(run.join("stdout"), "one\ntwo\n").unwrap();
+    std::fs::write(run.join("stderr"), "oops\n").unwrap();
+    assert_eq!(text("stream=stdout").await.unwrap(), "one\ntwo\n");
+    assert_eq!(text("stream=stdout&tailLines=1").await.unwrap(), "two\n");
+    assert_eq!(text("stream=stderr").await.unwrap(), "oops\n");
+    let both = text("").await.unwrap();
+    assert!(both.contains("two\n") && both.contains("oops\n"), "{both}");
+
+    // Until the task has ended.
+    let mut followed =
+        server.client().request_stream(log("stream=stdout&follow=true&tailLines=1")).await.unwrap();
+    let mut read = String::new();
+    while read != "two\n" {
+        let mut piece = [0; 64];
+        let length = followed.read(&mut piece).await.unwrap();
+        assert_ne!(length, 0, "the stream goes on");
+        read += std::str::from_utf8(&piece[..length]).unwrap();
+    }
+    let more = std::fs::File::options().append(true).open(run.join("stdout"));
+    more.unwrap().write_all(b"three\n").unwrap();
+    server.apply("web", sleeper(0)).await;
+    followed.read_to_string(&mut read).await.unwrap();
+    assert_eq!(read, "two\nthree\n");
+
+    server.apply("web", sleeper(1)).await;
+    server.converged("web").await;
+    let task = server.tasks("web").await.into_iter().find(is_live).unwrap();
+    mesos.kill9();
+    let unreachable = server.get(&log_of(&task, "stream=stdout").uri().to_string()).await;
+    assert!(unreachable.contains("does not answer: Connection refused"), "{unreachable}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_leading_master_is_found_through_zookeeper() {
+    let ensemble = ZooKeeper::start();
+    let mut first = Mesos::start(&["--agents", "1"]).await;
+    let second = Mesos::start(&["--agents", "1"]).await;
+    let entry = |number: u32, mesos: &Mesos| {
+        let address = json!({"hostname": "unknown.invalid", "ip": "127.0.0.1", "port": mesos.port});
+        format!("create /mesos/json.info_{number:010} {}", json!({"address": address}))
+    };
+    // Of the ensemble, one server is not there.
+    let target = format!("zk://127.0.0.1:1,{}/mesos", ensemble.address());
+    let mut server = Server::prepare(Dockerd::start(), "zookeeper", &["--mesos", &target]).await;
+    server.up(&[]).await;
+    server.apply("web", sleeper(1)).await;
+    waits_for(&server, "no master has ever stood for election there").await;
+    ensemble.run(&[
+        "create /mesos x",
+        "create /mesos/log_replicas x",
+        &entry(2, &first),
+        &entry(10, &second),
+    ]);
+    server.converged("web").await;
+    let subscribed = server.logged("subscribed framework=").await;
+    let framework = subscribed.split("framework=").nth(1).unwrap().split(' ').next().unwrap().to_owned();
+
+    // The lead goes to the other one, which takes us as who we are and does not know our task.
+    ensemble.run(&["delete /mesos/json.info_0000000002"]);
+    first.kill9();
+    let anew =
+        |app: &App| is_converged(app) && app.status.as_ref().is_some_and(|status| status.launched >= 2);
+    server.until::<App>("web", "started on the other", anew).await;
+    assert_eq!(server.lines_with(&format!("subscribed framework={framework} ")), 2);
 }
