@@ -188,7 +188,7 @@ impl CallPipe for CountedCalls {
         self.calls.send(call).await
     }
 
-    async fn send_all(&mut self, calls: Vec<Call>, may_act: MayAct<'_'>) -> Vec<Result<(), ConnectionError>> {
+    async fn send_all(&mut self, calls: Vec<Call>, may_act: MayAct<'_>) -> Vec<Result<(), ConnectionError>> {
         calls.iter().for_each(|call| self.counts.call(call));
         self.calls.send_all(calls, may_act).await
     }
