@@ -8,12 +8,13 @@ use serde_json::{Map, Value, json};
 
 use super::crd::{CrdError, age_column};
 use super::field::FieldError;
+use super::form::Form;
 use super::jsonpath::JsonPath;
 use super::key::Resource;
 use super::kind::{Column, ColumnType, KindDef, Origin};
 use super::names::NameRule;
 use super::schema;
-use super::selector::EVENT_FIELDS;
+use super::selector::{EVENT_FIELDS, NEW_EVENT_FIELDS};
 use crate::api;
 
 /// Holds an App until its last Task is gone.
@@ -28,7 +29,7 @@ pub const EVENT_TTL: Duration = Duration::from_secs(3600);
 /// # Errors
 /// When one of their schemas is not understood: a mistake of the program, found by a test.
 pub fn kinds() -> Result<Vec<KindDef>, CrdError> {
-    Ok(vec![namespace()?, config_map()?, secret()?, event()?, lease()?])
+    Ok(vec![namespace()?, config_map()?, secret()?, service_account()?, event()?, new_event()?, lease()?])
 }
 
 /// `kind`, a kind of our own group, with what its CRD cannot say.
@@ -56,6 +57,7 @@ fn core(kind: &str, plural: &str, short_names: &[&str], schema: Value) -> Result
         categories: Vec::new(),
         namespaced: true,
         resource: Resource::new("", plural),
+        form: Form::Served,
         schema: Arc::new(parsed),
         openapi: Arc::new(schema),
         status: false,
@@ -215,24 +217,17 @@ fn fold_string_data(object: &mut Value) {
 }
 
 fn event() -> Result<KindDef, CrdError> {
-    let reference = json!({"type": "object", "description": "An object.", "properties": {
-        "apiVersion": text("Its version."), "kind": text("Its kind."), "namespace": text("Its namespace."),
-        "name": text("Its name."), "uid": text("Its uid."), "resourceVersion": text("The version that is spoken of."),
-        "fieldPath": text("The part that is spoken of."),
-    }});
     let schema = object(
         "Something that happened to an object.",
         json!({
-            "involvedObject": reference, "related": reference,
+            "involvedObject": reference(), "related": reference(),
             "reason": text("One word."), "message": text("A sentence."), "type": text("Normal or Warning."),
             "action": text("What was done."),
-            "source": {"type": "object", "description": "Who tells it.",
-                "properties": {"component": text("The program."), "host": text("The machine.")}},
+            "source": source(),
             "firstTimestamp": time("When it was first seen."), "lastTimestamp": time("When it was last seen."),
             "eventTime": time("When it was first seen, to the microsecond."),
             "count": integer("How often it was seen."),
-            "series": {"type": "object", "description": "Repetitions.",
-                "properties": {"count": integer("How many."), "lastObservedTime": time("The last one.")}},
+            "series": series(),
             "reportingComponent": text("The program that tells it."),
             "reportingInstance": text("Which of several such programs."),
         }),
@@ -251,6 +246,75 @@ fn event() -> Result<KindDef, CrdError> {
         column("Count", ColumnType::Integer, &["count"], 1),
     ];
     Ok(kind)
+}
+
+/// An Event as events.k8s.io/v1 has it, kept as a core/v1 Event.
+fn new_event() -> Result<KindDef, CrdError> {
+    let schema = object(
+        "Something that happened to an object.",
+        json!({
+            "regarding": reference(), "related": reference(),
+            "reason": text("One word."), "note": text("A sentence."), "type": text("Normal or Warning."),
+            "action": text("What was done."),
+            "eventTime": time("When it was first seen, to the microsecond."),
+            "series": series(),
+            "reportingController": text("The program that tells it."),
+            "reportingInstance": text("Which of several such programs."),
+            "deprecatedSource": source(),
+            "deprecatedFirstTimestamp": time("When it was first seen."),
+            "deprecatedLastTimestamp": time("When it was last seen."),
+            "deprecatedCount": integer("How often it was seen."),
+        }),
+    );
+    let mut kind = core("Event", "events", &[], schema)?;
+    kind.group = "events.k8s.io".to_owned();
+    kind.form = Form::CoreEvent;
+    kind.selectable = NEW_EVENT_FIELDS;
+    kind.ttl = Some(EVENT_TTL);
+    kind.columns = vec![
+        column("Last Seen", ColumnType::Date, &["deprecatedLastTimestamp"], 0),
+        column("Type", ColumnType::String, &["type"], 0),
+        column("Reason", ColumnType::String, &["reason"], 0),
+        column("Kind", ColumnType::String, &["regarding", "kind"], 0),
+        column("Object", ColumnType::String, &["regarding", "name"], 0),
+        column("Note", ColumnType::String, &["note"], 0),
+    ];
+    Ok(kind)
+}
+
+fn reference() -> Value {
+    json!({"type": "object", "description": "An object.", "properties": {
+        "apiVersion": text("Its version."), "kind": text("Its kind."), "namespace": text("Its namespace."),
+        "name": text("Its name."), "uid": text("Its uid."), "resourceVersion": text("The version that is spoken of."),
+        "fieldPath": text("The part that is spoken of."),
+    }})
+}
+
+fn source() -> Value {
+    json!({"type": "object", "description": "Who tells it.",
+        "properties": {"component": text("The program."), "host": text("The machine.")}})
+}
+
+fn series() -> Value {
+    json!({"type": "object", "description": "Repetitions.",
+        "properties": {"count": integer("How many."), "lastObservedTime": time("The last one.")}})
+}
+
+fn service_account() -> Result<KindDef, CrdError> {
+    let names = |description: &str| {
+        json!({"type": "array", "description": description, "items": {"type": "object", "properties": {
+            "name": text("Its name."),
+        }}, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]})
+    };
+    let schema = object(
+        "Who a program is.",
+        json!({
+            "secrets": names("Secrets that are meant for it."),
+            "imagePullSecrets": names("Kept for clients that write it; pullSecret of a container is what is read."),
+            "automountServiceAccountToken": {"type": "boolean", "description": "Kept for clients that write it."},
+        }),
+    );
+    core("ServiceAccount", "serviceaccounts", &["sa"], schema)
 }
 
 fn lease() -> Result<KindDef, CrdError> {

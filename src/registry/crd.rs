@@ -8,6 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use serde_json::Value;
 
+use super::form::Form;
 use super::jsonpath::{JsonPath, JsonPathError};
 use super::key::Resource;
 use super::kind::{Column, ColumnType, KindDef, Origin, ScalePaths};
@@ -55,6 +56,7 @@ pub fn kind(definition: &CustomResourceDefinition) -> Result<KindDef, CrdError> 
         categories: names.categories.clone().unwrap_or_default(),
         namespaced: spec.scope == "Namespaced",
         resource: Resource::new(&spec.group, &names.plural),
+        form: Form::Served,
         schema: Arc::new(schema),
         openapi: Arc::new(openapi),
         status: version.subresources.as_ref().is_some_and(|sub| sub.status.is_some()),

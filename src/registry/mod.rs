@@ -17,6 +17,7 @@ pub mod crd;
 pub mod doc;
 pub mod failure;
 pub mod field;
+pub mod form;
 pub mod jsonpath;
 pub mod key;
 pub mod kind;

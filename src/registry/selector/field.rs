@@ -32,6 +32,20 @@ pub const EVENT_FIELDS: &[&str] = &[
     "type",
 ];
 
+/// The same fields as events.k8s.io/v1 calls them.
+pub const NEW_EVENT_FIELDS: &[&str] = &[
+    "regarding.kind",
+    "regarding.namespace",
+    "regarding.name",
+    "regarding.uid",
+    "regarding.apiVersion",
+    "regarding.resourceVersion",
+    "regarding.fieldPath",
+    "reason",
+    "reportingController",
+    "type",
+];
+
 impl FieldSelector {
     /// Parses `text`; the empty text selects everything. The value of a term may be empty.
     ///
@@ -117,17 +131,17 @@ fn value<'d>(doc: &'d Doc, field: &str) -> &'d str {
 fn event_value<'d>(event: &'d EventFields, field: &str) -> &'d str {
     let involved = &event.involved_object;
     match field {
-        "involvedObject.kind" => &involved.kind,
-        "involvedObject.namespace" => &involved.namespace,
-        "involvedObject.name" => &involved.name,
-        "involvedObject.uid" => &involved.uid,
-        "involvedObject.apiVersion" => &involved.api_version,
-        "involvedObject.resourceVersion" => &involved.resource_version,
-        "involvedObject.fieldPath" => &involved.field_path,
+        "involvedObject.kind" | "regarding.kind" => &involved.kind,
+        "involvedObject.namespace" | "regarding.namespace" => &involved.namespace,
+        "involvedObject.name" | "regarding.name" => &involved.name,
+        "involvedObject.uid" | "regarding.uid" => &involved.uid,
+        "involvedObject.apiVersion" | "regarding.apiVersion" => &involved.api_version,
+        "involvedObject.resourceVersion" | "regarding.resourceVersion" => &involved.resource_version,
+        "involvedObject.fieldPath" | "regarding.fieldPath" => &involved.field_path,
         "reason" => &event.reason,
         "type" => &event.type_,
         "source" => &event.source.component,
-        "reportingComponent" => &event.reporting_component,
+        "reportingComponent" | "reportingController" => &event.reporting_component,
         _ => "",
     }
 }
