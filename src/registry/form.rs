@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::Registry;
 use super::failure::Failure;
 use super::kind::KindDef;
+use super::schema::{apply_defaults, prune};
 
 /// How the objects of a kind are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +37,11 @@ impl Form {
     pub fn show(self, kind: &KindDef, stored: &mut Value) {
         match self {
             Form::Served => return,
-            Form::Versioned => {}
+            Form::Versioned if stored["apiVersion"] == json!(kind.api_version()) => return,
+            Form::Versioned => {
+                prune(stored, &kind.schema, "", &mut Vec::new());
+                apply_defaults(stored, &kind.schema);
+            }
             Form::CoreEvent => rename(stored, EVENT.map(|(served, kept)| (kept, served))),
         }
         stored["apiVersion"] = json!(kind.api_version());
@@ -46,7 +51,7 @@ impl Form {
     pub(super) fn keep(self, kept: &KindDef, object: &mut Value) {
         match self {
             Form::Served => return,
-            Form::Versioned => {}
+            Form::Versioned => prune(object, &kept.schema, "", &mut Vec::new()),
             Form::CoreEvent => rename(object, EVENT),
         }
         object["apiVersion"] = json!(kept.api_version());

@@ -46,7 +46,13 @@ pub struct KindDef {
     pub columns: Vec<Column>,
     pub origin: Origin,
     /// Fields beside `metadata.name` and `metadata.namespace` that a field selector may name.
-    pub selectable: &'static [&'static str],
+    pub selectable: Vec<String>,
+    /// Whether it has a route; otherwise its objects are only kept so.
+    pub served: bool,
+    /// Its definition is going: nothing new comes into being.
+    pub terminating: bool,
+    /// Whether changes of `spec` are counted by `metadata.generation`.
+    pub counted: bool,
     pub name_rule: NameRule,
     pub rules: Option<Rules>,
     pub prepare: Option<Prepare>,

@@ -55,9 +55,9 @@ impl Scheme {
     #[must_use]
     pub fn by_route(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<KindDef>> {
         let stored = self.by_resource(&Resource::new(group, plural)).filter(|kind| kind.version == version);
-        stored.or_else(|| {
-            self.faces.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
-        })
+        let kind =
+            stored.or_else(|| self.faces.get(&(group.to_owned(), version.to_owned(), plural.to_owned())));
+        kind.filter(|kind| kind.served)
     }
 
     /// The kind that a document names by `apiVersion` and `kind`.
@@ -69,6 +69,6 @@ impl Scheme {
 
     /// All kinds: as they are kept (the core group first, then groups and plurals in order), then other ways to see them.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<KindDef>> {
-        self.by_resource.values().chain(self.faces.values())
+        self.by_resource.values().chain(self.faces.values()).filter(|kind| kind.served)
     }
 }

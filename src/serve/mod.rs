@@ -90,6 +90,7 @@ async fn serve(config: ServerConfig) -> Result<()> {
     let scheme = Scheme::ours().context("the kinds of this build are damaged")?;
     let registry = Registry::new(&env, store.clone(), cache.clone(), &prefix, scheme);
     cache.listed().await;
+    registry.follow_definitions();
     hall.wait(|| installation::seed(&registry)).await?;
 
     let scene = Scene { env: &env, config: &config, installation: &installation, registry: &registry };

@@ -54,7 +54,9 @@ impl Sealing {
                 }
             }
             Proof::Strange if self.is_fresh => {
-                bail!("{path} is missing: this installation's Secrets are sealed. Restore it, or copy it from another server")
+                bail!(
+                    "{path} is missing: this installation's Secrets are sealed. Restore it, or copy it from another server"
+                )
             }
             Proof::Strange => bail!(
                 "the keys in {path} are not those that this installation's Secrets are sealed with. Restore the file, or \

@@ -7,11 +7,11 @@ use super::update::{Edited, precondition};
 use super::{Subresource, Written, intake, scale};
 use crate::registry::Registry;
 use crate::registry::apply::{self, Applier};
-use crate::registry::form;
 use crate::registry::body::Body;
 use crate::registry::doc::Doc;
 use crate::registry::failure::Failure;
 use crate::registry::field::FieldError;
+use crate::registry::form;
 use crate::registry::key::Key;
 use crate::registry::kind::KindDef;
 use crate::registry::object::{meta_value, restore, set, text};
@@ -83,6 +83,9 @@ impl Registry {
         options: &WriteOptions,
         mut warnings: Vec<String>,
     ) -> Result<Written, Failure> {
+        if kind.terminating {
+            return Err(Failure::definition_terminating());
+        }
         self.open_namespace(kind, &key.namespace, &key.name).await?;
         let applier = self.applier(Subresource::Main, options);
         let mut object = apply::apply(kind, &Value::Null, config, &applier)?.object;

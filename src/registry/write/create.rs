@@ -33,6 +33,9 @@ impl Registry {
         body: Body,
         options: &WriteOptions,
     ) -> Result<Written, Failure> {
+        if kind.terminating {
+            return Err(Failure::definition_terminating());
+        }
         let (mut object, warnings) = decoded(kind, namespace, body, options)?;
         let kept = self.kept_as(kind);
         let kept = kept.as_deref().unwrap_or(kind);

@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::Deleted;
 use super::settle::{Outcome, is_held, terminate};
 use super::update::CONFLICT_TRIES;
-use crate::registry::{Registry, form};
 use crate::registry::doc::Doc;
 use crate::registry::failure::Failure;
 use crate::registry::key::Key;
@@ -13,6 +12,7 @@ use crate::registry::kind::KindDef;
 use crate::registry::object::{finalizers, is_terminating, set_finalizers, take};
 use crate::registry::options::{DeleteOptions, ListQuery, Propagation};
 use crate::registry::read::ListPage;
+use crate::registry::{Registry, form};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::settle::{Author, Outcome, complete, isolate, settle};
 use super::{Subresource, Written, intake, scale};
-use crate::registry::{Registry, form};
 use crate::registry::body::Body;
 use crate::registry::doc::Doc;
 use crate::registry::failure::Failure;
@@ -16,6 +15,7 @@ use crate::registry::kind::KindDef;
 use crate::registry::object::{meta_value, text};
 use crate::registry::options::WriteOptions;
 use crate::registry::patch::Patch;
+use crate::registry::{Registry, form};
 use crate::store::{Guard, Op, Revision, Txn, TxnOutcome};
 
 /// How often a write without a resourceVersion is tried again when another comes first. Each try that loses is somebody

@@ -97,7 +97,8 @@ impl View<'_> {
         match self.transform {
             Transform::Whole => self.joined(trees, meta),
             Transform::Table(version) => {
-                let rows: Result<_, Failure> = trees.map(|doc| Ok(self.row(version, &tree(self.kind, doc)?))).collect();
+                let rows: Result<_, Failure> =
+                    trees.map(|doc| Ok(self.row(version, &tree(self.kind, doc)?))).collect();
                 Ok(encoded(&self.table(version, meta.value(), column_definitions(self.kind), rows?)))
             }
             Transform::MetadataList(version) => {

@@ -254,9 +254,8 @@ mod tests {
         let prefixes = vec!["/t/core/secrets/".to_owned()];
         memory.txn(put("/t/core/secrets/ns/old")).await.unwrap();
         let (first, second) = (Keys::fresh(&env), Keys::fresh(&env));
-        let store = |text: &str| {
-            Sealed::of(memory.clone(), &env, Keys::parse(text).unwrap(), prefixes.clone())
-        };
+        let store =
+            |text: &str| Sealed::of(memory.clone(), &env, Keys::parse(text).unwrap(), prefixes.clone());
         assert_eq!(store(&first).get("/t/core/secrets/ns/old").await.unwrap().unwrap().value, SECRET);
         assert_eq!(store(&first).reseal().await.unwrap(), 1);
         assert_eq!(store(&first).reseal().await.unwrap(), 0);
@@ -269,8 +268,7 @@ mod tests {
     async fn keys_of_another_installation_are_recognised() {
         let env = Env::simulated("proof", 1, Timestamp::UNIX_EPOCH);
         let memory = MemoryStore::new(&env);
-        let store =
-            || Sealed::of(memory.clone(), &env, Keys::parse(&Keys::fresh(&env)).unwrap(), Vec::new());
+        let store = || Sealed::of(memory.clone(), &env, Keys::parse(&Keys::fresh(&env)).unwrap(), Vec::new());
         let (ours, strange) = (store(), store());
         assert_eq!(ours.prove("/t/meta/sealing").await.unwrap(), Proof::First);
         assert!(ours.claim("/t/meta/sealing".into()).await.unwrap());
