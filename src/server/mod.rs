@@ -33,7 +33,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use auth::Token;
-pub use files::{FileError, write_private};
+pub use files::{FileError, read_private, write_private};
 pub use health::ReadyCheck;
 pub use kubeconfig::Kubeconfig;
 pub use logs::{LogError, LogQuery, LogStream, TaskLogs};
