@@ -19,18 +19,19 @@ use super::endpoints::Publish;
 use super::events::Recorder;
 use super::gc::Gc;
 use super::health::Health;
+use super::identity::StoredIdentity;
 use super::objects::resource;
 use super::orphans::{self, Orphans};
 use super::placement::{self, Placement};
 use super::reconcile::Reconcile;
-use super::session::{Dispatch, News, StoredIdentity};
+use super::session::{Dispatch, News};
 use super::status::StatusWriter;
 use super::teardown::Teardown;
 use crate::api::Task;
 use crate::env::Env;
 use crate::mesos::connection::Connection;
 use crate::mesos::session::{self, EndReason, Session, SessionConfig};
-use crate::mesos::wire::FrameworkInfo;
+use crate::mesos::wire::{FrameworkInfo, TaskStatus};
 use crate::plan::gc::Retention;
 use crate::plan::health::Limits;
 use crate::plan::placement::LeasePolicy;
@@ -160,15 +161,14 @@ impl Leader {
     /// # Errors
     /// When a loop ended.
     pub async fn lead(&self, term: &Term) -> Result<Option<EndReason>, LeadError> {
-        if !self.read_store(term).await {
-            return Ok(None);
-        }
+        let Some(lost) = self.read_store(term).await else { return Ok(None) };
         let (session, events) = self.subscribe(term);
         let (dispatch, news) = Dispatch::new(self.env.clone(), events, self.contact.clone());
         let mut group = Group::new(self.env.clone());
         let ended: Arc<Mutex<Option<EndReason>>> = Arc::default();
         let (noted, of_term) = (ended.clone(), term.clone());
         group.spawn("session", async move {
+            dispatch.tell(lost).await;
             let reason = dispatch.run().await;
             *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
             of_term.depose();
@@ -207,20 +207,32 @@ impl Leader {
         }
     }
 
-    /// Waits until the view shows everything that was written before this term; false when the term ended before.
-    async fn read_store(&self, term: &Term) -> bool {
+    /// Waits until the view shows everything that was written before this term; gives what of it has ended with a removed
+    /// framework, or nothing when the term ended before.
+    async fn read_store(&self, term: &Term) -> Option<Vec<TaskStatus>> {
+        let identity = self.identity(term);
         let mut failures = 0;
         let read = async {
-            while let Err(error) = self.registry.cache().most_recent().await {
-                tracing::warn!(%error, "failed to read the store after winning the election");
+            loop {
+                let read = self.registry.cache().most_recent().await.map_err(|error| error.to_string());
+                let ended = match read {
+                    Ok(_) => identity.ended_with_framework().await.map_err(|error| error.to_string()),
+                    Err(error) => Err(error),
+                };
+                match ended {
+                    Ok(ended) => return ended,
+                    Err(error) => {
+                        tracing::warn!(error, "failed to read the store after winning the election")
+                    }
+                }
                 failures += 1;
                 self.env.sleep(Backoff::RETRY.after(failures, &self.env)).await;
             }
         };
         tokio::select! {
             biased;
-            () = term.ended().cancelled() => false,
-            () = read => true,
+            () = term.ended().cancelled() => None,
+            ended = read => Some(ended),
         }
     }
 

@@ -24,6 +24,7 @@ mod events;
 mod framework;
 mod gc;
 mod health;
+mod identity;
 mod leader;
 mod machines;
 mod objects;

@@ -255,7 +255,10 @@ async fn a_framework_that_mesos_has_removed_is_registered_anew_only_by_order() {
     let told = server.logged("--mesos-register-anew").await;
     assert!(told.contains(&format!("Mesos has removed framework {id}")) && told.contains("ERROR"), "{told}");
     server.apply("web", sleeper(3)).await;
+    let down = |app: &App| app.status.as_ref().is_some_and(|it| (it.running, it.waiting) == (0, 3));
+    server.until::<App>("web", "down", down).await;
     waits_for(&server, &format!("--mesos-register-anew {id}")).await;
+    assert!(names(&server).await.is_disjoint(&before));
 
     // The next master would take the id again; it is not asked.
     server.kill9();
@@ -275,13 +278,12 @@ async fn a_framework_that_mesos_has_removed_is_registered_anew_only_by_order() {
             fresh(app) && app.status.as_ref().is_some_and(|status| status.launched >= 5)
         })
         .await;
-    // What ran on the agents of before may come back with them, as far as anybody knows.
-    assert_eq!(names(&server).await.difference(&before).count(), 3);
+    let after = names(&server).await;
+    assert!(after.is_disjoint(&before) && after.len() == 3, "{before:?} became {after:?}");
     assert_eq!(server.lines_with("subscribed framework="), 2);
     assert_eq!(server.lines_with(&format!("subscribed framework={id} ")), 1);
 
     // The order is spent.
-    let after = names(&server).await;
     server.kill9();
     server.up(&[("TENURE_MESOS_REGISTER_ANEW", &id)]).await;
     server.until::<App>("web", "still there", fresh).await;

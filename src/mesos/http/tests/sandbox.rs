@@ -84,6 +84,49 @@ async fn a_file_is_read_whole_and_from_any_of_its_last_lines() {
 }
 
 #[tokio::test]
+async fn what_was_rotated_away_is_read_as_far_as_lines_are_missing() {
+    let env = Env::system().unwrap();
+    let agent = Agent::start(&env).await;
+    for (file, text) in
+        [("stdout", "5\n6\n"), ("stdout.1", "3\n4\n"), ("stdout.2", "1\n2\n"), ("stdout.4", "-1\n")]
+    {
+        std::fs::write(agent.path(file), text).unwrap();
+    }
+    let last = async |lines: Option<u64>| text(agent.file("stdout").tail(lines, None).await.unwrap()).await;
+    assert_eq!(last(None).await, "1\n2\n3\n4\n5\n6\n");
+    assert_eq!((last(Some(0)).await, last(Some(2)).await), (String::new(), "5\n6\n".to_owned()));
+    assert_eq!(
+        (last(Some(3)).await, last(Some(4)).await),
+        ("4\n5\n6\n".to_owned(), "3\n4\n5\n6\n".to_owned())
+    );
+    assert_eq!((last(Some(5)).await, last(Some(9)).await), ("2\n3\n4\n5\n6\n".to_owned(), last(None).await));
+    // The present one has just been begun.
+    std::fs::write(agent.path("stdout"), "").unwrap();
+    assert_eq!(last(Some(1)).await, "4\n");
+}
+
+#[tokio::test]
+async fn who_reads_an_old_file_is_not_led_astray_by_another_rotation() {
+    let env = Env::system().unwrap();
+    let agent = Agent::start(&env).await;
+    let old = "old\n".repeat(40_000);
+    std::fs::write(agent.path("stdout.1"), &old).unwrap();
+    std::fs::write(agent.path("stdout"), "new\n").unwrap();
+    let mut tail = agent.file("stdout").tail(None, None).await.unwrap();
+    let mut read = next_text(&mut tail, 1).await;
+    std::fs::rename(agent.path("stdout.1"), agent.path("stdout.2")).unwrap();
+    std::fs::rename(agent.path("stdout"), agent.path("stdout.1")).unwrap();
+    std::fs::write(agent.path("stdout"), "").unwrap();
+    read += &text(tail).await;
+    assert!(
+        read == old + "new\n",
+        "{} bytes, the last {:?}",
+        read.len(),
+        &read[read.len().saturating_sub(20)..]
+    );
+}
+
+#[tokio::test]
 async fn who_follows_misses_nothing_when_the_file_is_rotated_and_stops_with_its_writer() {
     let env = Env::system().unwrap();
     let agent = Agent::start(&env).await;
