@@ -16,8 +16,9 @@ use super::objects::is;
 use super::until;
 use crate::api::{Task, Time, labels};
 use crate::env::Env;
-use crate::plan::gc::{self, Action, Ended, NamespaceStep, Object, Owner, OwnerState, Retention};
+use crate::plan::gc::{self, Action, ContentStep, Ended, Object, Owner, OwnerState, Retention};
 use crate::plan::{Again, ObjectName};
+use crate::registry::builtin::definition;
 use crate::registry::{Change, Doc, Key, KindDef, Resource, Scheme, Snapshot, Write};
 use crate::runtime::{Done, Index, Reconciler, Requeue, Scene, Setback, Writer};
 
@@ -33,6 +34,8 @@ pub(super) enum Subject {
     History(ObjectName),
     /// A namespace that ends.
     Namespace(Arc<str>),
+    /// A CustomResourceDefinition that ends.
+    Definition(Arc<str>),
 }
 
 /// Who belongs to whom.
@@ -138,6 +141,13 @@ impl Reconciler for Gc {
         if snapshot.get(&named).is_some_and(is_ending) {
             subjects.push(Subject::Namespace(namespace.clone()));
         }
+        // Most installations define no kinds, and every change comes by here.
+        if snapshot.count(&definitions()) > 0 {
+            let definition = definition_of(&change.key);
+            if snapshot.get(&definition).is_some_and(is_ending) {
+                subjects.push(Subject::Definition(definition.name));
+            }
+        }
         subjects
     }
 
@@ -151,6 +161,9 @@ impl Reconciler for Gc {
             if doc.key().resource == namespaces() && is_ending(doc) {
                 subjects.insert(Subject::Namespace(doc.key().name.clone()));
             }
+            if doc.key().resource == definitions() && is_ending(doc) {
+                subjects.insert(Subject::Definition(doc.key().name.clone()));
+            }
             if has_ended(doc) {
                 subjects.extend(app_of(doc).map(Subject::History));
             }
@@ -163,14 +176,28 @@ impl Reconciler for Gc {
         let (actions, again) = match subject {
             Subject::Object(key) => (of_object(key, scene, &scheme), Again::OnChange),
             Subject::History(app) => self.of_history(app, scene, now)?,
+            Subject::Definition(name) => {
+                let Some((definition, step)) = of_definition(name, &scene.snapshot, &scheme) else {
+                    return Ok(Done::IDLE);
+                };
+                match step {
+                    ContentStep::Empty(actions) => (actions, Again::OnChange),
+                    ContentStep::Wait(_) => return Ok(Done::IDLE),
+                    ContentStep::Finish => {
+                        let held = definition.key().clone();
+                        let finalizer = definition::CLEANUP_FINALIZER.to_owned();
+                        (vec![Action::RemoveFinalizer { key: held, finalizer }], Again::OnChange)
+                    }
+                }
+            }
             Subject::Namespace(name) => {
                 let Some((namespace, step)) = of_namespace(name, &scene.snapshot, &scheme) else {
                     return Ok(Done::IDLE);
                 };
                 match step {
-                    NamespaceStep::Empty(actions) => (actions, Again::OnChange),
-                    NamespaceStep::Wait(holds) => return self.tell(namespace, &holds, now).await,
-                    NamespaceStep::Finish => return self.finish(namespace).await,
+                    ContentStep::Empty(actions) => (actions, Again::OnChange),
+                    ContentStep::Wait(holds) => return self.tell(namespace, &holds, now).await,
+                    ContentStep::Finish => return self.finish(namespace).await,
                 }
             }
         };
@@ -282,6 +309,19 @@ fn namespaces() -> Resource {
     Resource::new("", "namespaces")
 }
 
+fn definitions() -> Resource {
+    Resource::new(definition::GROUP, "customresourcedefinitions")
+}
+
+/// The definition of the kind that `key` is an object of, or the definition itself.
+fn definition_of(key: &Key) -> Key {
+    let resource = definitions();
+    if key.resource == resource {
+        return key.clone();
+    }
+    Key::new(&resource, "", &format!("{}.{}", key.resource.plural(), key.resource.group()))
+}
+
 fn namespace_key(name: &str) -> Key {
     Key::new(&namespaces(), "", name)
 }
@@ -311,6 +351,10 @@ fn is_visible(owner: Option<&Arc<KindDef>>, dependant: &Key) -> bool {
 fn of_object(key: &Key, scene: &Scene<Owners>, scheme: &Scheme) -> Vec<Action<Key>> {
     let Scene { snapshot, index } = scene;
     let Some(doc) = snapshot.get(key) else { return Vec::new() };
+    // Nobody can write what is not served (any more).
+    if scheme.by_resource(&key.resource).is_none() {
+        return Vec::new();
+    }
     let this = object(doc, scheme);
     let mut actions = gc::dependant(&this, |uid| index.state(uid, key, snapshot, scheme));
     if this.deleting {
@@ -328,11 +372,30 @@ fn of_namespace<'a>(
     name: &str,
     snapshot: &'a Snapshot,
     scheme: &Scheme,
-) -> Option<(&'a Arc<Doc>, NamespaceStep<Key>)> {
+) -> Option<(&'a Arc<Doc>, ContentStep<Key>)> {
     let namespace = snapshot.get(&namespace_key(name)).filter(|doc| is_ending(doc))?;
     let contents = snapshot.resources().flat_map(|it| snapshot.list(it, Some(name)));
     let contents: Vec<Object<Key>> = contents.map(|doc| object(doc, scheme)).collect();
-    Some((namespace, gc::namespace(&contents)))
+    Some((namespace, gc::content(&contents)))
+}
+
+fn of_definition<'a>(
+    name: &str,
+    snapshot: &'a Snapshot,
+    scheme: &Scheme,
+) -> Option<(&'a Arc<Doc>, ContentStep<Key>)> {
+    let definition = snapshot.get(&Key::new(&definitions(), "", name)).filter(|doc| is_ending(doc))?;
+    let (plural, group) = name.split_once('.')?;
+    let contents = snapshot.list(&Resource::new(group, plural), None);
+    let contents: Vec<Object<Key>> = contents.map(|doc| object(doc, scheme)).collect();
+    // What is not served (yet, maybe) cannot be written: the status of its definition will tell when it is.
+    let served = scheme.by_resource(&Resource::new(group, plural)).is_some();
+    let step = if served || contents.is_empty() {
+        gc::content(&contents)
+    } else {
+        ContentStep::Wait(BTreeSet::new())
+    };
+    Some((definition, step))
 }
 
 fn target(action: &Action<Key>) -> &Key {

@@ -147,22 +147,22 @@ pub fn owner<K: Clone>(owner: &Object<K>, dependants: &[Object<K>]) -> Vec<Actio
     Vec::new()
 }
 
-/// What is to be done about a namespace that is being deleted.
+/// What is to be done about a namespace, or the definition of a kind, that is being deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NamespaceStep<K> {
+pub enum ContentStep<K> {
     /// Delete these; the others in it are being deleted already, or are left to an owner that is.
     Empty(Vec<Action<K>>),
     /// Everything in it is on its way out; these finalizers hold it.
     Wait(BTreeSet<String>),
-    /// Nothing is left: finish it (`spec.finalizers: []`).
+    /// Nothing is left: finish it.
     Finish,
 }
 
-/// Looks at all objects in a namespace that is being deleted.
+/// Looks at all objects in a namespace, or of a kind, that is being deleted.
 #[must_use]
-pub fn namespace<K: Clone>(contents: &[Object<K>]) -> NamespaceStep<K> {
+pub fn content<K: Clone>(contents: &[Object<K>]) -> ContentStep<K> {
     if contents.is_empty() {
-        return NamespaceStep::Finish;
+        return ContentStep::Finish;
     }
     let enders: BTreeSet<&str> =
         contents.iter().filter(|it| it.ends_its_own()).map(|it| it.uid.as_str()).collect();
@@ -172,9 +172,9 @@ pub fn namespace<K: Clone>(contents: &[Object<K>]) -> NamespaceStep<K> {
     let due = contents.iter().filter(|it| !it.deleting && !is_left_to_its_owner(it));
     let actions: Vec<_> = due.map(|it| Action::Delete { key: it.key.clone() }).collect();
     if !actions.is_empty() {
-        return NamespaceStep::Empty(actions);
+        return ContentStep::Empty(actions);
     }
-    NamespaceStep::Wait(contents.iter().flat_map(|it| it.finalizers.iter().cloned()).collect())
+    ContentStep::Wait(contents.iter().flat_map(|it| it.finalizers.iter().cloned()).collect())
 }
 
 /// Why a Task ends that nobody owns any more.
@@ -329,10 +329,10 @@ mod tests {
     #[test]
     fn a_namespace_is_emptied_and_then_finished() {
         let contents = [object("a", &[], false, &[]), object("b", &[], true, &["held"])];
-        let NamespaceStep::Empty(actions) = namespace(&contents) else { panic!("it is not empty") };
+        let ContentStep::Empty(actions) = content(&contents) else { panic!("it is not empty") };
         assert_eq!(show(actions), ["delete a"]);
-        assert_eq!(namespace(&contents[1..]), NamespaceStep::Wait(BTreeSet::from(["held".to_owned()])));
-        assert_eq!(namespace::<&str>(&[]), NamespaceStep::Finish);
+        assert_eq!(content(&contents[1..]), ContentStep::Wait(BTreeSet::from(["held".to_owned()])));
+        assert_eq!(content::<&str>(&[]), ContentStep::Finish);
     }
 
     #[test]
@@ -345,10 +345,10 @@ mod tests {
                 object("nested", &[("app", true)], app_goes, &[own]),
             ]
         };
-        let NamespaceStep::Empty(actions) = namespace(&contents(false)) else { panic!("it is not empty") };
+        let ContentStep::Empty(actions) = content(&contents(false)) else { panic!("it is not empty") };
         assert_eq!(show(actions), ["delete app", "delete nested"]);
         let holds = BTreeSet::from([own.to_owned(), "cluster".to_owned()]);
-        assert_eq!(namespace(&contents(true)), NamespaceStep::Wait(holds));
+        assert_eq!(content(&contents(true)), ContentStep::Wait(holds));
         let [app, ..] = contents(true);
         assert_eq!(
             Object { finalizers: vec![own.into(), FOREGROUND.into()], ..app.clone() }.state(),

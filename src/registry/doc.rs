@@ -114,7 +114,7 @@ impl Doc {
             None => splice::with_revision(stored, revision),
             Some(_) => Some(rewritten(stored, revision).map_err(json)?),
         };
-        if key.resource.plural() == "events" {
+        if (key.resource.group(), key.resource.plural()) == ("", "events") {
             meta.event = Some(serde_json::from_slice(stored).map_err(json)?);
         }
         let bytes = bytes.ok_or_else(|| DecodeError::NoMetadata { key: key.clone(), revision })?;

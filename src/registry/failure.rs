@@ -353,6 +353,16 @@ impl Failure {
         )
     }
 
+    /// 405: the definition of the kind is going.
+    #[must_use]
+    pub fn definition_terminating() -> Failure {
+        Failure::new(
+            405,
+            Some(Reason::MethodNotAllowed),
+            "create not allowed while custom resource definition is terminating",
+        )
+    }
+
     /// 401.
     #[must_use]
     pub fn unauthorized() -> Failure {

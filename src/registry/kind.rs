@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::field::FieldError;
+use super::form::Form;
 use super::jsonpath::JsonPath;
 use super::key::{Key, Resource};
 use super::names::NameRule;
@@ -31,8 +32,10 @@ pub struct KindDef {
     pub short_names: Vec<String>,
     pub categories: Vec<String>,
     pub namespaced: bool,
-    /// Group and plural, as in store keys.
+    /// Group and plural of what is stored, as in store keys.
     pub resource: Resource,
+    /// How objects are kept.
+    pub form: Form,
     pub schema: Arc<Schema>,
     /// The schema as it was written: what OpenAPI publishes.
     pub openapi: Arc<Value>,
@@ -43,7 +46,13 @@ pub struct KindDef {
     pub columns: Vec<Column>,
     pub origin: Origin,
     /// Fields beside `metadata.name` and `metadata.namespace` that a field selector may name.
-    pub selectable: &'static [&'static str],
+    pub selectable: Vec<String>,
+    /// Whether it has a route; otherwise its objects are only kept so.
+    pub served: bool,
+    /// Its definition is going: nothing new comes into being.
+    pub terminating: bool,
+    /// Whether changes of `spec` are counted by `metadata.generation`.
+    pub counted: bool,
     pub name_rule: NameRule,
     pub rules: Option<Rules>,
     pub prepare: Option<Prepare>,

@@ -6,7 +6,7 @@
 //!        get, list, watch ◀─ [`read`] ◀─ [`cache`] ◀────────┘
 //! ```
 //!
-//! A [`Registry`] knows the served kinds ([`Scheme`]) as data: whatever a CRD says, and nothing of what our own kinds
+//! A [`Registry`] knows the served kinds ([`Scheme`]) as data: whatever a CRD, ours or a user's, says, and nothing of what our own kinds
 //! mean beyond their rules in [`crate::api`]. Refusals are [`Failure`]s: Kubernetes' `Status` as a value.
 
 pub mod apply;
@@ -17,6 +17,7 @@ pub mod crd;
 pub mod doc;
 pub mod failure;
 pub mod field;
+pub mod form;
 pub mod jsonpath;
 pub mod key;
 pub mod kind;
@@ -41,7 +42,7 @@ pub mod write;
 mod tests;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 pub use self::body::{Body, BodyError, Encoding};
 pub use self::cache::Cache;
@@ -69,7 +70,9 @@ pub struct Registry {
     store: Arc<dyn Store>,
     cache: Arc<Cache>,
     prefix: Prefix,
-    scheme: Arc<Scheme>,
+    /// The kinds that are there without any definition.
+    built_in: Scheme,
+    scheme: RwLock<Arc<Scheme>>,
     namespaces: Resource,
     pages: Pages,
     ttl: Ttl,
@@ -90,17 +93,22 @@ impl Registry {
             store,
             cache,
             prefix: prefix.clone(),
-            scheme: Arc::new(scheme),
+            built_in: scheme.clone(),
+            scheme: RwLock::new(Arc::new(scheme)),
             namespaces: Resource::new("", "namespaces"),
             pages: Pages::default(),
             ttl: Ttl::default(),
         })
     }
 
-    /// The kinds that are served.
+    /// The kinds that are served now.
     #[must_use]
     pub fn scheme(&self) -> Arc<Scheme> {
-        self.scheme.clone()
+        self.scheme.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_scheme(&self, scheme: Scheme) {
+        *self.scheme.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(scheme);
     }
 
     /// Where reads come from.

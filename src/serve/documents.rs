@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
+use super::sealing::Sealing;
 use crate::cli::server_args::{ServerConfig, StoreTarget};
 use crate::env::{Env, watch};
 use crate::registry::Prefix;
@@ -17,6 +18,7 @@ use crate::server::{ServerCertificate, Waiting};
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 use crate::store::etcd::{EtcdConfig, EtcdStore};
 use crate::store::room::Room;
+use crate::store::sealed::Sealed;
 use crate::store::{Op, Store, StoreError, Txn};
 
 /// The wait before a store that did not answer is asked again.
@@ -32,29 +34,31 @@ pub(super) struct Documents {
     pub(super) store: Arc<dyn Store>,
     /// Why it takes no writes, while it is full.
     pub(super) full: watch::Receiver<Option<String>>,
+    /// The same, without its memory of whether there is room.
+    pub(super) sealed: Arc<Sealed>,
     embedded: Option<Arc<EmbeddedStore>>,
 }
 
 impl Documents {
     /// Opens the store that `config` names. etcd is not asked for anything yet.
-    pub(super) async fn open(env: &Env, config: &ServerConfig) -> Result<Documents> {
+    pub(super) async fn open(env: &Env, config: &ServerConfig, sealing: &Sealing) -> Result<Documents> {
+        let prefix = Prefix::new(&config.name);
+        let over = |store: Arc<dyn Store>, embedded| {
+            let sealed = sealing.over(env, store, &prefix);
+            let room = Room::of(sealed.clone());
+            Documents { full: room.full(), store: room, sealed, embedded }
+        };
         match &config.store {
             StoreTarget::Embedded => {
                 let folder = config.data_dir.join("store");
                 let embedded = EmbeddedStore::open(env, &folder, EmbeddedOptions::default()).await?;
-                Ok(Documents::over(embedded.clone(), Some(embedded)))
+                Ok(over(embedded.clone(), Some(embedded)))
             }
             StoreTarget::Etcd(url) => {
                 let etcd = EtcdConfig::new(url, config.store_auth_file.as_deref())?;
-                let prefix = Prefix::new(&config.name);
-                Ok(Documents::over(EtcdStore::new(etcd, prefix.as_str()), None))
+                Ok(over(EtcdStore::new(etcd, prefix.as_str()), None))
             }
         }
-    }
-
-    fn over(store: Arc<dyn Store>, embedded: Option<Arc<EmbeddedStore>>) -> Documents {
-        let room = Room::of(store);
-        Documents { full: room.full(), store: room, embedded }
     }
 
     /// While the store is full, tries again and again whether it still is. Runs for ever.

@@ -13,6 +13,7 @@ mod installation;
 mod logs;
 mod machine;
 mod mesos;
+mod sealing;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -39,6 +40,7 @@ use cluster::{Scene, Way};
 use documents::{Documents, Hall};
 use installation::Installation;
 pub use mesos::run_mesos;
+use sealing::Sealing;
 
 /// How long the end may take before whatever still runs is cut off.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(15);
@@ -76,17 +78,20 @@ async fn serve(config: ServerConfig) -> Result<()> {
     std::fs::create_dir_all(&config.data_dir)
         .with_context(|| format!("failed to create {}", config.data_dir.display()))?;
 
-    let documents = Documents::open(&env, &config).await?;
+    let sealing = Sealing::load(&env, &config.data_dir)?;
+    let documents = Documents::open(&env, &config, &sealing).await?;
     let store = documents.store.clone();
     let listener = listen(config.listen)?;
     let certificate = certificate(&env, &config)?;
     let hall = Hall { env: &env, listener: &listener, certificate: &certificate };
     let prefix = Prefix::new(&config.name);
     let installation = hall.wait(|| Installation::open(&env, &*store, &prefix)).await?;
+    hall.wait(|| sealing.settle(&documents.sealed, &prefix)).await?;
     let cache = Cache::start(&env, store.clone(), &prefix);
     let scheme = Scheme::ours().context("the kinds of this build are damaged")?;
     let registry = Registry::new(&env, store.clone(), cache.clone(), &prefix, scheme);
     cache.listed().await;
+    registry.follow_definitions();
     hall.wait(|| installation::seed(&registry)).await?;
 
     let scene = Scene { env: &env, config: &config, installation: &installation, registry: &registry };

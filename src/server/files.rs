@@ -46,7 +46,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 ///
 /// # Errors
 /// When it exists but cannot be read or protected.
-pub(crate) fn read_private(path: &Path) -> Result<Option<String>, FileError> {
+pub fn read_private(path: &Path) -> Result<Option<String>, FileError> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

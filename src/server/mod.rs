@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use artifacts::Artifact;
 pub use auth::Token;
-pub use files::{FileError, write_private};
+pub use files::{FileError, read_private, write_private};
 pub use health::ReadyCheck;
 pub use kubeconfig::Kubeconfig;
 pub use logs::{LogError, LogQuery, LogStream, TaskLogs};

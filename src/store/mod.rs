@@ -16,6 +16,7 @@ mod index;
 mod lease;
 pub mod memory;
 pub mod room;
+pub mod sealed;
 
 use std::fmt;
 use std::sync::Arc;

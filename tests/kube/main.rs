@@ -9,6 +9,8 @@ mod bad_input;
 mod cli;
 mod client;
 mod confirm;
+mod definitions;
+mod events;
 mod kubectl;
 mod kubectl_verbs;
 mod server;

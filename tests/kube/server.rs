@@ -163,6 +163,7 @@ async fn registry(env: &Env, options: CacheOptions) -> Arc<Registry> {
         "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"},
     });
     registry.commit(&Fence::none(), vec![Write::Create { value: namespace }]).await.unwrap();
+    registry.follow_definitions();
     registry
 }
 

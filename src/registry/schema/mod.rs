@@ -14,6 +14,7 @@ mod nulls;
 mod object_meta;
 mod parse;
 mod prune;
+mod structural;
 mod validate;
 
 #[cfg(test)]
@@ -25,12 +26,13 @@ use regex::Regex;
 use serde_json::Value;
 
 pub use canonical::canonicalise;
-pub use defaults::apply_defaults;
+pub use defaults::{apply_defaults, defaults_faults};
 pub(super) use hint::nearest;
 pub use nulls::drop_nulls;
 pub use object_meta::object_meta;
 pub use parse::{SchemaError, root};
 pub use prune::{Unknown, prune};
+pub use structural::structural_faults;
 pub use validate::validate;
 
 /// What a value at one place may be.

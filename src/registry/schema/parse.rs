@@ -22,7 +22,7 @@ pub enum SchemaError {
 const SILENT: [&str; 5] = ["description", "title", "example", "externalDocs", "$schema"];
 
 /// Keywords that the walkers obey.
-const OBEYED: [&str; 30] = [
+const OBEYED: [&str; 31] = [
     "type",
     "nullable",
     "format",
@@ -49,6 +49,7 @@ const OBEYED: [&str; 30] = [
     "oneOf",
     "not",
     "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-embedded-resource",
     "x-kubernetes-int-or-string",
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
@@ -74,7 +75,7 @@ fn parse(value: &Value, path: &str) -> Result<Schema, SchemaError> {
     let map = value.as_object().ok_or_else(|| malformed(path, "schema", "must be an object"))?;
     let node = Node { map, path };
     node.refuse_unknown()?;
-    Ok(Schema {
+    let mut schema = Schema {
         type_: node.type_()?,
         nullable: node.flag("nullable")?,
         format: node.read("format")?,
@@ -87,7 +88,23 @@ fn parse(value: &Value, path: &str) -> Result<Schema, SchemaError> {
         list: node.list()?,
         atomic_map: node.read::<String>("x-kubernetes-map-type")?.is_some_and(|kind| kind == "atomic"),
         rules: node.rules()?,
-    })
+    };
+    if node.flag("x-kubernetes-embedded-resource")? {
+        embed(&mut schema);
+    }
+    Ok(schema)
+}
+
+/// What every object has, whole objects within others too.
+fn embed(schema: &mut Schema) {
+    schema.properties.insert("metadata".to_owned(), object_meta());
+    for name in ["apiVersion", "kind"] {
+        let text = || Schema { type_: Type::String, ..Schema::default() };
+        schema.properties.entry(name.to_owned()).or_insert_with(text);
+        if !schema.required.iter().any(|required| required == name) {
+            schema.required.push(name.to_owned());
+        }
+    }
 }
 
 fn malformed(path: &str, keyword: &'static str, problem: impl ToString) -> SchemaError {
@@ -103,10 +120,14 @@ impl Node<'_> {
     fn refuse_unknown(&self) -> Result<(), SchemaError> {
         let known = |keyword: &str| OBEYED.contains(&keyword) || SILENT.contains(&keyword);
         match self.map.keys().find(|keyword| !known(keyword)) {
-            Some(keyword) => Err(SchemaError::Unsupported {
-                path: if self.path.is_empty() { "<root>".to_owned() } else { self.path.to_owned() },
-                keyword: keyword.clone(),
-            }),
+            Some(keyword) => {
+                // A rule is known by its text.
+                let rule = self.map[keyword].pointer("/0/rule").map(|rule| format!(" (rule {rule})"));
+                Err(SchemaError::Unsupported {
+                    path: if self.path.is_empty() { "<root>".to_owned() } else { self.path.to_owned() },
+                    keyword: format!("{keyword}{}", rule.unwrap_or_default()),
+                })
+            }
             None => Ok(()),
         }
     }

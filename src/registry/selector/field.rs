@@ -1,5 +1,9 @@
 //! `metadata.name=web,involvedObject.kind!=App`: selection by the few fields that a kind offers.
 
+use std::borrow::Cow;
+
+use serde_json::Value;
+
 use crate::registry::doc::{Doc, EventFields};
 use crate::registry::failure::Failure;
 use crate::registry::kind::KindDef;
@@ -32,6 +36,20 @@ pub const EVENT_FIELDS: &[&str] = &[
     "type",
 ];
 
+/// The same fields as events.k8s.io/v1 calls them.
+pub const NEW_EVENT_FIELDS: &[&str] = &[
+    "regarding.kind",
+    "regarding.namespace",
+    "regarding.name",
+    "regarding.uid",
+    "regarding.apiVersion",
+    "regarding.resourceVersion",
+    "regarding.fieldPath",
+    "reason",
+    "reportingController",
+    "type",
+];
+
 impl FieldSelector {
     /// Parses `text`; the empty text selects everything. The value of a term may be empty.
     ///
@@ -53,7 +71,8 @@ impl FieldSelector {
     /// 400, naming the field.
     pub fn check(&self, kind: &KindDef) -> Result<(), Failure> {
         let offered = |field: &str| {
-            matches!(field, "metadata.name" | "metadata.namespace") || kind.selectable.contains(&field)
+            matches!(field, "metadata.name" | "metadata.namespace")
+                || kind.selectable.iter().any(|known| known == field)
         };
         match self.terms.iter().find(|term| !offered(&term.field)) {
             Some(term) => Err(Failure::bad_request(format!("field label not supported: {}", term.field))),
@@ -106,28 +125,39 @@ fn term(text: &str) -> Option<Term> {
     Some(Term { field: field.trim().to_owned(), value: value.trim().to_owned(), equals })
 }
 
-fn value<'d>(doc: &'d Doc, field: &str) -> &'d str {
-    match field {
-        "metadata.name" => &doc.key().name,
-        "metadata.namespace" => &doc.key().namespace,
-        _ => doc.meta().event.as_deref().map(|event| event_value(event, field)).unwrap_or_default(),
+fn value<'d>(doc: &'d Doc, field: &str) -> Cow<'d, str> {
+    match (field, doc.meta().event.as_deref()) {
+        ("metadata.name", _) => Cow::Borrowed(&doc.key().name),
+        ("metadata.namespace", _) => Cow::Borrowed(&doc.key().namespace),
+        (_, Some(event)) => Cow::Borrowed(event_value(event, field)),
+        (_, None) => Cow::Owned(field_value(doc, field)),
+    }
+}
+
+/// A field that a CRD calls selectable; the text of a scalar, empty when there is none.
+fn field_value(doc: &Doc, field: &str) -> String {
+    let tree = doc.value().unwrap_or_default();
+    match tree.pointer(&format!("/{}", field.replace('.', "/"))) {
+        Some(Value::String(text)) => text.clone(),
+        Some(value @ (Value::Bool(_) | Value::Number(_))) => value.to_string(),
+        _ => String::new(),
     }
 }
 
 fn event_value<'d>(event: &'d EventFields, field: &str) -> &'d str {
     let involved = &event.involved_object;
     match field {
-        "involvedObject.kind" => &involved.kind,
-        "involvedObject.namespace" => &involved.namespace,
-        "involvedObject.name" => &involved.name,
-        "involvedObject.uid" => &involved.uid,
-        "involvedObject.apiVersion" => &involved.api_version,
-        "involvedObject.resourceVersion" => &involved.resource_version,
-        "involvedObject.fieldPath" => &involved.field_path,
+        "involvedObject.kind" | "regarding.kind" => &involved.kind,
+        "involvedObject.namespace" | "regarding.namespace" => &involved.namespace,
+        "involvedObject.name" | "regarding.name" => &involved.name,
+        "involvedObject.uid" | "regarding.uid" => &involved.uid,
+        "involvedObject.apiVersion" | "regarding.apiVersion" => &involved.api_version,
+        "involvedObject.resourceVersion" | "regarding.resourceVersion" => &involved.resource_version,
+        "involvedObject.fieldPath" | "regarding.fieldPath" => &involved.field_path,
         "reason" => &event.reason,
         "type" => &event.type_,
         "source" => &event.source.component,
-        "reportingComponent" => &event.reporting_component,
+        "reportingComponent" | "reportingController" => &event.reporting_component,
         _ => "",
     }
 }

@@ -3,5 +3,5 @@
 mod field;
 mod label;
 
-pub use field::{EVENT_FIELDS, FieldSelector};
+pub use field::{EVENT_FIELDS, FieldSelector, NEW_EVENT_FIELDS};
 pub use label::LabelSelector;

@@ -11,6 +11,7 @@ use crate::registry::body::Body;
 use crate::registry::doc::Doc;
 use crate::registry::failure::Failure;
 use crate::registry::field::FieldError;
+use crate::registry::form;
 use crate::registry::key::Key;
 use crate::registry::kind::KindDef;
 use crate::registry::object::{meta_value, restore, set, text};
@@ -82,6 +83,9 @@ impl Registry {
         options: &WriteOptions,
         mut warnings: Vec<String>,
     ) -> Result<Written, Failure> {
+        if kind.terminating {
+            return Err(Failure::definition_terminating());
+        }
         self.open_namespace(kind, &key.namespace, &key.name).await?;
         let applier = self.applier(Subresource::Main, options);
         let mut object = apply::apply(kind, &Value::Null, config, &applier)?.object;
@@ -91,16 +95,21 @@ impl Registry {
             return Err(Failure::invalid(kind, &key.name, vec![error]));
         }
         intake::check_namespace(kind, &key.namespace, &mut object)?;
-        birth(kind, &mut object, &self.env);
+        let kept = self.kept_as(kind);
+        let kept = kept.as_deref().unwrap_or(kind);
+        kind.form.keep(kept, &mut object);
+        birth(kept, &mut object, &self.env);
         if let Some(account) = account {
             set(&mut object, "managedFields", account);
         }
-        let quantities = complete(kind, &mut object);
-        let errors = faults(kind, &object, None, quantities, &mut warnings);
+        let quantities = complete(kept, &mut object);
+        let errors = faults(kept, &object, None, quantities, &mut warnings);
         if !errors.is_empty() {
             return Err(Failure::invalid(kind, &key.name, errors));
         }
-        self.store_new(kind, &key.namespace, object, options, warnings).await
+        let mut written = self.store_new(kept, &key.namespace, object, options, warnings).await?;
+        written.object = form::shown(kind, written.object)?;
+        Ok(written)
     }
 }
 

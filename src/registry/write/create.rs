@@ -15,7 +15,7 @@ use crate::registry::kind::KindDef;
 use crate::registry::names;
 use crate::registry::object::{set, text};
 use crate::registry::options::WriteOptions;
-use crate::registry::{Registry, apply};
+use crate::registry::{Registry, apply, form};
 use crate::store::{Guard, Op, Txn, TxnOutcome};
 
 /// How often a generated name may be taken.
@@ -33,7 +33,26 @@ impl Registry {
         body: Body,
         options: &WriteOptions,
     ) -> Result<Written, Failure> {
-        let (object, mut warnings) = decoded(kind, namespace, body, options)?;
+        if kind.terminating {
+            return Err(Failure::definition_terminating());
+        }
+        let (mut object, warnings) = decoded(kind, namespace, body, options)?;
+        let kept = self.kept_as(kind);
+        let kept = kept.as_deref().unwrap_or(kind);
+        kind.form.keep(kept, &mut object);
+        let mut written = self.create_kept(kept, namespace, object, options, warnings).await?;
+        written.object = form::shown(kind, written.object)?;
+        Ok(written)
+    }
+
+    async fn create_kept(
+        &self,
+        kind: &KindDef,
+        namespace: &str,
+        object: Value,
+        options: &WriteOptions,
+        mut warnings: Vec<String>,
+    ) -> Result<Written, Failure> {
         self.open_namespace(kind, namespace, text(&object, "name")).await?;
         let prefix = if text(&object, "name").is_empty() { text(&object, "generateName") } else { "" };
         let prefix = prefix.to_owned();

@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::Deleted;
 use super::settle::{Outcome, is_held, terminate};
 use super::update::CONFLICT_TRIES;
-use crate::registry::Registry;
 use crate::registry::doc::Doc;
 use crate::registry::failure::Failure;
 use crate::registry::key::Key;
@@ -13,6 +12,7 @@ use crate::registry::kind::KindDef;
 use crate::registry::object::{finalizers, is_terminating, set_finalizers, take};
 use crate::registry::options::{DeleteOptions, ListQuery, Propagation};
 use crate::registry::read::ListPage;
+use crate::registry::{Registry, form};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
@@ -28,11 +28,17 @@ impl Registry {
         key: &Key,
         options: &DeleteOptions,
     ) -> Result<Deleted, Failure> {
+        let kept = self.kept_as(kind);
+        let kept = kept.as_deref().unwrap_or(kind);
         for _ in 0..CONFLICT_TRIES {
             let doc = self.live(key).await?.ok_or_else(|| Failure::not_found(kind, &key.name))?;
             check_preconditions(kind, &doc, options)?;
-            if let Some(deleted) = self.delete_version(kind, &doc, options).await? {
-                return Ok(deleted);
+            match self.delete_version(kept, &doc, options).await? {
+                Some(Deleted::Terminating(object)) => {
+                    return Ok(Deleted::Terminating(form::shown(kind, object)?));
+                }
+                Some(gone @ Deleted::Gone { .. }) => return Ok(gone),
+                None => {}
             }
         }
         Err(Failure::conflict(kind, &key.name))

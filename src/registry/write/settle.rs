@@ -40,10 +40,10 @@ pub(super) fn birth(kind: &KindDef, object: &mut Value, env: &Env) {
     }
     set(object, "uid", env.uid());
     set(object, "creationTimestamp", seconds(env.now()));
-    if kind.is_core() {
-        take(object, "generation");
-    } else {
+    if kind.counted {
         set(object, "generation", 1);
+    } else {
+        take(object, "generation");
     }
     let mut held = finalizers(object);
     held.extend(kind.finalizers.iter().filter(|name| !finalizers(object).contains(name)));
@@ -134,7 +134,7 @@ fn replace(object: &mut Value, field: &str, value: Option<Value>) {
 /// Counts the generation on: once for any change outside `metadata` (and `status`, where that is a subresource), once
 /// for the beginning of the end.
 pub(super) fn count_generation(kind: &KindDef, object: &mut Value, live: &Value) {
-    if kind.is_core() {
+    if !kind.counted {
         return;
     }
     let observed = |name: &str| name == "metadata" || (kind.status && name == "status");
@@ -279,7 +279,7 @@ pub(super) fn is_held(kind: &KindDef, object: &Value) -> bool {
 pub(super) fn terminate(kind: &KindDef, object: &mut Value, now: Timestamp) {
     set(object, "deletionTimestamp", seconds(now));
     set(object, "deletionGracePeriodSeconds", json!(0));
-    if !kind.is_core() {
+    if kind.counted {
         let next = generation(object) + 1;
         set(object, "generation", next);
     }

@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::settle::{Author, Outcome, complete, isolate, settle};
 use super::{Subresource, Written, intake, scale};
-use crate::registry::Registry;
 use crate::registry::body::Body;
 use crate::registry::doc::Doc;
 use crate::registry::failure::Failure;
@@ -16,6 +15,7 @@ use crate::registry::kind::KindDef;
 use crate::registry::object::{meta_value, text};
 use crate::registry::options::WriteOptions;
 use crate::registry::patch::Patch;
+use crate::registry::{Registry, form};
 use crate::store::{Guard, Op, Revision, Txn, TxnOutcome};
 
 /// How often a write without a resourceVersion is tried again when another comes first. Each try that loses is somebody
@@ -90,16 +90,26 @@ impl Registry {
         if subresource == Subresource::Status && !kind.status {
             return Err(Failure::not_found(kind, &key.name));
         }
+        let kept = self.kept_as(kind);
+        let kept = kept.as_deref().unwrap_or(kind);
         for _ in 0..CONFLICT_TRIES {
             let doc = self.live(key).await?.ok_or_else(|| Failure::not_found(kind, &key.name))?;
-            let live = doc.value().map_err(|error| Failure::damaged(&error))?;
-            let edited = edit(&doc, &live)?;
+            let mut live = doc.value().map_err(|error| Failure::damaged(&error))?;
+            kind.form.show(kind, &mut live);
+            let mut edited = edit(&doc, &live)?;
+            kind.form.keep(kept, &mut edited.object);
+            kind.form.keep(kept, &mut live);
             if edited.precondition.is_some_and(|revision| revision != doc.revision()) {
                 return Err(Failure::conflict(kind, &key.name));
             }
             let insists = edited.precondition.is_some();
-            match self.write_back(kind, &doc, &live, subresource, edited, options).await? {
-                Some(written) => return Ok(written),
+            match self.write_back(kept, &doc, &live, subresource, edited, options).await? {
+                Some(mut written) => {
+                    if subresource != Subresource::Scale {
+                        written.object = form::shown(kind, written.object)?;
+                    }
+                    return Ok(written);
+                }
                 None if insists => return Err(Failure::conflict(kind, &key.name)),
                 None => {}
             }

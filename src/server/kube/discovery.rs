@@ -1,5 +1,6 @@
 //! What the server serves, told in the two ways that clients ask for: group by group, and all at once.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -85,7 +86,9 @@ impl Group<'_> {
     fn element(&self) -> Value {
         let named =
             |version: &&str| json!({"groupVersion": format!("{}/{version}", self.name), "version": version});
-        let versions: Vec<Value> = self.versions.keys().map(named).collect();
+        let mut names: Vec<&str> = self.versions.keys().copied().collect();
+        names.sort_by_key(|name| priority(name));
+        let versions: Vec<Value> = names.iter().map(named).collect();
         json!({"name": self.name, "preferredVersion": versions.first(), "versions": versions})
     }
 
@@ -95,6 +98,20 @@ impl Group<'_> {
         document["apiVersion"] = json!("v1");
         document
     }
+}
+
+/// Orders versions as Kubernetes does: v10, v2, v1, v2beta1, v1alpha1, and what is not called so by name.
+fn priority(version: &str) -> (u8, Reverse<u32>, Reverse<u32>, String) {
+    let parsed = version.strip_prefix('v').and_then(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (major, rest) = rest.split_at(end);
+        let stages = [(0, ""), (1, "beta"), (2, "alpha")];
+        let (stage, minor) =
+            stages.iter().rev().find_map(|(stage, word)| Some((*stage, rest.strip_prefix(word)?)))?;
+        let minor = if minor.is_empty() && stage == 0 { 0 } else { minor.parse().ok()? };
+        Some((stage, Reverse(major.parse().ok()?), Reverse(minor), String::new()))
+    });
+    parsed.unwrap_or((3, Reverse(0), Reverse(0), version.to_owned()))
 }
 
 fn resource_list(group: &str, version: &str, kinds: &[&KindDef]) -> Value {
@@ -143,9 +160,10 @@ fn aggregated(groups: &[&Group<'_>], version: &str) -> Published {
         .iter()
         .map(|group| {
             let metadata = if group.name.is_empty() { json!({}) } else { json!({ "name": group.name }) };
-            let versions: Vec<Value> = group
-                .versions
-                .iter()
+            let mut sorted: Vec<_> = group.versions.iter().collect();
+            sorted.sort_by_key(|(version, _)| priority(version));
+            let versions: Vec<Value> = sorted
+                .into_iter()
                 .map(|(version, kinds)| {
                     let resources: Vec<Value> = kinds.iter().map(|kind| aggregated_resource(kind)).collect();
                     json!({"version": version, "freshness": "Current", "resources": resources})
@@ -179,4 +197,20 @@ fn aggregated_resource(kind: &KindDef) -> Value {
         row["subresources"] = json!(subresources);
     }
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stable_and_newer_versions_come_first() {
+        let mut versions =
+            ["v1alpha1", "foo10", "v1", "v2beta1", "v10", "v3beta12", "v2", "v3beta2", "v11alpha2"];
+        versions.sort_by_key(|version| priority(version));
+        assert_eq!(
+            versions,
+            ["v10", "v2", "v1", "v3beta12", "v3beta2", "v2beta1", "v11alpha2", "v1alpha1", "foo10"]
+        );
+    }
 }

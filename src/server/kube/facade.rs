@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::registry::form::Form;
 use crate::registry::kind::Origin;
 use crate::registry::names::NameRule;
 use crate::registry::{KindDef, Resource, schema};
@@ -26,13 +27,17 @@ pub(super) fn services() -> Option<KindDef> {
         categories: Vec::new(),
         namespaced: true,
         resource: Resource::new("", "services"),
+        form: Form::Served,
         schema: Arc::new(schema),
         openapi: Arc::new(openapi),
         status: false,
         scale: None,
         columns: Vec::new(),
         origin: Origin::Core,
-        selectable: &[],
+        selectable: Vec::new(),
+        served: true,
+        terminating: false,
+        counted: false,
         name_rule: NameRule::Label,
         rules: None,
         prepare: None,

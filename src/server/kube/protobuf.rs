@@ -128,17 +128,43 @@ const EVENT: &[Field] = &[
     plain(2, "involvedObject", Message(REFERENCE)),
     plain(3, "reason", Text),
     plain(4, "message", Text),
-    plain(5, "source", Message(&[plain(1, "component", Text), plain(2, "host", Text)])),
+    plain(5, "source", Message(SOURCE)),
     plain(6, "firstTimestamp", Time),
     plain(7, "lastTimestamp", Time),
     plain(8, "count", Int),
     plain(9, "type", Text),
     plain(10, "eventTime", MicroTime),
-    plain(11, "series", Message(&[plain(1, "count", Int), plain(2, "lastObservedTime", MicroTime)])),
+    plain(11, "series", Message(SERIES)),
     plain(12, "action", Text),
     plain(13, "related", Message(REFERENCE)),
     plain(14, "reportingComponent", Text),
     plain(15, "reportingInstance", Text),
+];
+const SOURCE: &[Field] = &[plain(1, "component", Text), plain(2, "host", Text)];
+const SERIES: &[Field] = &[plain(1, "count", Int), plain(2, "lastObservedTime", MicroTime)];
+/// events.k8s.io/v1
+const NEW_EVENT: &[Field] = &[
+    plain(1, "metadata", Message(OBJECT_META)),
+    plain(2, "eventTime", MicroTime),
+    plain(3, "series", Message(SERIES)),
+    plain(4, "reportingController", Text),
+    plain(5, "reportingInstance", Text),
+    plain(6, "action", Text),
+    plain(7, "reason", Text),
+    plain(8, "regarding", Message(REFERENCE)),
+    plain(9, "related", Message(REFERENCE)),
+    plain(10, "note", Text),
+    plain(11, "type", Text),
+    plain(12, "deprecatedSource", Message(SOURCE)),
+    plain(13, "deprecatedFirstTimestamp", Time),
+    plain(14, "deprecatedLastTimestamp", Time),
+    plain(15, "deprecatedCount", Int),
+];
+const SERVICE_ACCOUNT: &[Field] = &[
+    plain(1, "metadata", Message(OBJECT_META)),
+    repeated(2, "secrets", Message(REFERENCE)),
+    repeated(3, "imagePullSecrets", Message(&[plain(1, "name", Text)])),
+    pointer(4, "automountServiceAccountToken", Bool),
 ];
 const LEASE: &[Field] = &[plain(1, "metadata", Message(OBJECT_META)), plain(2, "spec", Message(LEASE_SPEC))];
 const LEASE_SPEC: &[Field] = &[
@@ -168,6 +194,8 @@ fn fields_of(api_version: &str, kind: &str) -> Option<&'static [Field]> {
         ("v1", "ConfigMap") => Some(CONFIG_MAP),
         ("v1", "Secret") => Some(SECRET),
         ("v1", "Event") => Some(EVENT),
+        ("v1", "ServiceAccount") => Some(SERVICE_ACCOUNT),
+        ("events.k8s.io/v1", "Event") => Some(NEW_EVENT),
         ("coordination.k8s.io/v1", "Lease") => Some(LEASE),
         (_, "DeleteOptions") => Some(DELETE_OPTIONS),
         _ => None,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::accept::{MetaVersion, Transform};
+use crate::registry::form::Form;
 use crate::registry::table::{cells, column_definitions};
 use crate::registry::{Doc, Failure, KindDef, Revision};
 
@@ -68,8 +69,8 @@ impl View<'_> {
     /// One stored document.
     pub(crate) fn doc(&self, doc: &Doc) -> Result<Bytes, Failure> {
         match self.transform {
-            Transform::Whole => Ok(doc.bytes().clone()),
-            _ => Ok(encoded(&self.object(&tree(doc)?)?)),
+            Transform::Whole if self.kind.form == Form::Served => Ok(doc.bytes().clone()),
+            _ => Ok(encoded(&self.object(&tree(self.kind, doc)?)?)),
         }
     }
 
@@ -94,14 +95,15 @@ impl View<'_> {
     ) -> Result<Bytes, Failure> {
         let trees = docs.into_iter();
         match self.transform {
-            Transform::Whole => Ok(self.joined(trees, meta)),
+            Transform::Whole => self.joined(trees, meta),
             Transform::Table(version) => {
-                let rows: Result<_, Failure> = trees.map(|doc| Ok(self.row(version, &tree(doc)?))).collect();
+                let rows: Result<_, Failure> =
+                    trees.map(|doc| Ok(self.row(version, &tree(self.kind, doc)?))).collect();
                 Ok(encoded(&self.table(version, meta.value(), column_definitions(self.kind), rows?)))
             }
             Transform::MetadataList(version) => {
                 let items: Result<Vec<_>, Failure> =
-                    trees.map(|doc| Ok(metadata(version, &tree(doc)?))).collect();
+                    trees.map(|doc| Ok(metadata(version, &tree(self.kind, doc)?))).collect();
                 Ok(encoded(&json!({
                     "kind": "PartialObjectMetadataList", "apiVersion": version.api_version(),
                     "metadata": meta.value(), "items": items?,
@@ -143,7 +145,7 @@ impl View<'_> {
         }
     }
 
-    fn joined<'d>(&self, docs: impl Iterator<Item = &'d Doc>, meta: &ListMeta) -> Bytes {
+    fn joined<'d>(&self, docs: impl Iterator<Item = &'d Doc>, meta: &ListMeta) -> Result<Bytes, Failure> {
         let mut list = BytesMut::with_capacity(4_096);
         let head = json!({"kind": self.kind.list_kind, "apiVersion": self.kind.api_version(), "metadata": meta.value()});
         let head = head.to_string();
@@ -154,10 +156,10 @@ impl View<'_> {
             if index > 0 {
                 list.put_u8(b',');
             }
-            list.put_slice(doc.bytes());
+            list.put_slice(&self.doc(doc)?);
         }
         list.put_slice(b"]}\n");
-        list.freeze()
+        Ok(list.freeze())
     }
 
     fn table(&self, version: MetaVersion, meta: Value, columns: Value, rows: Vec<Value>) -> Value {
@@ -177,9 +179,11 @@ impl View<'_> {
     }
 }
 
-/// A document as a tree, for as long as this answer is made.
-pub(crate) fn tree(doc: &Doc) -> Result<Value, Failure> {
-    doc.value().map_err(|error| Failure::internal(error.to_string()))
+/// A document as `kind` serves it, as a tree, for as long as this answer is made.
+pub(crate) fn tree(kind: &KindDef, doc: &Doc) -> Result<Value, Failure> {
+    let mut tree = doc.value().map_err(|error| Failure::internal(error.to_string()))?;
+    kind.form.show(kind, &mut tree);
+    Ok(tree)
 }
 
 fn metadata(version: MetaVersion, object: &Value) -> Value {

@@ -21,6 +21,7 @@ use super::Api;
 use super::accept::{Offer, Transform};
 use super::objects::Ask;
 use super::view::{Include, View, tree};
+use crate::registry::form::Form;
 use crate::registry::{Doc, Failure, Key, KindDef, Revision, WatchEvent, WatchQuery, WatchStream};
 use crate::server::metrics::Watching;
 
@@ -33,21 +34,21 @@ const CHUNK_BYTES: usize = 64 * 1_024;
 /// Encoded events kept for other watchers.
 const SHARED_MAX: usize = 512;
 
-/// Which event in which form; the oldest revision is forgotten first. The second is of the clock that ages are
-/// counted to, for a Table.
-type Form = (Revision, Key, Transform, Include, i64);
+/// Which event in which group and version and in which form; the oldest revision is forgotten first. The second is of the
+/// clock that ages are counted to, for a Table.
+type Shape = (Revision, Key, String, Transform, Include, i64);
 
 /// Encoded events, shared by watchers.
 #[derive(Debug, Default)]
 pub(super) struct EventCache {
     /// Held while an entry is looked up or added, never while one is made.
-    forms: Mutex<BTreeMap<Form, Bytes>>,
+    forms: Mutex<BTreeMap<Shape, Bytes>>,
 }
 
 impl EventCache {
     fn get_or_make(
         &self,
-        form: Form,
+        form: Shape,
         make: impl FnOnce() -> Result<Value, Failure>,
     ) -> Result<Bytes, Failure> {
         let known = self.forms.lock().unwrap_or_else(PoisonError::into_inner).get(&form).cloned();
@@ -201,7 +202,7 @@ impl Teller {
     ) -> Result<(), Failure> {
         // What left at a later revision than it was written is told with that one, so that a client may resume there.
         let moved = revision != doc.revision();
-        if self.transform == Transform::Whole && !moved {
+        if self.transform == Transform::Whole && self.kind.form == Form::Served && !moved {
             line(kind, doc.bytes(), chunk);
             return Ok(());
         }
@@ -211,7 +212,7 @@ impl Teller {
             Transform::Whole | Transform::Metadata(_) | Transform::MetadataList(_) => 0,
         };
         let make = |first| {
-            let mut object = tree(doc)?;
+            let mut object = tree(&self.kind, doc)?;
             if moved {
                 object["metadata"]["resourceVersion"] = json!(revision.to_string());
             }
@@ -221,7 +222,8 @@ impl Teller {
         let bytes = if first {
             Bytes::from(make(true)?.to_string())
         } else {
-            let form = (revision, doc.key().clone(), self.transform, self.include, second);
+            let seen_as = self.kind.api_version();
+            let form = (revision, doc.key().clone(), seen_as, self.transform, self.include, second);
             self.api.events.get_or_make(form, || make(false))?
         };
         self.columns_told = true;

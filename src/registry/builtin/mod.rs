@@ -1,5 +1,8 @@
-//! The core kinds: Namespace, Event, Secret, ConfigMap and Lease, with small schemas made by hand; and what our own
-//! kinds have beyond their CRDs.
+//! The kinds of Kubernetes that are built in, with small schemas made by hand; and what our own kinds have beyond their
+//! CRDs.
+
+pub mod definition;
+mod event;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +11,12 @@ use serde_json::{Map, Value, json};
 
 use super::crd::{CrdError, age_column};
 use super::field::FieldError;
+use super::form::Form;
 use super::jsonpath::JsonPath;
 use super::key::Resource;
 use super::kind::{Column, ColumnType, KindDef, Origin};
 use super::names::NameRule;
 use super::schema;
-use super::selector::EVENT_FIELDS;
 use crate::api;
 
 /// Holds an App until its last Task is gone.
@@ -28,7 +31,16 @@ pub const EVENT_TTL: Duration = Duration::from_secs(3600);
 /// # Errors
 /// When one of their schemas is not understood: a mistake of the program, found by a test.
 pub fn kinds() -> Result<Vec<KindDef>, CrdError> {
-    Ok(vec![namespace()?, config_map()?, secret()?, event()?, lease()?])
+    Ok(vec![
+        namespace()?,
+        config_map()?,
+        secret()?,
+        service_account()?,
+        event::old()?,
+        event::new()?,
+        lease()?,
+        definition::kind()?,
+    ])
 }
 
 /// `kind`, a kind of our own group, with what its CRD cannot say.
@@ -43,8 +55,11 @@ pub fn own(mut kind: KindDef) -> KindDef {
 }
 
 fn core(kind: &str, plural: &str, short_names: &[&str], schema: Value) -> Result<KindDef, CrdError> {
-    let parsed =
-        schema::root(&schema).map_err(|source| CrdError::Schema { crd: plural.to_owned(), source })?;
+    let parsed = schema::root(&schema).map_err(|source| CrdError::Schema {
+        crd: plural.to_owned(),
+        path: kind.to_owned(),
+        source,
+    })?;
     Ok(KindDef {
         group: String::new(),
         version: "v1".to_owned(),
@@ -56,13 +71,17 @@ fn core(kind: &str, plural: &str, short_names: &[&str], schema: Value) -> Result
         categories: Vec::new(),
         namespaced: true,
         resource: Resource::new("", plural),
+        form: Form::Served,
         schema: Arc::new(parsed),
         openapi: Arc::new(schema),
         status: false,
         scale: None,
         columns: vec![age_column()],
         origin: Origin::Core,
-        selectable: &[],
+        selectable: Vec::new(),
+        served: true,
+        terminating: false,
+        counted: false,
         name_rule: NameRule::Subdomain,
         rules: None,
         prepare: None,
@@ -214,43 +233,21 @@ fn fold_string_data(object: &mut Value) {
     }
 }
 
-fn event() -> Result<KindDef, CrdError> {
-    let reference = json!({"type": "object", "description": "An object.", "properties": {
-        "apiVersion": text("Its version."), "kind": text("Its kind."), "namespace": text("Its namespace."),
-        "name": text("Its name."), "uid": text("Its uid."), "resourceVersion": text("The version that is spoken of."),
-        "fieldPath": text("The part that is spoken of."),
-    }});
+fn service_account() -> Result<KindDef, CrdError> {
+    let names = |description: &str| {
+        json!({"type": "array", "description": description, "items": {"type": "object", "properties": {
+            "name": text("Its name."),
+        }}, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]})
+    };
     let schema = object(
-        "Something that happened to an object.",
+        "Who a program is.",
         json!({
-            "involvedObject": reference, "related": reference,
-            "reason": text("One word."), "message": text("A sentence."), "type": text("Normal or Warning."),
-            "action": text("What was done."),
-            "source": {"type": "object", "description": "Who tells it.",
-                "properties": {"component": text("The program."), "host": text("The machine.")}},
-            "firstTimestamp": time("When it was first seen."), "lastTimestamp": time("When it was last seen."),
-            "eventTime": time("When it was first seen, to the microsecond."),
-            "count": integer("How often it was seen."),
-            "series": {"type": "object", "description": "Repetitions.",
-                "properties": {"count": integer("How many."), "lastObservedTime": time("The last one.")}},
-            "reportingComponent": text("The program that tells it."),
-            "reportingInstance": text("Which of several such programs."),
+            "secrets": names("Secrets that are meant for it."),
+            "imagePullSecrets": names("Kept for clients that write it; pullSecret of a container is what is read."),
+            "automountServiceAccountToken": {"type": "boolean", "description": "Kept for clients that write it."},
         }),
     );
-    let mut kind = core("Event", "events", &["ev"], schema)?;
-    kind.selectable = EVENT_FIELDS;
-    kind.ttl = Some(EVENT_TTL);
-    kind.columns = vec![
-        column("Last Seen", ColumnType::Date, &["lastTimestamp"], 0),
-        column("Type", ColumnType::String, &["type"], 0),
-        column("Reason", ColumnType::String, &["reason"], 0),
-        column("Kind", ColumnType::String, &["involvedObject", "kind"], 0),
-        column("Object", ColumnType::String, &["involvedObject", "name"], 0),
-        column("Source", ColumnType::String, &["source", "component"], 1),
-        column("Message", ColumnType::String, &["message"], 0),
-        column("Count", ColumnType::Integer, &["count"], 1),
-    ];
-    Ok(kind)
+    core("ServiceAccount", "serviceaccounts", &["sa"], schema)
 }
 
 fn lease() -> Result<KindDef, CrdError> {
