@@ -8,6 +8,7 @@
 //! Everything enters through [`Server::run`]. Health and version are answered to anybody, all else to who shows the
 //! token.
 
+mod artifacts;
 mod auth;
 mod files;
 mod health;
@@ -32,6 +33,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use artifacts::Artifact;
 pub use auth::Token;
 pub use files::{FileError, read_private, write_private};
 pub use health::ReadyCheck;
