@@ -332,7 +332,7 @@ mod tests {
         let ContentStep::Empty(actions) = content(&contents) else { panic!("it is not empty") };
         assert_eq!(show(actions), ["delete a"]);
         assert_eq!(content(&contents[1..]), ContentStep::Wait(BTreeSet::from(["held".to_owned()])));
-        assert_eq!(namespace::<&str>(&[]), ContentStep::Finish);
+        assert_eq!(content::<&str>(&[]), ContentStep::Finish);
     }
 
     #[test]
