@@ -39,11 +39,11 @@ pub mod cli;
 pub mod controllers;
 #[cfg(feature = "full")]
 pub mod discovery;
-#[cfg(feature = "full")]
+#[cfg(feature = "executor")]
 pub mod env;
-#[cfg(feature = "full")]
+#[cfg(feature = "executor")]
 pub mod executor;
-#[cfg(feature = "full")]
+#[cfg(feature = "executor")]
 pub mod mesos;
 #[cfg(feature = "full")]
 pub mod plan;

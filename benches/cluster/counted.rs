@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tenure::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
+use tenure::mesos::connection::{CallPipe, Connection, ConnectionError, MayAct, Subscription};
 use tenure::mesos::wire::CallType;
 use tenure::mesos::wire::scheduler::Call;
 use tenure::store::{LeaseId, Limits, Page, Record, Revision, Store, StoreError, Txn, TxnOutcome, Watch};
@@ -188,8 +188,8 @@ impl CallPipe for CountedCalls {
         self.calls.send(call).await
     }
 
-    async fn send_all(&mut self, calls: Vec<Call>) -> Vec<Result<(), ConnectionError>> {
+    async fn send_all(&mut self, calls: Vec<Call>, may_act: MayAct<'_>) -> Vec<Result<(), ConnectionError>> {
         calls.iter().for_each(|call| self.counts.call(call));
-        self.calls.send_all(calls).await
+        self.calls.send_all(calls, may_act).await
     }
 }

@@ -174,6 +174,7 @@ fn run_all(args: &Args, profile: Option<Profile>) -> ExitCode {
                         eprintln!("{report}\n(commit {})\n", commit());
                     }
                     tally.add(&report);
+                    tally.tell_progress();
                 }
             });
         }

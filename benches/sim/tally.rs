@@ -34,6 +34,13 @@ impl Tally {
         self.converged.push(report.converged_after);
     }
 
+    /// A line for every thousand seeds, beside the results.
+    pub(crate) fn tell_progress(&self) {
+        if self.seeds.is_multiple_of(1000) {
+            eprintln!("{} seeds, {} failed, in {}", self.seeds, self.failures, seconds(self.begun.elapsed()));
+        }
+    }
+
     /// The faults and acts that did not happen.
     pub(crate) fn missing(&self) -> Vec<String> {
         let faults = Fault::ALL.into_iter().filter(|it| !self.counts.faults.contains_key(it));

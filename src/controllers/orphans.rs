@@ -231,7 +231,7 @@ impl Orphans {
             if !self.parts.writer.term().is_held() || planted!("orphans-run-on") {
                 return;
             }
-            if !planted!("orphans-are-not-looked-up") && self.is_owned(&orphan.mesos_task_id).await {
+            if self.is_owned(&orphan.mesos_task_id).await {
                 tracing::warn!(
                     task = orphan.mesos_task_id,
                     "the view has missed that a stored Task owns this"

@@ -110,12 +110,10 @@ impl Reconcile {
         let tasks = launched_before(&snapshot, old.max(subscribed_at));
         tracing::debug!(tasks = tasks.len(), "reconciling");
         let asked = async {
-            if !tasks.is_empty() && !planted!("own-tasks-are-not-asked-about") {
-                self.session.reconcile(&tasks).await?;
-            }
-            let probes = self.probes(&snapshot);
-            if !probes.is_empty() {
-                self.session.reconcile(&probes).await?;
+            let own = [tasks, self.probes(&snapshot)];
+            for asked in own.iter().filter(|it| !it.is_empty() && !planted!("own-tasks-are-not-asked-about"))
+            {
+                self.session.reconcile(asked).await?;
             }
             if planted!("unknown-tasks-are-not-asked-about") {
                 return Ok(());

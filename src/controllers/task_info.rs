@@ -110,6 +110,7 @@ fn task_data(
     let container = template.container.as_ref();
     let login = container.and_then(|c| Some((c.pull_secret.as_ref()?, &c.image)));
     Ok(wire::TaskData {
+        command: None,
         never_pull: container.is_some_and(|c| c.pull_policy == PullPolicy::Never),
         registry_login: login.map(|(secret, image)| secrets.registry_login(secret, image)).transpose()?,
         health_checks: template

@@ -15,14 +15,14 @@ use tokio::time::Instant;
 use crate::env::{Env, watch};
 use crate::executor::checks::{Check, LOOPBACK, ProbeCommand, Prober, Target};
 use crate::executor::docker::adopt::{self, Found, FoundState};
-use crate::executor::docker::{Containers, Engine, container_name};
-use crate::executor::logs::LogLimits;
+use crate::executor::docker::{Containers, Engine, Executor, Owner, container_name, remove_leftovers};
+use crate::executor::logs::{Capture, LogLimits};
 use crate::executor::process::{ProcessRun, Processes, SandboxCommand, environment};
 use crate::executor::report::{Reporter, container_status, process_status};
 use crate::executor::run::{End, Findings, Group, Order, stand_by};
-use crate::executor::task::{Container, Task};
+use crate::executor::task::{Container, Task, Volume, VolumeSource};
 use crate::executor::wire;
-use crate::mesos::embedded::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
+use crate::mesos::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
 use crate::mesos::wire::{Engine as State, TaskId, TaskState, TaskStatus};
 
 /// A verdict that waits to be reported is enough: the prober waits with the next one.
@@ -43,7 +43,25 @@ pub struct LauncherConfig {
     /// The program that understands `shim`.
     pub shim: PathBuf,
     pub logs: LogLimits,
+    /// Where a Mesos agent has made a sandbox for the one task of this process.
+    pub sandbox: Option<Sandbox>,
 }
+
+/// The sandbox of one task: it runs there, or finds it at [`SANDBOX_INSIDE`], and its output is kept there.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    /// As this process sees it.
+    pub path: PathBuf,
+    /// As the machine's Docker engine sees it.
+    pub host_path: PathBuf,
+    /// Which executor this is, of all on this machine.
+    pub executor: String,
+    /// A file that this process keeps locked, as others on the machine see it.
+    pub lock: PathBuf,
+}
+
+/// Where a container finds its task's sandbox; Mesos's own path.
+const SANDBOX_INSIDE: &str = "/mnt/mesos/sandbox";
 
 /// Runs tasks on this machine.
 #[derive(Clone)]
@@ -55,6 +73,7 @@ struct Inner {
     env: Env,
     containers: Containers,
     processes: Processes,
+    sandbox: Option<Sandbox>,
     sink: ReportSink,
     tasks: Mutex<BTreeMap<TaskId, Handle>>,
     /// Failed tasks whose remains, and with them their output, are kept a while; the oldest first.
@@ -87,14 +106,16 @@ impl LocalLauncher {
     /// A launcher whose tasks report to `sink`. Begins to follow dockerd's events.
     #[must_use]
     pub fn new(env: Env, config: LauncherConfig, sink: ReportSink) -> LocalLauncher {
-        let LauncherConfig { installation, docker_host, process_dir, shim, logs } = config;
+        let LauncherConfig { installation, docker_host, process_dir, shim, logs, sandbox } = config;
         let engine = Engine::new(&docker_host);
-        let containers = Containers::new(env.clone(), engine.clone(), &installation, logs);
-        let events = containers.events.clone().run(env.clone(), engine, installation);
-        env.spawn("docker events", events);
-        let processes = Processes { env: env.clone(), root: process_dir, shim, logs };
+        let executor = sandbox.clone().map(|it| Executor { id: it.executor, lock: it.lock });
+        let owner = Owner { installation, executor };
+        let containers = Containers::new(env.clone(), engine.clone(), owner.clone(), logs);
+        env.spawn("docker events", containers.events.clone().run(env.clone(), engine, owner));
+        let home = sandbox.as_ref().map(|sandbox| sandbox.path.clone());
+        let processes = Processes { env: env.clone(), root: process_dir, shim, logs, home };
         let (tasks, kept, folders_swept) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        let inner = Inner { env, containers, processes, sink, tasks, kept, folders_swept };
+        let inner = Inner { env, containers, processes, sandbox, sink, tasks, kept, folders_swept };
         LocalLauncher { inner: Arc::new(inner) }
     }
 
@@ -108,6 +129,14 @@ impl LocalLauncher {
     #[must_use]
     pub fn processes(&self) -> &Processes {
         &self.inner.processes
+    }
+
+    /// Nothing is left of the task afterwards, however it stands. One that is unknown is a success.
+    pub async fn discard(&self, task_id: &TaskId) {
+        let handle = self.inner.tasks().remove(task_id);
+        if let Some(handle) = handle {
+            self.inner.discard(task_id, &handle).await;
+        }
     }
 
     /// Whether a task runs in a container; nothing when it is not known here.
@@ -148,6 +177,14 @@ impl Inner {
         if kept.len() > FAILED_KEPT_MAX { kept.pop_front() } else { None }
     }
 
+    async fn discard(&self, id: &TaskId, handle: &Handle) {
+        if handle.in_container {
+            self.containers.remove(&container_name(id)).await;
+        } else if let Err(error) = self.processes.remove(self.processes.dir(id)).await {
+            tracing::warn!(task = %id, %error, "folder is left until the next start");
+        }
+    }
+
     fn spawn(self: &Arc<Self>, task: Task, begin: Begin, reporter: Reporter, order: Order) {
         let inner = self.clone();
         self.env.spawn("task", async move { inner.live(task, begin, reporter, order).await });
@@ -176,9 +213,10 @@ impl Inner {
             Begin::Container { id, address } => {
                 Ok(self.containers.found(&container_name(&task.id), &id, address))
             }
-            Begin::Launch | Begin::Process(_) => {
-                self.containers.start(task, container, order, reporter).await
-            }
+            Begin::Launch | Begin::Process(_) => match self.in_sandbox(task, container).await {
+                Some((task, container)) => self.containers.start(&task, &container, order, reporter).await,
+                None => self.containers.start(task, container, order, reporter).await,
+            },
         };
         let mut running = match running {
             Ok(running) => running,
@@ -189,8 +227,38 @@ impl Inner {
             let text = address.map(|address| address.to_string());
             reporter.running(Some(container_status(running.id(), text.as_deref()))).await;
         }
+        let output = self.sandbox.as_ref().map(|sandbox| self.capture(task, sandbox));
         let findings = self.probe(task, address.unwrap_or(LOOPBACK), Arc::new(running.commands()));
-        stand_by(&mut running, order, findings, reporter).await
+        let end = stand_by(&mut running, order, findings, reporter).await;
+        if let Some(output) = output {
+            output.finish().await;
+        }
+        end
+    }
+
+    /// Begins to copy what a container writes into the sandbox.
+    fn capture(&self, task: &Task, sandbox: &Sandbox) -> Capture {
+        let Containers { env, engine, logs, .. } = &self.containers;
+        Capture::begin(env, engine, &task.id, &sandbox.path, *logs)
+    }
+
+    /// What is special about a container beside a sandbox: it is seen inside; and containers whose executors died with ports in
+    /// their hands make room.
+    async fn in_sandbox(&self, task: &Task, container: &Container) -> Option<(Task, Container)> {
+        let sandbox = self.sandbox.as_ref()?;
+        match remove_leftovers(&self.containers).await {
+            Ok(removed) if removed.is_empty() => {}
+            Ok(removed) => tracing::info!(?removed, "containers of dead executors are removed"),
+            Err(error) => tracing::warn!(%error, "containers of dead executors were not looked for"),
+        }
+        let (mut task, mut container) = (task.clone(), container.clone());
+        task.env.insert("MESOS_SANDBOX".to_owned(), SANDBOX_INSIDE.to_owned());
+        container.volumes.push(Volume {
+            container_path: SANDBOX_INSIDE.to_owned(),
+            source: VolumeSource::HostPath(sandbox.host_path.display().to_string()),
+            read_only: false,
+        });
+        Some((task, container))
     }
 
     async fn live_as_process(
@@ -219,7 +287,8 @@ impl Inner {
             reporter.running(Some(process_status(running.pid()))).await;
         }
         let dir = self.processes.dir(&task.id);
-        let commands = SandboxCommand { sandbox: dir.sandbox(), env: environment(task, &dir) };
+        let sandbox = self.processes.home_of(&dir);
+        let commands = SandboxCommand { env: environment(task, &sandbox), sandbox };
         let findings = self.probe(task, LOOPBACK, Arc::new(commands));
         stand_by(&mut running, order, findings, reporter).await
     }
@@ -369,13 +438,7 @@ impl Launcher for LocalLauncher {
         let Some(id) = self.inner.to_remove(task_id) else { return };
         let Some(handle) = self.inner.tasks().remove(&id) else { return };
         let inner = self.inner.clone();
-        self.inner.env.spawn("remove task", async move {
-            if handle.in_container {
-                inner.containers.remove(&container_name(&id)).await;
-            } else if let Err(error) = inner.processes.remove(inner.processes.dir(&id)).await {
-                tracing::warn!(task = %id, %error, "folder is left until the next start");
-            }
-        });
+        self.inner.env.spawn("remove task", async move { inner.discard(&id, &handle).await });
     }
 
     fn engine(&self) -> watch::Receiver<State> {

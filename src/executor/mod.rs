@@ -6,14 +6,16 @@
 //! ```
 //!
 //! - [`wire`]: a task as the cluster describes it, read and checked; [`task`]: the result.
-//! - [`launcher`]: one loop per task, behind the trait that the embedded agent knows.
+//! - [`launcher`]: one loop per task, behind the trait that whoever speaks for tasks knows.
 //! - [`docker`]: containers, supervised by dockerd. [`process`]: plain processes, under a shim that outlives the server.
+//! - [`agent`]: the executor of a real Mesos agent, around the launcher.
 //! - [`run`]: stands by what runs until it ends. [`report`]: says so in Mesos's words.
 //! - [`checks`]: probes and verdicts. [`logs`]: what tasks wrote.
 //!
 //! Nothing here decides: it does what the cluster asked for, and reports. A task ends only by the word of dockerd or of
 //! its shim; while those cannot be asked, it keeps the state that it had.
 
+pub mod agent;
 pub mod checks;
 mod complaint;
 pub mod docker;

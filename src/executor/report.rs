@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::executor::checks::{Finding, Kind, Outcome};
 use crate::executor::run::End;
-use crate::mesos::embedded::launcher::ReportSink;
+use crate::mesos::launcher::ReportSink;
 use crate::mesos::wire::status::{CommandCheckStatus, HttpCheckStatus, TcpCheckStatus};
 use crate::mesos::wire::{
     CheckStatusInfo, CheckType, ContainerId, ContainerStatus, IpAddress, IpProtocol, NetworkInfo, Reason,

@@ -236,7 +236,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::mesos::embedded::launcher::reports;
+    use crate::mesos::launcher::reports;
     use crate::mesos::wire::TaskId;
 
     /// Ends at the signal that is its last one; writes down what it was told.

@@ -9,7 +9,7 @@ use crate::executor::task::{
     Command, Container, Network, PortMapping, PullPolicy, RegistryLogin, Resources, Task, Volume,
     VolumeSource,
 };
-use crate::mesos::embedded::launcher::Launch;
+use crate::mesos::launcher::Launch;
 use crate::mesos::wire::task::HttpCheck;
 use crate::mesos::wire::{
     CheckInfo, CheckType, CommandInfo, ContainerInfo, ContainerType, DockerInfo, DockerNetwork, HealthCheck,
@@ -44,7 +44,7 @@ pub fn task(launch: &Launch) -> Result<Task, DescriptionError> {
         allowed: "Tenure's task data",
     })?;
     let container = info.container.as_ref().map(|container| of_container(container, &data)).transpose()?;
-    let command = info.command.clone().unwrap_or_default();
+    let command = info.command.clone().or_else(|| data.command.clone()).unwrap_or_default();
     refuse_unbuilt(info, &command)?;
     Ok(Task {
         id: info.task_id.clone(),

@@ -38,6 +38,9 @@ impl fmt::Debug for Subscription {
     }
 }
 
+/// Whether this process may still call the master.
+pub type MayAct<'a> = &'a (dyn Fn() -> bool + Send + Sync);
+
 /// Calls of one subscription. The master sees them in the order in which they were sent.
 #[async_trait]
 pub trait CallPipe: Send + fmt::Debug {
@@ -49,12 +52,14 @@ pub trait CallPipe: Send + fmt::Debug {
 
     /// Sends calls in their order, without waiting for one to be queued before the next is sent where the way to the
     /// master allows it. One answer for each, in their order. Where they are sent one after the other, none is sent after one
-    /// that showed that the subscription is dead.
-    async fn send_all(&mut self, calls: Vec<Call>) -> Vec<Result<(), ConnectionError>> {
+    /// that showed that the subscription is dead, and none once `may_act` says no: the process may have stood still meanwhile,
+    /// and another one acts now.
+    async fn send_all(&mut self, calls: Vec<Call>, may_act: MayAct<'_>) -> Vec<Result<(), ConnectionError>> {
         let mut answers: Vec<Result<(), ConnectionError>> = Vec::with_capacity(calls.len());
         for call in &calls {
             let dead = answers.last().is_some_and(|it| it.as_ref().is_err_and(ConnectionError::is_dead));
-            answers.push(if dead { Err(ConnectionError::not_sent()) } else { self.send(call).await });
+            let is_sent = !dead && may_act();
+            answers.push(if is_sent { self.send(call).await } else { Err(ConnectionError::not_sent()) });
         }
         answers
     }

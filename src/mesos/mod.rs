@@ -9,10 +9,16 @@
 //!
 //! Nothing outside this room knows which master is behind the [`connection::Connection`].
 
+#[cfg(feature = "full")]
 pub mod connection;
+#[cfg(feature = "full")]
 pub mod embedded;
+#[cfg(feature = "full")]
 pub mod http;
+pub mod launcher;
+#[cfg(feature = "full")]
 pub mod leases;
 pub mod recordio;
+#[cfg(feature = "full")]
 pub mod session;
 pub mod wire;

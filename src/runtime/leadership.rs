@@ -110,6 +110,9 @@ impl Election {
             }
             Ok(())
         };
+        if planted!("candidate-believes-the-watch-alone") {
+            return deleted.await;
+        }
         tokio::time::timeout(self.ttl, deleted).await.unwrap_or(Ok(()))
     }
 
@@ -231,7 +234,7 @@ impl Renewal {
                 Ok(Ok(())) if Instant::now() < deadline => {
                     self.deadline.send_replace(sent + self.ttl);
                     pause = self.ttl / 3;
-                    if !planted!("lost-key-is-not-noticed") && self.is_taken_away().await {
+                    if self.is_taken_away().await {
                         return;
                     }
                 }

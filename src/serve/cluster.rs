@@ -140,6 +140,7 @@ fn launcher_config(config: &ServerConfig, installation: &Installation) -> Result
         process_dir: config.data_dir.join("processes"),
         shim: std::env::current_exe().context("failed to find this program's own file")?,
         logs: LogLimits::default(),
+        sandbox: None,
     })
 }
 

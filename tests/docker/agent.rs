@@ -52,6 +52,7 @@ impl Installation {
             process_dir: self.dir.path().join("tasks"),
             shim: env!("CARGO_BIN_EXE_tenure").into(),
             logs: self.logs,
+            sandbox: None,
         };
         let (sink, reports) = reports();
         Agent { launcher: LocalLauncher::new(env.clone(), config, sink), env, reports, kept: VecDeque::new() }

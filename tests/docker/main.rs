@@ -7,3 +7,4 @@ mod dockerd;
 
 mod agent;
 mod executor;
+mod mesos_agent;

@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("mesos", &["env", "api"]),
     ("registry", &["store", "api", "env"]),
     ("runtime", &["registry", "store", "env"]),
-    ("executor", &["mesos::wire", "mesos::embedded::launcher", "env"]),
+    ("executor", &["mesos::wire", "mesos::recordio", "mesos::launcher", "env"]),
     ("controllers", &["plan", "registry", "runtime", "mesos", "api", "env"]),
     ("discovery", &["registry", "runtime", "api", "env"]),
     ("server", &["registry", "runtime", "api", "env"]),

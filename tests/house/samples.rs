@@ -75,7 +75,7 @@ fn started(info: TaskInfo) -> Value {
         Some(container) => serde_json::to_value(create_request(&task, container, logs).unwrap()),
         None => {
             let dir = TaskDir::of(&PathBuf::from("/var/lib/tenure/agent/tasks"), &task.id);
-            serde_json::to_value(shim_spec(&task, &dir, logs).unwrap())
+            serde_json::to_value(shim_spec(&task, &dir.sandbox(), logs).unwrap())
         }
     }
     .unwrap()

@@ -41,7 +41,7 @@ pub(crate) const INCIDENTS: [&str; 14] = [
 pub(crate) const UNCLAIMED: [&str; 1] = ["LinkSlow"];
 
 /// All of them, by place.
-pub(crate) const PLANTS: [Plant; 62] = [
+pub(crate) const PLANTS: [Plant; 64] = [
     Plant {
         name: "capacity-forgets-the-stopping",
         place: "plan/deployment/instance.rs",
@@ -97,6 +97,13 @@ pub(crate) const PLANTS: [Plant; 62] = [
         check: "Convergence",
         breaks: "an instance that came back stays beside the one that took its place",
         covers: "AgentCutOff MARATHON-8422",
+    },
+    Plant {
+        name: "stops-do-not-hold-those-that-serve",
+        place: "controllers/deployment.rs",
+        check: "MinimumHealth",
+        breaks: "one that a stop counts on may cease to serve while the stop is committed",
+        covers: "StoreSlow",
     },
     Plant {
         name: "one-too-many-stops",
@@ -285,14 +292,7 @@ pub(crate) const PLANTS: [Plant; 62] = [
         place: "controllers/orphans.rs",
         check: "LeftEndpoints",
         breaks: "an orphan is ended while Endpoints name it",
-        covers: "AgentCutOff",
-    },
-    Plant {
-        name: "orphans-are-not-looked-up",
-        place: "controllers/orphans.rs",
-        check: "Deposed",
-        breaks: "the view alone says what is an orphan",
-        covers: "WatchSkips WatchLate #1553",
+        covers: "AgentCutOff AllCutOff",
     },
     Plant {
         name: "orphans-run-on",
@@ -330,6 +330,20 @@ pub(crate) const PLANTS: [Plant; 62] = [
         covers: "CallAnswerLost CallLost",
     },
     Plant {
+        name: "seen-before-its-revision-waits",
+        place: "controllers/placement/market.rs",
+        check: "Convergence",
+        breaks: "a Task that the view shows before its Revision waits for good",
+        covers: "WatchLate",
+    },
+    Plant {
+        name: "what-was-just-written-does-not-count",
+        place: "controllers/placement/market.rs",
+        check: "Constraints",
+        breaks: "what placement has just written counts only once the view shows it",
+        covers: "WatchStalls",
+    },
+    Plant {
         name: "launched-without-its-binding",
         place: "controllers/placement/launch.rs",
         check: "Deposed",
@@ -348,7 +362,7 @@ pub(crate) const PLANTS: [Plant; 62] = [
         place: "mesos/session/caller.rs",
         check: "Deposed",
         breaks: "a call that has waited until the term was over is sent",
-        covers: "Pause",
+        covers: "Pause PauseInCall",
     },
     Plant {
         name: "offers-outlive-their-stream",
@@ -369,7 +383,7 @@ pub(crate) const PLANTS: [Plant; 62] = [
         place: "registry/write/commit.rs",
         check: "Deposed",
         breaks: "a transaction is not guarded by the leader key of its term",
-        covers: "#1553",
+        covers: "LeaderKeyTaken #1553",
     },
     Plant {
         name: "written-over-newer-versions",
@@ -400,18 +414,18 @@ pub(crate) const PLANTS: [Plant; 62] = [
         covers: "Compaction",
     },
     Plant {
-        name: "lost-key-is-not-noticed",
-        place: "runtime/leadership.rs",
-        check: "Convergence",
-        breaks: "a leader whose key was removed goes on",
-        covers: "LeaderKeyTaken #3798",
-    },
-    Plant {
         name: "candidate-gives-up",
         place: "runtime/leadership.rs",
         check: "Convergence",
         breaks: "after trouble with the store nobody stands again",
         covers: "StoreRefuses StoreDown #1043",
+    },
+    Plant {
+        name: "candidate-believes-the-watch-alone",
+        place: "runtime/leadership.rs",
+        check: "Convergence",
+        breaks: "a candidate waits for the watch alone to say that the office is vacant",
+        covers: "WatchSkips #3798",
     },
     Plant {
         name: "successor-waits-for-changes",

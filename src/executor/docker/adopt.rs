@@ -7,12 +7,12 @@ use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
 
 use super::engine::EngineError;
 use super::events;
-use super::spec::{INSTALLATION_LABEL, TASK_ID_LABEL};
+use super::spec::TASK_ID_LABEL;
 use super::task::{Containers, end_of};
 use crate::executor::run::End;
 use crate::mesos::wire::TaskId;
 
-/// A container of this installation, as it was found.
+/// A container of this owner, as it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     pub name: String,
@@ -31,12 +31,13 @@ pub enum FoundState {
     Created,
 }
 
-/// All containers of this installation, by task.
+/// All containers of this owner, by task.
 ///
 /// # Errors
 /// When dockerd is away: then nothing is known, and nothing may be concluded.
 pub async fn find(containers: &Containers) -> Result<BTreeMap<TaskId, Found>, EngineError> {
-    let listed = containers.engine.list(INSTALLATION_LABEL, &containers.installation).await?;
+    let (label, value) = containers.owner.filter();
+    let listed = containers.engine.list(label, value).await?;
     let mut found = BTreeMap::new();
     for summary in listed {
         if let Some((id, one)) = read(containers, &summary).await? {

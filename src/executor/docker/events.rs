@@ -1,4 +1,4 @@
-//! One stream of Docker's events for all containers of this installation, in place of a wait per container.
+//! One stream of Docker's events for all containers of one owner, in place of a wait per container.
 //!
 //! An event only says *look again*: whoever follows a container inspects it and acts on what it finds, so a lost,
 //! doubled or late event does no harm. Each connection first lists the containers once, for what happened while nobody
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 use super::engine::{Engine, EngineError};
-use super::spec::INSTALLATION_LABEL;
+use super::owner::Owner;
 use crate::env::{Env, watch};
 use crate::executor::retry::Backoff;
 use crate::mesos::wire::Engine as State;
@@ -88,12 +88,12 @@ impl Events {
     }
 
     /// Keeps the stream open for ever, waking followers.
-    pub async fn run(self, env: Env, engine: Engine, installation: String) {
+    pub async fn run(self, env: Env, engine: Engine, owner: Owner) {
         let mut backoff = Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
         let mut has_answered = false;
         loop {
             let since = env.now();
-            match self.connect(&engine, &installation, since).await {
+            match self.connect(&engine, &owner, since).await {
                 Ok(events) => {
                     has_answered = true;
                     backoff.reset();
@@ -125,12 +125,13 @@ impl Events {
     async fn connect(
         &self,
         engine: &Engine,
-        installation: &str,
+        owner: &Owner,
         since: Timestamp,
     ) -> Result<BoxStream<'static, Result<EventMessage, EngineError>>, EngineError> {
         engine.ping(PING_LIMIT).await?;
-        self.resync(&engine.list(INSTALLATION_LABEL, installation).await?);
-        Ok(engine.events(INSTALLATION_LABEL, installation, &seconds(since))?.boxed())
+        let (label, value) = owner.filter();
+        self.resync(&engine.list(label, value).await?);
+        Ok(engine.events(label, value, &seconds(since))?.boxed())
     }
 
     /// One connection, until it breaks or dockerd does not answer.

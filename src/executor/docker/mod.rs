@@ -12,6 +12,8 @@ pub mod adopt;
 mod engine;
 mod events;
 mod image;
+mod leftovers;
+mod owner;
 mod params;
 mod spec;
 mod sweep;
@@ -20,8 +22,8 @@ mod task;
 pub use engine::{DEFAULT_HOST, Engine, EngineError, Fault, Operation};
 pub use events::Events;
 pub use image::{ImageError, Images, Wanted};
-pub use spec::{
-    INSTALLATION_LABEL, SpecError, TASK_ID_LABEL, container_name, create_request, effective_network,
-};
+pub use leftovers::remove_leftovers;
+pub use owner::{EXECUTOR_LABEL, Executor, INSTALLATION_LABEL, LOCK_LABEL, Owner};
+pub use spec::{SpecError, TASK_ID_LABEL, container_name, create_request, effective_network};
 pub use sweep::sweep;
 pub use task::{Containers, RunningContainer};

@@ -19,8 +19,6 @@ use crate::executor::logs::LogLimits;
 use crate::executor::task::{Command, Container, Network, Resources, Task, Volume, VolumeSource};
 use crate::mesos::wire::TaskId;
 
-/// The label that says which installation a container belongs to.
-pub const INSTALLATION_LABEL: &str = "tenure.dev/installation";
 /// The label that holds the task id; monitoring agents of the Mesos world look for it.
 pub const TASK_ID_LABEL: &str = "MESOS_TASK_ID";
 

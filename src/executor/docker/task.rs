@@ -20,7 +20,8 @@ use tokio::sync::Semaphore;
 use super::engine::{Engine, EngineError};
 use super::events::{Events, Followed};
 use super::image::{ImageError, Images, Wanted};
-use super::spec::{INSTALLATION_LABEL, TASK_ID_LABEL, container_name, create_request, effective_network};
+use super::owner::Owner;
+use super::spec::{TASK_ID_LABEL, container_name, create_request, effective_network};
 use crate::env::{Env, watch};
 use crate::executor::checks::ProbeCommand;
 use crate::executor::logs::LogLimits;
@@ -40,14 +41,14 @@ const AWAY_MAX: Duration = Duration::from_secs(2);
 /// Docker's own default, when neither image nor task names one.
 const STOP_SIGNAL: &str = "SIGTERM";
 
-/// The containers of one installation on one dockerd.
+/// The containers of one owner on one dockerd.
 #[derive(Debug, Clone)]
 pub struct Containers {
     pub env: Env,
     pub engine: Engine,
     pub images: Images,
     pub events: Events,
-    pub installation: String,
+    pub owner: Owner,
     pub logs: LogLimits,
     pub slots: Arc<Semaphore>,
 }
@@ -68,13 +69,13 @@ impl From<EngineError> for Failure {
 impl Containers {
     /// Everything about containers behind one dockerd; [`Events::run`] must be spawned beside it.
     #[must_use]
-    pub fn new(env: Env, engine: Engine, installation: &str, logs: LogLimits) -> Containers {
+    pub fn new(env: Env, engine: Engine, owner: Owner, logs: LogLimits) -> Containers {
         Containers {
             env,
             images: Images::new(engine.clone()),
             engine,
             events: Events::default(),
-            installation: installation.to_owned(),
+            owner,
             logs,
             slots: Arc::new(Semaphore::new(AT_ONCE_MAX)),
         }
@@ -91,13 +92,13 @@ impl Containers {
         order: &mut Order,
         reporter: &Reporter,
     ) -> Result<RunningContainer, End> {
-        if let State::Absent { why } = &*self.events.engine().borrow() {
-            let why = format!("this machine has no Docker engine: {why}");
-            return Err(End::NotStarted { why });
+        if let Some(why) = self.absence(order).await? {
+            return Err(End::NotStarted { why: format!("this machine has no Docker engine: {why}") });
         }
         let mut body = create_request(task, container, self.logs)
             .map_err(|error| End::NotStarted { why: error.to_string() })?;
-        body.labels.get_or_insert_default().insert(INSTALLATION_LABEL.to_owned(), self.installation.clone());
+        let labels = self.owner.labels().into_iter().map(|(label, value)| (label.to_owned(), value));
+        body.labels.get_or_insert_default().extend(labels);
         let wanted = wanted(task, container);
         match self.attempt(task, &body, &wanted, order, reporter).await {
             Err(Failure::ImageGone) => {
@@ -112,6 +113,23 @@ impl Containers {
             }
             Err(Failure::End(end)) => Err(end),
             Ok(running) => Ok(running),
+        }
+    }
+
+    /// Waits until it is known whether there is an engine at all; why there is none.
+    async fn absence(&self, order: &mut Order) -> Result<Option<String>, End> {
+        let mut engine = self.events.engine();
+        loop {
+            match &*engine.borrow_and_update() {
+                State::Unknown => {}
+                State::Absent { why } => return Ok(Some(why.clone())),
+                State::Ready | State::Away { .. } => return Ok(None),
+            }
+            tokio::select! {
+                biased;
+                _ = ordered(order) => return Err(End::KilledBeforeStart),
+                changed = engine.changed() => if changed.is_err() { std::future::pending::<()>().await },
+            }
         }
     }
 
@@ -200,9 +218,9 @@ impl Containers {
     /// The name is taken: by an earlier launch of this very task, or by a stranger.
     async fn take_up(&self, task: &Task, name: &str, order: &mut Order) -> Result<String, Failure> {
         let found = self.patiently(order, || self.engine.inspect(name)).await?;
-        let label = |key: &str| found.config.as_ref()?.labels.as_ref()?.get(key).cloned();
-        let ours = label(INSTALLATION_LABEL).as_deref() == Some(self.installation.as_str())
-            && label(TASK_ID_LABEL).as_deref() == Some(task.id.value.as_str());
+        let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
+        let of_task = labels.and_then(|labels| labels.get(TASK_ID_LABEL)) == Some(&task.id.value);
+        let ours = of_task && self.owner.owns(labels);
         if !ours {
             let why = format!("container name {name} is taken by a container that is not this task's");
             return Err(Failure::End(End::NotStarted { why }));

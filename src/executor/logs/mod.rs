@@ -3,6 +3,7 @@
 //! Processes write through their shim into files that it rotates; containers through Docker's `json-file` driver with
 //! the same limits. Both are read through [`TaskLogs`].
 
+mod capture;
 mod docker;
 mod files;
 mod lines;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+pub use capture::Capture;
 pub use docker::read_container;
 pub use files::read_files;
 pub use rotate::RotatingFile;

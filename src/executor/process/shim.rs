@@ -39,6 +39,9 @@ pub struct ShimSpec {
     /// The whole environment.
     pub env: BTreeMap<String, String>,
     pub logs: LogLimits,
+    /// Where it runs and where its output goes; the task's own folder if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<PathBuf>,
 }
 
 /// Why a shim gave up.
@@ -126,7 +129,9 @@ fn say() -> Result<(), ShimError> {
 async fn run_process(dir: &TaskDir, spec: &ShimSpec) -> Result<Exit, ShimError> {
     let (program, arguments) = spec.argv.split_first().ok_or(ShimError::Empty)?;
     let log = |stream: Stream| {
-        RotatingFile::open(&dir.output(stream.name()), spec.logs).map_err(failed("open the output file"))
+        let own = || dir.output(stream.name());
+        let path = spec.home.as_ref().map_or_else(own, |home| home.join(stream.name()));
+        RotatingFile::open(&path, spec.logs).map_err(failed("open the output file"))
     };
     // Heard from before anyone can know of the process: an unheard SIGUSR1 would end the shim itself.
     let mut signals = Signals::listen()?;
@@ -135,7 +140,7 @@ async fn run_process(dir: &TaskDir, spec: &ShimSpec) -> Result<Exit, ShimError> 
         .args(arguments)
         .env_clear()
         .envs(&spec.env)
-        .current_dir(dir.sandbox())
+        .current_dir(spec.home.clone().unwrap_or_else(|| dir.sandbox()))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -52,6 +52,8 @@ pub struct Processes {
     /// The program that understands `shim`; `/proc/self/exe` is this very binary, even after an upgrade replaced its file.
     pub shim: PathBuf,
     pub logs: LogLimits,
+    /// Where a process runs and writes, where somebody else has made a folder for it; its own otherwise.
+    pub home: Option<PathBuf>,
 }
 
 impl Processes {
@@ -59,6 +61,11 @@ impl Processes {
     #[must_use]
     pub fn dir(&self, id: &TaskId) -> TaskDir {
         TaskDir::of(&self.root, id)
+    }
+
+    /// The working directory of the task with this folder.
+    pub(crate) fn home_of(&self, dir: &TaskDir) -> PathBuf {
+        self.home.clone().unwrap_or_else(|| dir.sandbox())
     }
 
     /// The process runs afterwards, or has ended; if it was started before, that one is taken up.
@@ -70,7 +77,8 @@ impl Processes {
         if let Some(run) = self.adopt(&task.id).await? {
             return Ok(run);
         }
-        let spec = shim_spec(task, &dir, self.logs)?;
+        let home = self.home_of(&dir);
+        let spec = ShimSpec { home: self.home.clone(), ..shim_spec(task, &home, self.logs)? };
         dir.create().map_err(|source| ProcessError::Folder { path: dir.path().to_owned(), source })?;
         self.spawn_shim(&dir, &spec)
             .await
@@ -265,8 +273,8 @@ impl Running for ProcessRun {
 ///
 /// # Errors
 /// When there is nothing to run.
-pub fn shim_spec(task: &Task, dir: &TaskDir, logs: LogLimits) -> Result<ShimSpec, ProcessError> {
-    Ok(ShimSpec { argv: argv(&task.command)?, env: environment(task, dir), logs })
+pub fn shim_spec(task: &Task, sandbox: &Path, logs: LogLimits) -> Result<ShimSpec, ProcessError> {
+    Ok(ShimSpec { argv: argv(&task.command)?, env: environment(task, sandbox), logs, home: None })
 }
 
 fn argv(command: &Command) -> Result<Vec<String>, ProcessError> {
@@ -280,8 +288,8 @@ fn argv(command: &Command) -> Result<Vec<String>, ProcessError> {
 
 /// Nothing of the server's own environment; the task's variables win.
 #[must_use]
-pub(crate) fn environment(task: &Task, dir: &TaskDir) -> BTreeMap<String, String> {
-    let sandbox = dir.sandbox().to_string_lossy().into_owned();
+pub(crate) fn environment(task: &Task, sandbox: &Path) -> BTreeMap<String, String> {
+    let sandbox = sandbox.to_string_lossy().into_owned();
     let own = [
         ("PATH", PATH.to_owned()),
         ("HOME", sandbox.clone()),

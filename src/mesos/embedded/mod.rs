@@ -14,7 +14,6 @@ mod allocator;
 pub mod bundle;
 pub mod fleet;
 pub mod http;
-pub mod launcher;
 pub mod master;
 pub mod protocol;
 pub mod resources;
@@ -25,6 +24,8 @@ mod tests;
 
 use std::sync::Arc;
 
+/// What agents run tasks with.
+pub use super::launcher;
 use crate::env::Env;
 use agent::journal::{Journal, JournalError, Medium};
 use agent::{Agent, AgentConfig};

@@ -104,7 +104,9 @@ impl Caller {
     /// One result for each call.
     async fn send(&mut self, mut calls: Vec<Call>) -> Vec<Result<(), CallError>> {
         // They may have waited for long: another process may act by now.
-        if !self.identity.may_act() && !planted!("late-calls-are-sent") {
+        let identity = self.identity.clone();
+        let may_act = move || identity.may_act() || planted!("late-calls-are-sent");
+        if !may_act() {
             return calls.iter().map(|_| Err(CallError::Ended)).collect();
         }
         let Some(line) = self.line.as_mut() else {
@@ -112,7 +114,7 @@ impl Caller {
         };
         calls.iter_mut().for_each(|call| call.framework_id = Some(line.framework_id.clone()));
         let types: Vec<CallType> = calls.iter().map(Call::r#type).collect();
-        let results = line.calls.send_all(calls).await;
+        let results = line.calls.send_all(calls, &may_act).await;
         for (call, result) in types.into_iter().zip(&results) {
             if let Err(error) = result {
                 tracing::warn!(%call, %error, "call failed");

@@ -1,5 +1,6 @@
 //! The session against the embedded master, and against a master that is written down.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -87,25 +88,41 @@ fn launch(lease: &Lease, id: &str) -> Vec<Operation> {
     super::support::launch(lease, id, parse_resources("cpus:1;mem:64").unwrap())
 }
 
-/// Calls of a subscription that breaks at the first.
-#[derive(Debug, Default)]
-struct Breaking {
+/// Calls of a subscription, all of which get one answer.
+#[derive(Debug)]
+struct Answered {
+    answer: Result<(), ConnectionError>,
     sent: Vec<CallType>,
 }
 
+impl Answered {
+    fn with(answer: Result<(), ConnectionError>) -> Answered {
+        Answered { answer, sent: Vec::new() }
+    }
+}
+
 #[async_trait]
-impl CallPipe for Breaking {
+impl CallPipe for Answered {
     async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
         self.sent.push(call.r#type());
-        Err(ConnectionError::Lost { message: "no answer".to_owned() })
+        self.answer.clone()
     }
 }
 
 #[tokio::test]
 async fn no_call_follows_one_that_showed_that_the_subscription_is_dead() {
-    let mut calls = Breaking::default();
-    let answers = calls.send_all(vec![of(CallType::Revive), of(CallType::Suppress)]).await;
+    let mut calls = Answered::with(Err(ConnectionError::Lost { message: "no answer".to_owned() }));
+    let answers = calls.send_all(vec![of(CallType::Revive), of(CallType::Suppress)], &|| true).await;
     assert_eq!(calls.sent, [CallType::Revive]);
+    assert_eq!(answers[1].as_ref().unwrap_err().outcome(), Outcome::NotDone);
+}
+
+#[tokio::test]
+async fn no_call_is_sent_once_another_process_may_act() {
+    let (mut calls, asked) = (Answered::with(Ok(())), AtomicUsize::new(0));
+    let first_only = || asked.fetch_add(1, Ordering::Relaxed) == 0;
+    let answers = calls.send_all(vec![of(CallType::Revive), of(CallType::Suppress)], &first_only).await;
+    assert_eq!((calls.sent, &answers[0]), (vec![CallType::Revive], &Ok(())));
     assert_eq!(answers[1].as_ref().unwrap_err().outcome(), Outcome::NotDone);
 }
 

@@ -2,12 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::command::CommandInfo;
 use super::task::{CheckInfo, HealthCheck};
 
 /// Tenure's own part of a [`TaskInfo`](super::TaskInfo).
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct TaskData {
+    /// What to run, where `TaskInfo` has an executor in the place of the command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandInfo>,
     /// The image must be on the machine already; with Mesos's own `force_pull_image` that wins.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub never_pull: bool,
@@ -50,9 +54,10 @@ impl TaskData {
 }
 
 impl std::fmt::Debug for TaskData {
-    /// Tells that there is a login, and not which.
+    /// Tells that there are a command and a login, and not which: both may hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TaskData")
+            .field("command", &self.command.is_some())
             .field("never_pull", &self.never_pull)
             .field("registry_login", &self.registry_login.is_some())
             .field("health_checks", &self.health_checks)

@@ -115,6 +115,7 @@ impl World {
             | Fault::StorePartition => self.servers.strike(fault),
             Fault::AgentRestart
             | Fault::AgentCutOff
+            | Fault::AllCutOff
             | Fault::AgentReboot
             | Fault::AgentGone
             | Fault::MasterFailover
@@ -189,8 +190,8 @@ impl World {
 fn strikes_by_itself(fault: Fault) -> bool {
     use Fault::{
         CallAnswerLost, CallDelayed, CallLost, CallRepeated, HealthFlaps, ImageMissing, ImageSlow,
-        ReportLate, ReportRepeated, StoreAnswerLost, StoreRefuses, StoreSlow, TaskFails, TaskHangs,
-        UpdateDelayed, UpdateLost, UpdateRepeated,
+        PauseInCall, ReportLate, ReportRepeated, StoreAnswerLost, StoreRefuses, StoreSlow, TaskFails,
+        TaskHangs, UpdateDelayed, UpdateLost, UpdateRepeated,
     };
     !matches!(
         fault,
@@ -201,6 +202,7 @@ fn strikes_by_itself(fault: Fault) -> bool {
             | HealthFlaps
             | ImageMissing
             | ImageSlow
+            | PauseInCall
             | ReportLate
             | ReportRepeated
             | StoreAnswerLost

@@ -146,6 +146,17 @@ impl Cluster {
         host.back_at = Some(Instant::now() + away);
     }
 
+    /// The network between the master and all machines is cut for longer than an App may wait for instances that it does not reach.
+    fn cut_all_off(&mut self) {
+        let away = self.sim.millis(76_000, 400_000);
+        self.sim.strike(Fault::AllCutOff, format_args!("for {away:?}"));
+        for index in 0..self.hosts.len() {
+            if self.hosts[index].agent.is_some() {
+                self.cut_off(index, away + self.sim.millis(0, 5_000));
+            }
+        }
+    }
+
     /// A random machine that has an agent now.
     fn present(&self) -> Option<usize> {
         let present: Vec<usize> =
@@ -178,6 +189,7 @@ impl Cluster {
                 sim.strike(fault, format_args!("for {away:?}"));
                 self.lose_master(away);
             }
+            Fault::AllCutOff => self.cut_all_off(),
             Fault::TaskKilledByHand => {
                 let Some((index, id)) = self.some_task() else { return };
                 sim.strike(fault, format_args!("{id} on {index}"));

@@ -9,6 +9,7 @@ pub(crate) enum Fault {
     CrashAtPoll,
     CrashAtSeam,
     Pause,
+    PauseInCall,
     ClockJumps,
     LeaderKeyTaken,
     // Between a server and the master.
@@ -43,6 +44,7 @@ pub(crate) enum Fault {
     // The cluster.
     AgentRestart,
     AgentCutOff,
+    AllCutOff,
     AgentReboot,
     AgentGone,
     MasterFailover,
@@ -60,7 +62,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Every class, in the order in which they came: a seed that failed is kept with the classes that there were.
-    pub(crate) const ALL: [Fault; 44] = [
+    pub(crate) const ALL: [Fault; 46] = [
         Fault::CrashAtPoll,
         Fault::CrashAtSeam,
         Fault::Pause,
@@ -105,21 +107,23 @@ impl Fault {
         Fault::LinkLoses,
         Fault::LinkSlow,
         Fault::LinkRepeats,
+        Fault::PauseInCall,
+        Fault::AllCutOff,
     ];
 
     /// Which part of the world it is a fault of.
     fn area(self) -> Area {
         use Fault::{
-            AgentCutOff, AgentGone, AgentReboot, AgentRestart, CallAnswerLost, CallDelayed, CallLost,
-            CallRepeated, ClockJumps, Compaction, CrashAtPoll, CrashAtSeam, HealthFlaps, ImageMissing,
-            ImageSlow, Interference, LeaderKeyTaken, LinkLoses, LinkRepeats, LinkSlow, MasterFailover,
-            MasterPartition, Pause, ReportLate, ReportRepeated, StoreAnswerLost, StoreDown, StoreFull,
-            StorePartition, StoreRefuses, StoreSlow, StreamCut, TaskFails, TaskHangs, TaskKilledByHand,
-            TaskVanishes, UpdateDelayed, UpdateLost, UpdateRepeated, WatchEnds, WatchLate, WatchRepeats,
-            WatchSkips, WatchStalls,
+            AgentCutOff, AgentGone, AgentReboot, AgentRestart, AllCutOff, CallAnswerLost, CallDelayed,
+            CallLost, CallRepeated, ClockJumps, Compaction, CrashAtPoll, CrashAtSeam, HealthFlaps,
+            ImageMissing, ImageSlow, Interference, LeaderKeyTaken, LinkLoses, LinkRepeats, LinkSlow,
+            MasterFailover, MasterPartition, Pause, PauseInCall, ReportLate, ReportRepeated, StoreAnswerLost,
+            StoreDown, StoreFull, StorePartition, StoreRefuses, StoreSlow, StreamCut, TaskFails, TaskHangs,
+            TaskKilledByHand, TaskVanishes, UpdateDelayed, UpdateLost, UpdateRepeated, WatchEnds, WatchLate,
+            WatchRepeats, WatchSkips, WatchStalls,
         };
         match self {
-            CrashAtPoll | CrashAtSeam | Pause | ClockJumps | LeaderKeyTaken => Area::Servers,
+            CrashAtPoll | CrashAtSeam | Pause | PauseInCall | ClockJumps | LeaderKeyTaken => Area::Servers,
             CallLost | CallAnswerLost | CallDelayed | CallRepeated | UpdateLost | UpdateDelayed
             | UpdateRepeated | StreamCut | MasterPartition | LinkLoses | LinkSlow | LinkRepeats => {
                 Area::Network
@@ -128,7 +132,9 @@ impl Fault {
             | Compaction | WatchRepeats | WatchSkips | WatchLate | WatchEnds | WatchStalls | Interference => {
                 Area::Store
             }
-            AgentRestart | AgentCutOff | AgentReboot | AgentGone | MasterFailover => Area::Cluster,
+            AgentRestart | AgentCutOff | AllCutOff | AgentReboot | AgentGone | MasterFailover => {
+                Area::Cluster
+            }
             TaskFails | TaskHangs | TaskKilledByHand | TaskVanishes | ReportRepeated | ReportLate
             | HealthFlaps | ImageMissing | ImageSlow => Area::Tasks,
         }
@@ -285,6 +291,7 @@ impl Profile {
             Fault::AgentGone => self.machines < 3,
             Fault::AgentRestart
             | Fault::AgentCutOff
+            | Fault::AllCutOff
             | Fault::AgentReboot
             | Fault::MasterFailover
             | Fault::LinkLoses

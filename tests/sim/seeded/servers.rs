@@ -47,6 +47,8 @@ pub(crate) struct Server {
     pub(super) store_cut: watch::Sender<bool>,
     pub(super) master_cut: watch::Sender<bool>,
     pub(super) breaks: Arc<Notify>,
+    /// A call at which it stands still, and for how long.
+    nap: Arc<Mutex<Option<Duration>>>,
     pub(super) process: Option<Process>,
     pub(super) back_at: Option<Instant>,
     heals_at: Option<Instant>,
@@ -120,6 +122,7 @@ impl Servers {
             store_cut: watch::Sender::new(false),
             master_cut: watch::Sender::new(false),
             breaks: Arc::default(),
+            nap: Arc::default(),
             process: None,
             back_at: Some(Instant::now()),
             heals_at: None,
@@ -151,6 +154,7 @@ impl Servers {
                 server.back_at = Some(now + after);
             }
             server.process.iter_mut().for_each(Process::allow);
+            server.notice_nap();
             if server.heals_at.is_some_and(|at| at <= now) {
                 self.sim.log(format_args!("{} goes on", server.name));
                 server.heal();
@@ -179,7 +183,11 @@ impl Servers {
             env: env.clone(),
             server: server.name.clone(),
             leading,
-            line: Line { cut: server.master_cut.subscribe(), breaks: server.breaks.clone() },
+            line: Line {
+                cut: server.master_cut.subscribe(),
+                breaks: server.breaks.clone(),
+                nap: server.nap.clone(),
+            },
             subscriptions: AtomicU64::new(0),
         };
         let store = |through| (self.around)(&env, reach(through));
@@ -291,7 +299,18 @@ impl Servers {
 }
 
 impl Server {
+    /// A process that stands still by itself counts as paused.
+    fn notice_nap(&mut self) {
+        if let Some(away) = self.nap.lock().unwrap().take()
+            && let Some(process) = &mut self.process
+        {
+            process.paused = true;
+            self.heals_at = Some(Instant::now() + away);
+        }
+    }
+
     pub(super) fn heal(&mut self) {
+        self.notice_nap();
         self.heals_at = None;
         self.store_cut.send_replace(false);
         self.master_cut.send_replace(false);

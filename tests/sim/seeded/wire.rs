@@ -38,6 +38,8 @@ pub(crate) struct Line {
     pub(crate) cut: watch::Receiver<bool>,
     /// Breaks the stream, which its reader is told.
     pub(crate) breaks: Arc<Notify>,
+    /// For how long the server stands still since a call.
+    pub(crate) nap: Arc<Mutex<Option<Duration>>>,
 }
 
 /// A server's way to the master.
@@ -93,6 +95,7 @@ impl Connection for Wire {
         let calls = Calls {
             sim: self.sim.clone(),
             checks: self.checks.clone(),
+            env: self.env.clone(),
             server: self.server.clone(),
             subscriber,
             line: self.line.clone(),
@@ -201,6 +204,7 @@ impl Stream {
 struct Calls {
     sim: Sim,
     checks: Arc<Mutex<Checks>>,
+    env: Env,
     server: String,
     subscriber: String,
     line: Line,
@@ -219,6 +223,9 @@ impl CallPipe for Calls {
         let name = call.r#type();
         // What a server does is judged when it does it, whatever becomes of the call on its way.
         self.checks.lock().unwrap().called(&self.subscriber, call);
+        if self.sim.strikes_in(Fault::PauseInCall, 15) {
+            self.stand_still(name).await;
+        }
         if self.sim.strikes(Fault::CallDelayed) {
             let by = self.sim.millis(1, 5_000);
             self.sim.strike(Fault::CallDelayed, format_args!("{} {name} by {by:?}", self.server));
@@ -246,6 +253,17 @@ impl CallPipe for Calls {
             return Err(lost("the answer was lost"));
         }
         result
+    }
+}
+
+impl Calls {
+    /// The server stands still in the middle of a call, with others waiting behind it.
+    async fn stand_still(&mut self, call: CallType) {
+        let away = self.sim.millis(500, 45_000);
+        self.sim.strike(Fault::PauseInCall, format_args!("{} {call} for {away:?}", self.server));
+        *self.line.nap.lock().unwrap() = Some(away);
+        self.env.pause();
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

@@ -7,7 +7,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{CallRefusal, EVENTS, Input, MasterHandle, validation};
-use crate::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
+use crate::mesos::connection::{CallPipe, Connection, ConnectionError, MayAct, Subscription};
 use crate::mesos::wire::scheduler::{Call, Event};
 
 /// Who makes a call.
@@ -107,14 +107,18 @@ impl CallPipe for InProcessCalls {
         Ok(queued.answer().await?)
     }
 
-    async fn send_all(&mut self, calls: Vec<Call>) -> Vec<Result<(), ConnectionError>> {
+    async fn send_all(&mut self, calls: Vec<Call>, may_act: MayAct<'_>) -> Vec<Result<(), ConnectionError>> {
         let mut posted = Vec::with_capacity(calls.len());
         for call in calls {
-            posted.push(self.master.post(self.caller.clone(), call).await);
+            let is_sent = may_act();
+            posted.push(if is_sent { Some(self.master.post(self.caller.clone(), call).await) } else { None });
         }
         let mut answers = Vec::with_capacity(posted.len());
         for queued in posted {
-            answers.push(queued.answer().await.map_err(ConnectionError::from));
+            answers.push(match queued {
+                Some(queued) => queued.answer().await.map_err(ConnectionError::from),
+                None => Err(ConnectionError::not_sent()),
+            });
         }
         answers
     }

@@ -1,7 +1,7 @@
-//! What the embedded agent asks of something that really runs tasks.
+//! What whoever speaks for tasks, the embedded agent or `tenure-executor`, asks of something that really runs them.
 //!
-//! The agent keeps the journal, the updates' ids and their delivery; a launcher only starts, watches and stops what
-//! runs, and reports. The room `executor` implements it with Docker and plain processes.
+//! The one keeps the updates' ids and their delivery; a launcher only starts, watches and stops what runs, and reports.
+//! The room `executor` implements it with Docker and plain processes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

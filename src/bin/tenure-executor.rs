@@ -1,0 +1,15 @@
+//! The `tenure-executor` binary: what Mesos agents run beside each task.
+
+use std::process::ExitCode;
+
+use tenure::executor;
+
+fn main() -> ExitCode {
+    // A shim becomes a session of its own before there is any other thread.
+    let mut args = std::env::args_os().skip(1);
+    match args.next() {
+        None => executor::agent::run(),
+        Some(verb) if verb == "shim" => executor::process::shim::run(args),
+        Some(_) => executor::agent::usage(),
+    }
+}

@@ -1,0 +1,280 @@
+//! The loop between the agent and the launcher: takes in what either says, does what follows, and knows when to end.
+//!
+//! ```text
+//! agent ── events ──▶ Conversation ──▶ acts ──▶ launcher
+//!       ◀─ updates ──             ◀── reports ──
+//! ```
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::conversation::{Act, Conversation};
+use super::line::{Line, News};
+use super::link::{LinkError, Way};
+use super::settings::Settings;
+use crate::env::Env;
+use crate::executor::launcher::LocalLauncher;
+use crate::mesos::launcher::{Launcher, Reports};
+use crate::mesos::wire::ExecutorEventType;
+use crate::mesos::wire::executor::Event;
+
+/// A running agent that is being restarted takes its executors back for seconds only: it is asked often at first.
+const HURRY: Duration = Duration::from_secs(10);
+const HURRIED_WAIT_MAX: Duration = Duration::from_millis(500);
+/// How long the agent may take to store the last update: what it knew to have ended already it never confirms.
+const STORE_MAX: Duration = Duration::from_secs(60);
+/// How long the agent may be away before the first subscription where there is no recovery.
+const FIRST_MAX: Duration = Duration::from_secs(10);
+/// How long the removal of what is left of a task may take.
+const DISCARD_MAX: Duration = Duration::from_secs(10);
+/// What is left of the agent's patience when a task is ended by force: its end is still to be told.
+const TELL: Duration = Duration::from_secs(1);
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// As it was to.
+    Done,
+    /// Something else, and what.
+    Failed(String),
+}
+
+/// One executor.
+pub(super) struct Front {
+    env: Env,
+    settings: Settings,
+    talk: Conversation,
+    launcher: LocalLauncher,
+    reports: Reports,
+    line: Line,
+    /// Since when there is no subscription.
+    away_since: Option<Instant>,
+    was_subscribed: bool,
+    /// When the agent took an update last.
+    told_at: Instant,
+    stage: Stage,
+}
+
+enum Stage {
+    Serving,
+    /// Everything is being ended, by this instant at the latest.
+    Stopping {
+        until: Instant,
+        outcome: Outcome,
+    },
+}
+
+impl Front {
+    pub(super) fn new(env: Env, settings: Settings, launcher: LocalLauncher, reports: Reports) -> Front {
+        let Settings { framework_id, executor_id, shutdown_grace, .. } = settings.clone();
+        let now = Instant::now();
+        Front {
+            talk: Conversation::new(env.clone(), framework_id, executor_id, shutdown_grace),
+            env,
+            settings,
+            launcher,
+            reports,
+            line: Line::Away { again: now },
+            away_since: Some(now),
+            was_subscribed: false,
+            told_at: now,
+            stage: Stage::Serving,
+        }
+    }
+
+    /// Runs until the tasks have ended and the agent knows, or until it must end. Nothing of the tasks is left on the machine
+    /// but what is in the sandbox.
+    pub(super) async fn run(mut self, terminate: impl Future<Output = ()>) -> Outcome {
+        tokio::pin!(terminate);
+        let mut terminated = false;
+        let outcome = loop {
+            if let Some(outcome) = self.outcome() {
+                break outcome;
+            }
+            self.line.send(|| self.talk.next_update());
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                () = &mut terminate, if !terminated => {
+                    terminated = true;
+                    self.stop("told to end by a signal", Outcome::Done).await;
+                }
+                Some(status) = self.reports.recv() => self.talk.reported(status),
+                news = self.line.next() => self.heard(news).await,
+                () = wait_until(deadline) => self.late().await,
+            }
+        };
+        self.discard().await;
+        outcome
+    }
+
+    /// Whether this is the end.
+    fn outcome(&self) -> Option<Outcome> {
+        match &self.stage {
+            Stage::Serving => self.talk.is_over().then_some(Outcome::Done),
+            Stage::Stopping { until, outcome } => {
+                let told = self.talk.is_stored() || self.line.open_since().is_none();
+                let ended = self.talk.has_ended() && told;
+                (ended || *until <= Instant::now()).then(|| outcome.clone())
+            }
+        }
+    }
+
+    /// When something is overdue.
+    fn deadline(&self) -> Option<Instant> {
+        let stopping = match &self.stage {
+            Stage::Stopping { until, .. } => Some(*until),
+            Stage::Serving => self.away_since.map(|since| since + self.patience()),
+        };
+        let all_ended = !self.talk.tasks().is_empty() && self.talk.has_ended() && !self.talk.is_stored();
+        let heard_since = self.line.open_since().filter(|_| all_ended);
+        let stored = heard_since.map(|since| since.max(self.told_at) + STORE_MAX);
+        stopping.into_iter().chain(stored).min()
+    }
+
+    /// How long to go on without an agent.
+    fn patience(&self) -> Duration {
+        match self.settings.recovery {
+            Some(recovery) => recovery.timeout,
+            None if self.was_subscribed => Duration::ZERO,
+            None => FIRST_MAX,
+        }
+    }
+
+    async fn late(&mut self) {
+        let away = self.away_since.is_some_and(|since| since + self.patience() <= Instant::now());
+        if away && matches!(self.stage, Stage::Serving) {
+            let words = format!("no agent for {} s", self.patience().as_secs());
+            self.stop(&words, Outcome::Failed(words.clone())).await;
+        } else if self.talk.has_ended() {
+            tracing::warn!("the agent does not confirm the last update");
+            self.stage = Stage::Stopping { until: Instant::now(), outcome: Outcome::Done };
+        }
+    }
+
+    async fn heard(&mut self, news: News) {
+        match news {
+            News::Due => {
+                let call = self.talk.subscribe();
+                self.line = Line::Subscribing(Box::pin(self.way().subscribe(call)));
+            }
+            News::Answered(events) => self.line.open(events, self.way()),
+            News::Event(event) => self.told(*event).await,
+            News::Ready => self.told_at = Instant::now(),
+            News::Refused { of, error } => {
+                tracing::error!(%error, "an update is refused");
+                if let Some((task, uuid)) = of {
+                    self.talk.refused(&task, &uuid);
+                }
+            }
+            News::Lost(error) => self.lost(error).await,
+        }
+    }
+
+    async fn told(&mut self, event: Event) {
+        match event.r#type() {
+            ExecutorEventType::Subscribed => {
+                let Some(subscribed) = event.subscribed else { return };
+                tracing::info!(agent = subscribed.agent_info.hostname, "subscribed");
+                (self.away_since, self.was_subscribed) = (None, true);
+                self.talk.subscribed(&subscribed);
+            }
+            ExecutorEventType::Launch => {
+                let Some(launch) = event.launch else { return };
+                let act = self.talk.launch(launch.task);
+                self.act(act).await;
+            }
+            ExecutorEventType::LaunchGroup => {
+                let tasks = event.launch_group.map(|group| group.task_group.tasks);
+                self.talk.refuse_group(tasks.unwrap_or_default());
+            }
+            ExecutorEventType::Kill => {
+                let Some(kill) = event.kill else { return };
+                let grace = kill.kill_policy.and_then(|policy| policy.grace_period);
+                let act = self.talk.kill(&kill.task_id, grace.map(|grace| grace.duration()));
+                self.act(act).await;
+            }
+            ExecutorEventType::Acknowledged => {
+                if let Some(acknowledged) = event.acknowledged {
+                    self.talk.acknowledged(&acknowledged);
+                }
+            }
+            ExecutorEventType::Shutdown => self.stop("told to end by the agent", Outcome::Done).await,
+            ExecutorEventType::Error => {
+                let words = event.error.map(|error| error.message).unwrap_or_default();
+                let words = format!("error of the agent: {words}");
+                self.stop(&words, Outcome::Failed(words.clone())).await;
+            }
+            ExecutorEventType::Message => tracing::debug!("a message that means nothing here"),
+            ExecutorEventType::Heartbeat | ExecutorEventType::Unknown | ExecutorEventType::Unrecognised => {}
+        }
+    }
+
+    async fn lost(&mut self, error: LinkError) {
+        if self.line.open_since().is_some() {
+            tracing::warn!(%error, "subscription lost");
+        } else {
+            tracing::debug!(%error, "no subscription");
+        }
+        let since = *self.away_since.get_or_insert_with(Instant::now);
+        if matches!(error, LinkError::Away(_)) {
+            self.line.wait(self.wait(since));
+            return;
+        }
+        self.line = Line::Closed;
+        let words = error.to_string();
+        self.stop(&words, Outcome::Failed(words.clone())).await;
+    }
+
+    /// Until the agent is asked again: chance, so that a machine's executors do not ask in step.
+    fn wait(&self, since: Instant) -> Duration {
+        let most = self.settings.recovery.map_or(HURRIED_WAIT_MAX, |recovery| recovery.backoff_max);
+        let most = if since.elapsed() < HURRY { most.min(HURRIED_WAIT_MAX) } else { most };
+        let millis = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.env.below(millis))
+    }
+
+    /// Ends everything. The first reason stays.
+    async fn stop(&mut self, why: &str, outcome: Outcome) {
+        if matches!(self.stage, Stage::Stopping { .. }) {
+            return;
+        }
+        tracing::info!(why, "stopping");
+        let grace = self.settings.shutdown_grace;
+        self.stage = Stage::Stopping { until: Instant::now() + grace, outcome };
+        for act in self.talk.stop_all(grace - TELL.min(grace / 2)) {
+            self.act(Some(act)).await;
+        }
+    }
+
+    async fn act(&mut self, act: Option<Act>) {
+        match act {
+            Some(Act::Launch(launch)) => self.launcher.launch(*launch).await,
+            Some(Act::Kill(task, grace)) => self.launcher.kill(&task, grace).await,
+            None => {}
+        }
+    }
+
+    /// Nothing of the tasks is left: their output is in the sandbox, their ends are told.
+    async fn discard(&self) {
+        for task in self.talk.tasks() {
+            if tokio::time::timeout(DISCARD_MAX, self.launcher.discard(&task)).await.is_err() {
+                tracing::warn!(%task, "what is left of it is removed by the next executor on this machine");
+            }
+        }
+    }
+
+    fn way(&self) -> Way {
+        let Settings { place, token, .. } = &self.settings;
+        Way { env: self.env.clone(), place: place.clone(), token: token.clone() }
+    }
+}
+
+async fn wait_until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,147 @@
+//! The front towards a real Mesos agent: the v1 executor API, spoken by `tenure-executor`, one process per task.
+//!
+//! ```text
+//! environment ─▶ settings ─▶ front ◀─▶ line ─▶ link ── HTTP/1.1, protobuf, RecordIO ──▶ agent
+//!                              │  conversation: tasks, updates (pure)
+//!                              ▼
+//!                           launcher ─▶ docker | process
+//! ```
+//!
+//! It subscribes before it does anything else, because the agent's patience covers the pull of an image otherwise. An update is
+//! kept, with its id, until the agent has stored it; a new subscription tells those again. While an agent restarts the tasks run
+//! on. There is no journal: Mesos never starts an executor again, and whatever container outlives its executor is
+//! removed by the next one on the machine, which sees that nobody holds the lock that the container names.
+
+mod conversation;
+mod front;
+mod line;
+mod link;
+mod settings;
+mod updates;
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use rustix::fs::{FlockOperation, flock};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::env::Env;
+use crate::executor::docker;
+use crate::executor::launcher::{LauncherConfig, LocalLauncher, Sandbox};
+use crate::executor::logs::{LogLimits, RotatingFile};
+use crate::mesos::launcher::reports;
+use front::{Front, Outcome};
+use settings::{Settings, SettingsError};
+
+/// What this program itself has to say; `stdout` and `stderr` are the task's.
+const LOG: &str = "executor.log";
+/// Held while this process lives.
+const LOCK: &str = "executor.lock";
+
+/// Why nothing was begun, or how it ended badly.
+#[derive(Debug, thiserror::Error)]
+enum ExecutorError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error("failed to {action} in the sandbox {path}: {source}")]
+    Sandbox { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("failed to {action}: {source}")]
+    Start { action: &'static str, source: io::Error },
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Runs the tasks of one executor to their end, as the agent in the environment says.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "the sandbox's stderr is where people look for last words")]
+pub fn run() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tenure-executor: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what this program is; it has no arguments.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "an answer to a person")]
+pub fn usage() -> ExitCode {
+    eprintln!(
+        "tenure-executor {}: runs one task of Tenure for the Mesos agent that starts it",
+        env!("CARGO_PKG_VERSION")
+    );
+    ExitCode::from(2)
+}
+
+fn serve() -> Result<(), ExecutorError> {
+    let settings = Settings::read(|name| std::env::var(name).ok())?;
+    log_to(&settings.sandbox)?;
+    let _lock = lock(&settings.sandbox)?;
+    let start = |action| move |source| ExecutorError::Start { action, source };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(start("start the runtime"))?;
+    let outcome = runtime.block_on(async {
+        let env = Env::system().map_err(start("get randomness"))?;
+        let mut terminated = signal(SignalKind::terminate()).map_err(start("listen for signals"))?;
+        let (sink, reports) = reports();
+        let launcher = LocalLauncher::new(env.clone(), launcher_config(&settings), sink);
+        let front = Front::new(env, settings, launcher, reports);
+        let told = async move {
+            let _signal = terminated.recv().await;
+        };
+        Ok::<_, ExecutorError>(front.run(told).await)
+    })?;
+    match outcome {
+        Outcome::Done => Ok(()),
+        Outcome::Failed(why) => Err(ExecutorError::Failed(why)),
+    }
+}
+
+fn launcher_config(settings: &Settings) -> LauncherConfig {
+    let Settings { framework_id, executor_id, sandbox, host_sandbox, installation, docker_host, .. } =
+        settings;
+    LauncherConfig {
+        installation: installation.clone(),
+        docker_host: docker_host.clone().unwrap_or_else(|| docker::DEFAULT_HOST.to_owned()),
+        process_dir: sandbox.join(".tenure"),
+        shim: PathBuf::from("/proc/self/exe"),
+        logs: LogLimits::default(),
+        sandbox: Some(Sandbox {
+            path: sandbox.clone(),
+            host_path: host_sandbox.clone(),
+            executor: format!("{framework_id}/{executor_id}"),
+            lock: host_sandbox.join(LOCK),
+        }),
+    }
+}
+
+/// Logs to a file of its own, at the level in `TENURE_LOG` (default `info`).
+fn log_to(sandbox: &Path) -> Result<(), ExecutorError> {
+    let path = sandbox.join(LOG);
+    let file = RotatingFile::open(&path, LogLimits { file_bytes: 1_000_000, files: 2 });
+    let file = file.map_err(|source| ExecutorError::Sandbox { action: "log", path, source })?;
+    let level = std::env::var("TENURE_LOG").ok().and_then(|level| level.parse::<LevelFilter>().ok());
+    tracing_subscriber::fmt()
+        .with_max_level(level.unwrap_or(LevelFilter::INFO))
+        .with_ansi(false)
+        .with_writer(Mutex::new(file))
+        .init();
+    Ok(())
+}
+
+/// Says, for as long as this process lives, that its container is somebody's.
+fn lock(sandbox: &Path) -> Result<File, ExecutorError> {
+    let path = sandbox.join(LOCK);
+    let failed = |source| ExecutorError::Sandbox { action: "take the lock", path: path.clone(), source };
+    let file = File::create(&path).map_err(failed)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
+    Ok(file)
+}

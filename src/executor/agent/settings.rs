@@ -1,0 +1,203 @@
+//! What an agent tells its executor in the environment.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::link::Place;
+use crate::mesos::wire::{ExecutorId, FrameworkId};
+
+/// What Mesos's agents use where they say nothing.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// What this executor is, and how its agent wants it to behave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) framework_id: FrameworkId,
+    pub(super) executor_id: ExecutorId,
+    /// Where the agent is.
+    pub(super) place: Place,
+    /// Proves to the agent who calls.
+    pub(super) token: Option<String>,
+    /// The sandbox as this process sees it.
+    pub(super) sandbox: PathBuf,
+    /// The sandbox as the machine, and so its Docker engine, sees it.
+    pub(super) host_sandbox: PathBuf,
+    /// How long to go on without an agent, and how long at most to wait between attempts to reach it; absent where the
+    /// framework wants no checkpoints: then everything ends with the agent.
+    pub(super) recovery: Option<Recovery>,
+    /// After SHUTDOWN the agent ends this process by force in this time.
+    pub(super) shutdown_grace: Duration,
+    /// Whose tasks these are; on every container.
+    pub(super) installation: String,
+    /// dockerd's address.
+    pub(super) docker_host: Option<String>,
+}
+
+/// The agent may be restarted while tasks run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Recovery {
+    pub(super) timeout: Duration,
+    pub(super) backoff_max: Duration,
+}
+
+/// What of the environment cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SettingsError {
+    #[error("{name} is not in the environment: this program is started by a Mesos agent")]
+    Missing { name: &'static str },
+    #[error("{name}={value}: wanted {allowed}")]
+    Bad { name: &'static str, value: String, allowed: &'static str },
+    #[error(
+        "LIBPROCESS_SSL_ENABLED is set: this executor does not speak TLS to its agent; start the agent with \
+         --http_executor_domain_sockets"
+    )]
+    Tls,
+}
+
+impl Settings {
+    /// Reads the environment through `variable`.
+    ///
+    /// # Errors
+    /// Names the variable.
+    pub(super) fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Settings, SettingsError> {
+        let given = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let needed = |name: &'static str| given(name).ok_or(SettingsError::Missing { name });
+        let span = |name: &'static str, default: Duration| match given(name) {
+            None => Ok(default),
+            Some(value) => duration(&value).ok_or(SettingsError::Bad {
+                name,
+                value,
+                allowed: "a number and a unit, such as 2secs or 15mins",
+            }),
+        };
+        let sandbox = PathBuf::from(needed("MESOS_SANDBOX")?);
+        let recovery = Recovery {
+            timeout: span("MESOS_RECOVERY_TIMEOUT", RECOVERY_TIMEOUT)?,
+            backoff_max: span("MESOS_SUBSCRIPTION_BACKOFF_MAX", BACKOFF_MAX)?,
+        };
+        Ok(Settings {
+            framework_id: FrameworkId::new(needed("MESOS_FRAMEWORK_ID")?),
+            executor_id: ExecutorId::new(needed("MESOS_EXECUTOR_ID")?),
+            place: place(&given)?,
+            token: given("MESOS_EXECUTOR_AUTHENTICATION_TOKEN"),
+            host_sandbox: given("MESOS_DIRECTORY").map_or_else(|| sandbox.clone(), PathBuf::from),
+            sandbox,
+            recovery: (given("MESOS_CHECKPOINT").as_deref() == Some("1")).then_some(recovery),
+            shutdown_grace: span("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", SHUTDOWN_GRACE)?,
+            installation: needed("TENURE_INSTALLATION")?,
+            docker_host: given("DOCKER_HOST"),
+        })
+    }
+}
+
+/// The agent's socket if it has one for its executors, else its address.
+fn place(given: &impl Fn(&str) -> Option<String>) -> Result<Place, SettingsError> {
+    if let Some(path) = given("MESOS_DOMAIN_SOCKET") {
+        return Ok(Place::Socket(PathBuf::from(path)));
+    }
+    if given("LIBPROCESS_SSL_ENABLED").is_some_and(|value| matches!(value.as_str(), "1" | "true")) {
+        return Err(SettingsError::Tls);
+    }
+    let name = "MESOS_AGENT_ENDPOINT";
+    let value = given(name).ok_or(SettingsError::Missing { name })?;
+    let port = value.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
+        Some(port) if port != 0 => Ok(Place::Address(value)),
+        _ => Err(SettingsError::Bad { name, value, allowed: "HOST:PORT" }),
+    }
+}
+
+/// A duration as Mesos spells it: `2secs`, `1.5mins`.
+fn duration(text: &str) -> Option<Duration> {
+    let unit = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let seconds = match &text[unit..] {
+        "ns" => 1e-9,
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "secs" => 1.0,
+        "mins" => 60.0,
+        "hrs" => 3600.0,
+        "days" => 86_400.0,
+        "weeks" => 604_800.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(text[..unit].parse::<f64>().ok()? * seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// As a real agent gave it (recording 27), with what Tenure adds.
+    fn recorded() -> BTreeMap<&'static str, &'static str> {
+        [
+            ("LIBPROCESS_IP", "127.0.0.16"),
+            ("LIBPROCESS_PORT", "0"),
+            ("MESOS_AGENT_ENDPOINT", "127.0.0.16:5051"),
+            ("MESOS_CHECKPOINT", "1"),
+            ("MESOS_DIRECTORY", "/work/runs/3aab6780"),
+            ("MESOS_EXECUTOR_ID", "ex1"),
+            ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "3secs"),
+            ("MESOS_FRAMEWORK_ID", "1f273792-0000"),
+            ("MESOS_HTTP_COMMAND_EXECUTOR", "0"),
+            ("MESOS_RECOVERY_TIMEOUT", "15mins"),
+            ("MESOS_SANDBOX", "/mnt/mesos/sandbox"),
+            ("MESOS_SUBSCRIPTION_BACKOFF_MAX", "2secs"),
+            ("TENURE_INSTALLATION", "u-1"),
+        ]
+        .into()
+    }
+
+    fn with(name: &'static str, value: &'static str) -> Result<Settings, SettingsError> {
+        let mut variables = recorded();
+        variables.insert(name, value);
+        Settings::read(|name| variables.get(name).map(|value| (*value).to_owned()))
+    }
+
+    #[test]
+    fn the_environment_of_a_real_agent_is_understood() {
+        let settings = with("X", "").unwrap();
+        assert_eq!(settings.place, Place::Address("127.0.0.16:5051".to_owned()));
+        assert_eq!(settings.shutdown_grace, Duration::from_secs(3));
+        let recovery = Recovery { timeout: Duration::from_secs(900), backoff_max: Duration::from_secs(2) };
+        assert_eq!(settings.recovery, Some(recovery));
+        assert_eq!(settings.host_sandbox, PathBuf::from("/work/runs/3aab6780"));
+        assert_eq!((settings.token, settings.docker_host), (None, None));
+
+        assert_eq!(with("MESOS_CHECKPOINT", "0").unwrap().recovery, None);
+        let socket = with("MESOS_DOMAIN_SOCKET", "/run/agent.sock").unwrap();
+        assert_eq!(socket.place, Place::Socket("/run/agent.sock".into()));
+    }
+
+    #[test]
+    fn what_is_missing_or_malformed_is_named() {
+        let rows = [
+            ("MESOS_EXECUTOR_ID", "", "MESOS_EXECUTOR_ID is not in the environment"),
+            ("TENURE_INSTALLATION", "", "TENURE_INSTALLATION is not in the environment"),
+            ("MESOS_AGENT_ENDPOINT", "agent", "MESOS_AGENT_ENDPOINT=agent: wanted HOST:PORT"),
+            ("MESOS_AGENT_ENDPOINT", "agent:0", "MESOS_AGENT_ENDPOINT=agent:0: wanted HOST:PORT"),
+            ("MESOS_RECOVERY_TIMEOUT", "15", "MESOS_RECOVERY_TIMEOUT=15: wanted a number and a unit"),
+            ("MESOS_RECOVERY_TIMEOUT", "-1secs", "MESOS_RECOVERY_TIMEOUT=-1secs: wanted a number"),
+            ("LIBPROCESS_SSL_ENABLED", "1", "LIBPROCESS_SSL_ENABLED is set"),
+        ];
+        for (name, value, words) in rows {
+            let error = with(name, value).unwrap_err().to_string();
+            assert!(error.starts_with(words), "{name}={value}: {error}");
+        }
+    }
+
+    #[test]
+    fn durations_have_mesos_units_and_fractions() {
+        let rows = [("2.5secs", 2_500), ("15mins", 900_000), ("0ns", 0), ("1.5hrs", 5_400_000)];
+        for (text, millis) in rows {
+            assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "5", "secs", "5 secs", "5s", "1e999secs"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+    }
+}
