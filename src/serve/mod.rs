@@ -33,8 +33,8 @@ use crate::env::{Env, watch};
 use crate::registry::{Cache, Prefix, Registry, Scheme};
 use crate::runtime::{Election, LEADER_TTL};
 use crate::server::{
-    Authority, Kubeconfig, ReadyCheck, ReadyMetrics, RequestMetrics, Server, ServerCertificate, TaskLogs,
-    Token,
+    Audit, Authority, Kubeconfig, ReadyCheck, ReadyMetrics, RequestMetrics, Server, ServerCertificate,
+    SigningKeys, TaskLogs, Token,
 };
 use cluster::{Scene, Way};
 use documents::{Documents, Hall};
@@ -107,7 +107,7 @@ async fn serve(config: ServerConfig) -> Result<()> {
     let address = listener.local_addr().context("no address")?;
     env.spawn("room", documents.probe_room(&env, prefix.meta("room")));
     let full = documents.full.clone();
-    let door = front_door(&env, &config, &registry, &installation, (logs, certificate, full))?;
+    let door = front_door(&env, &config, &registry, &installation, &sealing, (logs, certificate, full))?;
     let (server, kubeconfig) = door.at(address);
 
     let stop = CancellationToken::new();
@@ -173,6 +173,8 @@ struct Door {
     registry: Arc<Registry>,
     installation: String,
     token: Token,
+    signing: SigningKeys,
+    audit: Audit,
     certificate: Arc<ServerCertificate>,
     full: watch::Receiver<Option<String>>,
     logs: Arc<dyn TaskLogs>,
@@ -183,6 +185,7 @@ fn front_door(
     config: &ServerConfig,
     registry: &Arc<Registry>,
     installation: &Installation,
+    sealing: &Sealing,
     (logs, certificate, full): (Arc<dyn TaskLogs>, Arc<ServerCertificate>, watch::Receiver<Option<String>>),
 ) -> Result<Door> {
     Ok(Door {
@@ -190,6 +193,8 @@ fn front_door(
         registry: registry.clone(),
         installation: installation.uid.clone(),
         token: Token::load_or_create(&config.data_dir.join("token"), env)?,
+        signing: SigningKeys::new(&sealing.keys.derived("tokens of service accounts")),
+        audit: Audit::open(env, &config.data_dir.join("audit")).context("failed to open the audit log")?,
         certificate,
         full,
         logs,
@@ -213,7 +218,7 @@ impl Entrance {
 impl Door {
     /// The server, and how to enter it at `address`.
     fn at(self, address: SocketAddr) -> (Server, Entrance) {
-        let Door { env, registry, installation, token, certificate, full, logs } = self;
+        let Door { env, registry, installation, token, signing, audit, certificate, full, logs } = self;
         // Nobody connects to an unspecified address.
         let url = match address.ip().is_unspecified() {
             true => format!("https://127.0.0.1:{}", address.port()),
@@ -234,8 +239,19 @@ impl Door {
         let ready: Arc<[ReadyCheck]> = [store].into();
         metrics.register_collector(Box::new(ReadyMetrics::of(ready.clone())));
         let metrics = Arc::new(metrics);
-        let server =
-            Server { env, registry, installation, token, certificate, logs, ready, requests, metrics };
+        let server = Server {
+            env,
+            registry,
+            installation,
+            token,
+            signing,
+            audit,
+            certificate,
+            logs,
+            ready,
+            requests,
+            metrics,
+        };
         (server, entrance)
     }
 }
