@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tenure::api::Task;
-use tenure::controllers::{Leader, Policy, framework};
+use tenure::controllers::{Contact, Leader, Policy, framework};
 use tenure::env::Env;
 use tenure::mesos::embedded::fleet::Fleet;
 use tenure::mesos::embedded::master::{self, MasterConfig, MasterHandle};
@@ -111,6 +111,8 @@ impl World {
             installation: Arc::from("installation-uid"),
             host: Arc::from("here"),
             policy: Policy::sole(),
+            contact: Contact::default(),
+            anew: None,
         };
         let election = Election {
             env: env.clone(),

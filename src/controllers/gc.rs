@@ -432,7 +432,7 @@ mod tests {
     use super::*;
 
     fn doc(plural: &str, name: &str, metadata: &Value) -> Arc<Doc> {
-        let key = Key::new(&Resource::new("", plural), "shop", name);
+        let key = Key::new(&Resource::new("tenure.dev", plural), "shop", name);
         let stored = json!({"metadata": metadata}).to_string();
         Arc::new(Doc::from_stored(key, 1, stored.as_bytes()).unwrap())
     }

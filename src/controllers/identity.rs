@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use super::framework::FRAMEWORK_ID;
 use super::objects::{Stored, resource};
@@ -28,6 +29,8 @@ pub(super) struct StoredIdentity {
     pub(super) framework: FrameworkInfo,
     /// The removed framework in whose place a person wants a new one.
     pub(super) anew: Option<Arc<str>>,
+    /// To the status writer.
+    pub(super) updates: mpsc::Sender<TaskStatus>,
 }
 
 #[async_trait]
@@ -39,6 +42,7 @@ impl Identity for StoredIdentity {
         }
         let id = self.known().await?;
         if let Some(removed) = self.removed(id.as_ref()).await? {
+            self.tell_the_end(removed).await?;
             return match self.is_given_up(removed) {
                 true => Ok(FrameworkInfo { id: None, ..self.framework.clone() }),
                 false => Err(failed(until_told(removed))),
@@ -135,12 +139,14 @@ impl StoredIdentity {
         retracted.map(|()| true).map_err(|error| IdentityError { message: error.to_string() })
     }
 
-    /// What is to be said of the Tasks of a removed framework. Mesos has ended them all, and tells nobody.
-    pub(super) async fn ended_with_framework(&self) -> Result<Vec<TaskStatus>, IdentityError> {
-        let id = self.known().await?;
-        let Some(id) = self.removed(id.as_ref()).await? else { return Ok(Vec::new()) };
+    /// Tells of the Tasks of a removed framework that they have ended: Mesos tells nobody.
+    async fn tell_the_end(&self, removed: &FrameworkId) -> Result<(), IdentityError> {
         let live = self.launched().await?.into_iter().filter(|task| !task.object.is_terminal());
-        Ok(live.filter_map(|task| ended_with(id, &task.object)).collect())
+        for status in live.filter_map(|task| ended_with(removed, &task.object)) {
+            // The status writer goes only when the whole term does.
+            let _over = self.updates.send(status).await;
+        }
+        Ok(())
     }
 
     /// Whether any Task that is stored was ever bound.

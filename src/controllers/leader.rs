@@ -24,7 +24,8 @@ use super::objects::resource;
 use super::orphans::{self, Orphans};
 use super::placement::{self, Placement};
 use super::reconcile::Reconcile;
-use super::session::{Dispatch, News};
+use super::runner::Runner;
+use super::session::{Dispatch, News, UPDATES};
 use super::status::StatusWriter;
 use super::teardown::Teardown;
 use crate::api::Task;
@@ -68,6 +69,8 @@ pub struct Policy {
     pub launches: Limits,
     pub retention: Retention,
     pub sharing: Sharing,
+    /// Who runs the tasks.
+    pub runner: Runner,
 }
 
 impl Policy {
@@ -79,13 +82,14 @@ impl Policy {
             launches: Limits::default(),
             retention: Retention::default(),
             sharing: Sharing::Sole,
+            runner: Runner::Embedded,
         }
     }
 
-    /// For a cluster that is shared with other frameworks.
+    /// For a cluster that is shared with other frameworks, where `runner` runs the tasks.
     #[must_use]
-    pub fn shared() -> Policy {
-        Policy { leases: LeasePolicy::shared(), sharing: Sharing::Shared, ..Policy::sole() }
+    pub fn shared(runner: Runner) -> Policy {
+        Policy { leases: LeasePolicy::shared(), sharing: Sharing::Shared, runner, ..Policy::sole() }
     }
 }
 
@@ -161,14 +165,19 @@ impl Leader {
     /// # Errors
     /// When a loop ended.
     pub async fn lead(&self, term: &Term) -> Result<Option<EndReason>, LeadError> {
-        let Some(lost) = self.read_store(term).await else { return Ok(None) };
-        let (session, events) = self.subscribe(term);
-        let (dispatch, news) = Dispatch::new(self.env.clone(), events, self.contact.clone());
+        if !self.read_store(term).await {
+            return Ok(None);
+        }
+        let (updates, told) = mpsc::channel(UPDATES);
+        let identity = Arc::new(self.identity(term, updates.clone()));
+        let (session, events) = self.subscribe(identity.clone());
+        let (dispatch, signals, sightings) =
+            Dispatch::new(self.env.clone(), events, self.contact.clone(), updates);
+        let news = News { signals, updates: told, sightings };
         let mut group = Group::new(self.env.clone());
         let ended: Arc<Mutex<Option<EndReason>>> = Arc::default();
         let (noted, of_term) = (ended.clone(), term.clone());
         group.spawn("session", async move {
-            dispatch.tell(lost).await;
             let reason = dispatch.run().await;
             *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
             of_term.depose();
@@ -182,15 +191,14 @@ impl Leader {
         end.map_err(LeadError::Loop)?;
         let reason = ended.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(EndReason::Removed { message }) = &reason {
-            self.removed(term, message).await;
+            self.removed(&identity, message).await;
         }
         Ok(reason)
     }
 
     /// The cluster has removed the framework and ended all its tasks. One that had nothing to lose is registered anew; otherwise
     /// that is for a person to decide. While the store does not tell which, the next subscription is refused again.
-    async fn removed(&self, term: &Term, message: &str) {
-        let identity = self.identity(term);
+    async fn removed(&self, identity: &StoredIdentity, message: &str) {
         let unknown = |error| tracing::warn!(%error, message, "the framework was removed: not yet known whether it matters");
         match identity.forget_unused().await {
             Ok(true) => {
@@ -207,37 +215,26 @@ impl Leader {
         }
     }
 
-    /// Waits until the view shows everything that was written before this term; gives what of it has ended with a removed
-    /// framework, or nothing when the term ended before.
-    async fn read_store(&self, term: &Term) -> Option<Vec<TaskStatus>> {
-        let identity = self.identity(term);
+    /// Waits until the view shows everything that was written before this term; false when the term ended before.
+    async fn read_store(&self, term: &Term) -> bool {
         let mut failures = 0;
         let read = async {
-            loop {
-                let read = self.registry.cache().most_recent().await.map_err(|error| error.to_string());
-                let ended = match read {
-                    Ok(_) => identity.ended_with_framework().await.map_err(|error| error.to_string()),
-                    Err(error) => Err(error),
-                };
-                match ended {
-                    Ok(ended) => return ended,
-                    Err(error) => {
-                        tracing::warn!(error, "failed to read the store after winning the election")
-                    }
-                }
+            while let Err(error) = self.registry.cache().most_recent().await {
+                tracing::warn!(%error, "failed to read the store after winning the election");
                 failures += 1;
                 self.env.sleep(Backoff::RETRY.after(failures, &self.env)).await;
             }
         };
         tokio::select! {
             biased;
-            () = term.ended().cancelled() => None,
-            ended = read => Some(ended),
+            () = term.ended().cancelled() => false,
+            () = read => true,
         }
     }
 
-    fn identity(&self, term: &Term) -> StoredIdentity {
+    fn identity(&self, term: &Term, updates: mpsc::Sender<TaskStatus>) -> StoredIdentity {
         StoredIdentity {
+            updates,
             facts: self.facts.clone(),
             term: term.clone(),
             cache: self.registry.cache().clone(),
@@ -246,14 +243,13 @@ impl Leader {
         }
     }
 
-    fn subscribe(&self, term: &Term) -> (Session, session::SessionEvents) {
+    fn subscribe(&self, identity: Arc<StoredIdentity>) -> (Session, session::SessionEvents) {
         self.contact.subscribing();
-        let identity = self.identity(term);
         let config = SessionConfig {
             lease: self.policy.leases.hold_imminent + LEASE_MARGIN,
             ..SessionConfig::default()
         };
-        session::start(&self.env, self.connection.clone(), Arc::new(identity), config)
+        session::start(&self.env, self.connection.clone(), identity, config)
     }
 
     fn start_loops(&self, group: &mut Group, term: &Term, session: &Session, news: News) {
@@ -287,6 +283,7 @@ impl Leader {
             signals: signals.clone(),
             contact: self.contact.clone(),
             policy: self.policy.leases.clone(),
+            runner: self.policy.runner.clone(),
             installation: self.installation.clone(),
         };
         // Each loop reads the store for itself, beside the others.

@@ -32,6 +32,7 @@ mod orphans;
 mod placement;
 mod reconcile;
 mod rest;
+mod runner;
 mod secrets;
 mod session;
 mod sightings;
@@ -48,6 +49,7 @@ pub use contact::{Contact, Trouble};
 pub use framework::{FRAMEWORK_ID, framework};
 pub use leader::{LeadError, Leader, Policy};
 pub use objects::{agent_key, task_key};
+pub use runner::{Program, Runner};
 pub use secrets::{SecretError, Secrets};
 pub use task_info::{Launch, LaunchError, task_info};
 

@@ -25,7 +25,7 @@ pub(super) struct Signals {
 }
 
 /// Updates that wait for the status writer. Behind them wait the session's own, one per task.
-const UPDATES: usize = 256;
+pub(super) const UPDATES: usize = 256;
 
 /// Where news of a session goes.
 #[derive(Debug)]
@@ -47,20 +47,16 @@ pub(super) struct News {
 }
 
 impl Dispatch {
-    pub(super) fn new(env: Env, events: SessionEvents, contact: Contact) -> (Dispatch, News) {
+    /// Passes updates of tasks on to `updates`; with where the rest goes.
+    pub(super) fn new(
+        env: Env,
+        events: SessionEvents,
+        contact: Contact,
+        updates: mpsc::Sender<TaskStatus>,
+    ) -> (Dispatch, watch::Receiver<Signals>, Sightings) {
         let (signals, seen) = watch::channel(Signals::default());
-        let (updates, taken) = mpsc::channel(UPDATES);
         let sightings = Sightings::default();
-        let news = News { signals: seen, updates: taken, sightings: sightings.clone() };
-        (Dispatch { env, events, contact, signals, updates, sightings }, news)
-    }
-
-    /// Passes `updates` on as if the master had made them.
-    pub(super) async fn tell(&self, updates: Vec<TaskStatus>) {
-        for status in updates {
-            // The status writer goes only when the whole term does.
-            let _over = self.updates.send(status).await;
-        }
+        (Dispatch { env, events, contact, signals, updates, sightings: sightings.clone() }, seen, sightings)
     }
 
     /// Passes news on until the session ends, and tells why it did.

@@ -183,6 +183,12 @@ impl Failure {
             .about(name, group, plural)
     }
 
+    /// 403: a path that is no object's. `text` says who may not do what.
+    #[must_use]
+    pub fn forbidden_path(text: &str) -> Failure {
+        Failure::new(403, Some(Reason::Forbidden), format!("forbidden: {text}"))
+    }
+
     /// 409: the name is taken.
     #[must_use]
     pub fn already_exists(kind: &KindDef, name: &str) -> Failure {

@@ -9,6 +9,8 @@ pub enum NameRule {
     Subdomain,
     /// RFC 1123 label, at most 63 characters: what becomes a host name.
     Label,
+    /// Whatever can stand between two slashes of a URL: names of roles.
+    Segment,
 }
 
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must \
@@ -17,6 +19,7 @@ const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alpha
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or \
     '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const SEGMENT: &str = "may not be '.' or '..' and may not contain '/' or '%'";
 const QUALIFIED: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end \
     with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
     '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
@@ -36,6 +39,7 @@ impl NameRule {
         let (max, well_formed, text) = match self {
             NameRule::Label => (63, is_label(name), LABEL),
             NameRule::Subdomain => (253, name.split('.').all(is_label), SUBDOMAIN),
+            NameRule::Segment => (253, is_segment(name), SEGMENT),
         };
         let mut faults = Vec::new();
         if name.len() > max {
@@ -101,6 +105,10 @@ pub fn label_value_faults(value: &str) -> Vec<String> {
         faults.push(LABEL_VALUE.to_owned());
     }
     faults
+}
+
+fn is_segment(text: &str) -> bool {
+    !matches!(text, "" | "." | "..") && !text.contains(['/', '%'])
 }
 
 fn is_label(text: &str) -> bool {

@@ -1,5 +1,8 @@
 //! What a request asks for beside its body: the query parameters of Kubernetes, parsed with its messages.
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::failure::Failure;
@@ -29,7 +32,50 @@ pub struct WriteOptions {
     pub field_validation: FieldValidation,
     /// Takes fields from other appliers.
     pub force: bool,
+    /// What must hold beside the rules of the kind.
+    pub admission: Admission,
 }
+
+type Admit = dyn Fn(&Value, Option<&Value>) -> Result<(), Failure> + Send + Sync;
+
+/// Looks at what is about to be stored, and at the object that it replaces, and may refuse it.
+#[derive(Clone, Default)]
+pub struct Admission(Option<Arc<Admit>>);
+
+impl Admission {
+    /// Refuses what `admit` refuses.
+    #[must_use]
+    pub fn new(
+        admit: impl Fn(&Value, Option<&Value>) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> Admission {
+        Admission(Some(Arc::new(admit)))
+    }
+
+    /// # Errors
+    /// Why `new` may not take the place of `old` (none: of nothing).
+    pub(super) fn check(&self, new: &Value, old: Option<&Value>) -> Result<(), Failure> {
+        self.0.as_ref().map_or(Ok(()), |admit| admit(new, old))
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Admission")
+    }
+}
+
+/// Equal is what is the same.
+impl PartialEq for Admission {
+    fn eq(&self, other: &Admission) -> bool {
+        match (&self.0, &other.0) {
+            (None, None) => true,
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Admission {}
 
 /// Which verb's options are parsed; it stands in messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +153,13 @@ impl WriteOptions {
         }
         let field_manager =
             if field_manager.is_empty() { agent(user_agent) } else { field_manager.to_owned() };
-        Ok(WriteOptions { field_manager, dry_run, field_validation, force: query.flag("force") })
+        Ok(WriteOptions {
+            field_manager,
+            dry_run,
+            field_validation,
+            force: query.flag("force"),
+            admission: Admission::default(),
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::installation::Installation;
 use super::logs::{LocalLogs, SandboxLogs};
-use super::machine;
+use super::{executor, machine};
 use crate::cli::server_args::{MesosTarget, ServerConfig};
 use crate::controllers::{Contact, Leader, Policy, framework};
 use crate::env::Env;
@@ -102,12 +102,14 @@ impl Way {
                 }
                 Way::Http { http, anew } => {
                     framework.principal = http.credentials.as_ref().map(|it| it.principal().to_owned());
+                    let runner = executor::runner(scene.env, config).await?;
                     let logs = SandboxLogs {
                         files: AgentFiles::new(scene.env, &http),
                         facts: facts.clone(),
                         cache: scene.registry.cache().clone(),
                     };
-                    (Arc::new(HttpConnection::new(scene.env, *http)), Arc::new(logs), Policy::shared(), anew)
+                    let connection = HttpConnection::new(scene.env, *http);
+                    (Arc::new(connection), Arc::new(logs), Policy::shared(runner), anew)
                 }
             };
         let leader = Leader {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::env::Env;
+use crate::registry::builtin::rbac;
 use crate::registry::{Body, Key, Prefix, Reason, Registry, Resource, WriteOptions};
 use crate::store::{Guard, Op, Record, Store, StoreError, Txn, TxnOutcome};
 
@@ -50,29 +51,42 @@ fn known(key: &str, record: &Record) -> Result<Installation> {
     Ok(known)
 }
 
-/// The namespaces that every client expects.
+/// The namespaces and the roles that every client expects.
 pub(super) async fn seed(registry: &Arc<Registry>) -> Result<()> {
-    let kind = registry.scheme().by_resource(&Resource::new("", "namespaces")).cloned();
-    let kind = kind.context("this build serves no namespaces")?;
-    let options = WriteOptions { field_manager: "tenure".to_owned(), ..WriteOptions::default() };
+    let namespaces = Resource::new("", "namespaces");
     for name in ["default", "kube-system"] {
-        // A full store would not even answer that it is there.
-        if registry.cache().snapshot().get(&Key::new(&kind.resource, "", name)).is_some() {
-            continue;
-        }
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        match registry.create(&kind, "", Body::of(namespace), &options).await {
-            Ok(_) => {}
-            Err(failure) if failure.reason == Some(Reason::AlreadyExists) => {}
-            Err(failure) => {
-                let why = match failure.code {
-                    503 | 504 => StoreError::Unavailable(failure.message),
-                    507 => StoreError::NoSpace(failure.message),
-                    _ => bail!("failed to create namespace {name}: {}", failure.message),
-                };
-                return Err(why).with_context(|| format!("failed to create namespace {name}"));
-            }
-        }
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+        seed_one(registry, &namespaces, name, object).await?;
+    }
+    let roles = Resource::new(rbac::GROUP, "clusterroles");
+    for (name, rules) in rbac::default_roles() {
+        let object = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name},
+            "rules": rules,
+        });
+        seed_one(registry, &roles, name, object).await?;
     }
     Ok(())
+}
+
+async fn seed_one(registry: &Arc<Registry>, resource: &Resource, name: &str, object: Value) -> Result<()> {
+    let kind = registry.scheme().by_resource(resource).cloned();
+    let kind = kind.with_context(|| format!("this build serves no {resource}"))?;
+    let options = WriteOptions { field_manager: "tenure".to_owned(), ..WriteOptions::default() };
+    // A full store would not even answer that it is there.
+    if registry.cache().snapshot().get(&Key::new(&kind.resource, "", name)).is_some() {
+        return Ok(());
+    }
+    match registry.create(&kind, "", Body::of(object), &options).await {
+        Ok(_) => Ok(()),
+        Err(failure) if failure.reason == Some(Reason::AlreadyExists) => Ok(()),
+        Err(failure) => {
+            let why = match failure.code {
+                503 | 504 => StoreError::Unavailable(failure.message),
+                507 => StoreError::NoSpace(failure.message),
+                _ => bail!("failed to create {resource} {name}: {}", failure.message),
+            };
+            Err(why).with_context(|| format!("failed to create {resource} {name}"))
+        }
+    }
 }

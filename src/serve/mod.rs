@@ -8,6 +8,7 @@
 
 mod cluster;
 mod documents;
+mod executor;
 mod installation;
 mod logs;
 mod machine;
@@ -33,8 +34,8 @@ use crate::env::{Env, watch};
 use crate::registry::{Cache, Prefix, Registry, Scheme};
 use crate::runtime::{Election, LEADER_TTL};
 use crate::server::{
-    Authority, Kubeconfig, ReadyCheck, ReadyMetrics, RequestMetrics, Server, ServerCertificate, TaskLogs,
-    Token,
+    Audit, Authority, Kubeconfig, ReadyCheck, ReadyMetrics, RequestMetrics, Server, ServerCertificate,
+    SigningKeys, TaskLogs, Token,
 };
 use cluster::{Scene, Way};
 use documents::{Documents, Hall};
@@ -108,7 +109,7 @@ async fn serve(config: ServerConfig) -> Result<()> {
     env.spawn("room", documents.probe_room(&env, prefix.meta("room")));
     let full = documents.full.clone();
     let cluster = (logs, leader.contact.clone());
-    let door = front_door(&env, &config, &registry, &installation, cluster, (certificate, full))?;
+    let door = front_door(&env, &config, &registry, &installation, &sealing, cluster, (certificate, full))?;
     let (server, kubeconfig) = door.at(address);
 
     let stop = CancellationToken::new();
@@ -146,7 +147,6 @@ fn warn_of_what_is_not_built(config: &ServerConfig) {
     let unbuilt = [
         ("--marathon-listen", Some(config.marathon_listen), "the Marathon API"),
         ("--dns-listen", Some(config.dns_listen), "the DNS server"),
-        ("--artifact-listen", config.artifact_listen, "the artifact server"),
     ];
     for (flag, listen, what) in unbuilt {
         if let Some(Listen::At(address)) = listen {
@@ -175,6 +175,8 @@ struct Door {
     registry: Arc<Registry>,
     installation: String,
     token: Token,
+    signing: SigningKeys,
+    audit: Audit,
     certificate: Arc<ServerCertificate>,
     full: watch::Receiver<Option<String>>,
     logs: Arc<dyn TaskLogs>,
@@ -186,6 +188,7 @@ fn front_door(
     config: &ServerConfig,
     registry: &Arc<Registry>,
     installation: &Installation,
+    sealing: &Sealing,
     (logs, contact): (Arc<dyn TaskLogs>, Contact),
     (certificate, full): (Arc<ServerCertificate>, watch::Receiver<Option<String>>),
 ) -> Result<Door> {
@@ -194,6 +197,8 @@ fn front_door(
         registry: registry.clone(),
         installation: installation.uid.clone(),
         token: Token::load_or_create(&config.data_dir.join("token"), env)?,
+        signing: SigningKeys::new(&sealing.keys.derived("tokens of service accounts")),
+        audit: Audit::open(env, &config.data_dir.join("audit")).context("failed to open the audit log")?,
         certificate,
         full,
         logs,
@@ -218,7 +223,8 @@ impl Entrance {
 impl Door {
     /// The server, and how to enter it at `address`.
     fn at(self, address: SocketAddr) -> (Server, Entrance) {
-        let Door { env, registry, installation, token, certificate, full, logs, contact } = self;
+        let Door { env, registry, installation, token, signing, audit, certificate, full, logs, contact } =
+            self;
         // Nobody connects to an unspecified address.
         let url = match address.ip().is_unspecified() {
             true => format!("https://127.0.0.1:{}", address.port()),
@@ -245,8 +251,19 @@ impl Door {
         let ready: Arc<[ReadyCheck]> = [store, mesos].into();
         metrics.register_collector(Box::new(ReadyMetrics::of(ready.clone())));
         let metrics = Arc::new(metrics);
-        let server =
-            Server { env, registry, installation, token, certificate, logs, ready, requests, metrics };
+        let server = Server {
+            env,
+            registry,
+            installation,
+            token,
+            signing,
+            audit,
+            certificate,
+            logs,
+            ready,
+            requests,
+            metrics,
+        };
         (server, entrance)
     }
 }

@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! listen ── TLS ── HTTP ── health, /version
-//!                      └── auth ── metrics, kube (routes, negotiation, verbs, watches)
+//!                      └── auth (who) ── rbac (may they) ── metrics, kube (routes, negotiation, verbs, watches)
+//!                                   └── audit (what they did)
 //! ```
 //!
-//! Everything enters through [`Server::run`]. Health and version are answered to anybody, all else to who shows the
-//! token.
+//! Everything enters through [`Server::run`]. Health and version are answered to anybody, all else to who is known and may
+//! ask it.
 
+mod artifacts;
+mod audit;
 mod auth;
 mod files;
 mod health;
@@ -16,6 +19,8 @@ mod kubeconfig;
 mod listen;
 mod logs;
 mod metrics;
+mod rbac;
+mod shares;
 mod tls;
 mod waiting;
 
@@ -32,7 +37,9 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use auth::Token;
+pub use artifacts::Artifact;
+pub use audit::Audit;
+pub use auth::{SigningKeys, Token};
 pub use files::{FileError, read_private, write_private};
 pub use health::ReadyCheck;
 pub use kubeconfig::Kubeconfig;
@@ -41,8 +48,12 @@ pub use metrics::{ReadyMetrics, RequestMetrics};
 pub use tls::{Authority, ServerCertificate, TlsError};
 pub use waiting::Waiting;
 
-use self::auth::Authenticator;
+use self::audit::told::Told;
+use self::auth::user::User;
+use self::auth::{Authenticator, impersonate};
 use self::kube::Api;
+use self::rbac::rules::Access;
+use self::shares::Shares;
 use crate::env::Env;
 use crate::registry::Registry;
 
@@ -54,6 +65,10 @@ pub struct Server {
     pub installation: String,
     /// Who shows it may do everything.
     pub token: Token,
+    /// What the tokens of ServiceAccounts are signed with.
+    pub signing: SigningKeys,
+    /// Where changes and denials are written down.
+    pub audit: Audit,
     pub certificate: Arc<ServerCertificate>,
     /// Where a task's output is read from.
     pub logs: Arc<dyn TaskLogs>,
@@ -78,12 +93,23 @@ impl Server {
     }
 
     fn router(self, shutdown: CancellationToken) -> Router {
-        let Server { env, registry, installation, token, certificate: _, logs, ready, requests, metrics } =
-            self;
-        let authenticator = Authenticator::new(&token);
-        let api = Arc::new(Api::new(env, registry, logs, requests, shutdown));
+        let Server { env, registry, token, signing, logs, requests, .. } = self;
+        let Server { installation, audit, certificate: _, ready, metrics, .. } = self;
+        let authenticator = Authenticator::new(&env, &registry, &token, signing);
+        let api = Arc::new(Api::new(
+            env.clone(),
+            registry.clone(),
+            authenticator.clone(),
+            logs,
+            requests,
+            shutdown,
+        ));
         let door = Arc::new(Door {
+            env,
+            registry,
             authenticator,
+            audit,
+            users: Shares::of(REQUESTS_OF_USER_MAX),
             installation,
             places: Semaphore::new(REQUESTS_MAX),
             ready,
@@ -103,9 +129,16 @@ impl fmt::Debug for Server {
 /// Requests that are worked on at once; an open watch is not one of them. More are asked to come again.
 const REQUESTS_MAX: usize = 1_024;
 
+/// Requests of one user that are worked on at once.
+const REQUESTS_OF_USER_MAX: usize = REQUESTS_MAX / 4;
+
 struct Door {
+    env: Env,
+    registry: Arc<Registry>,
     installation: String,
     authenticator: Authenticator,
+    audit: Audit,
+    users: Arc<Shares>,
     /// A permit is held while an answer is made.
     places: Semaphore,
     ready: Arc<[ReadyCheck]>,
@@ -135,14 +168,36 @@ impl Door {
             "/version" if reads => return kube::version(&self.installation),
             _ => {}
         }
-        if !self.authenticator.admits(request.headers()) {
-            return kube::unauthorized();
+        let Some(user) = self.authenticator.identify(request.headers()) else { return kube::unauthorized() };
+        let told = Told::of(&self.env, &request, &user);
+        let (response, acting) = self.answer_known(request, user).await;
+        if told.is_worth_it(&response) {
+            self.audit.write(&told.event(&response, acting.as_ref(), self.env.now())).await;
         }
-        let Ok(_place) = self.places.try_acquire() else { return kube::busy() };
-        match path {
-            "/metrics" if reads => metrics::render(&self.metrics),
-            _ => self.api.answer(request).await,
-        }
+        response
+    }
+
+    /// The answer to somebody who is known, and whom they acted as if that was somebody else.
+    async fn answer_known(&self, request: Request, user: User) -> (Response, Option<User>) {
+        let snapshot = self.registry.cache().snapshot();
+        let acting = match impersonate::wanted(&snapshot, &user, request.headers()) {
+            Ok(acting) => acting,
+            Err(failure) => return (kube::refused(&failure), None),
+        };
+        let Some(_share) = self.users.take(&user) else { return (kube::busy(), acting) };
+        let Ok(_place) = self.places.try_acquire() else { return (kube::busy(), acting) };
+        let user = acting.clone().unwrap_or(user);
+        let path = request.uri().path();
+        let is_metrics = path.trim_end_matches('/') == "/metrics";
+        let response = if is_metrics && matches!(*request.method(), Method::GET | Method::HEAD) {
+            match rbac::check(&snapshot, &user, &Access::path("get", "/metrics")) {
+                Ok(()) => metrics::render(&self.metrics),
+                Err(failure) => kube::refused(&failure),
+            }
+        } else {
+            self.api.answer(request, user).await
+        };
+        (response, acting)
     }
 }
 

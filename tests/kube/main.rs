@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
 
+mod access;
 mod bad_input;
 mod cli;
 mod client;

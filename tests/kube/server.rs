@@ -18,8 +18,8 @@ use tenure::env::Env;
 use tenure::registry::cache::CacheOptions;
 use tenure::registry::{Cache, Fence, Prefix, Registry, Scheme, Write};
 use tenure::server::{
-    Authority, Kubeconfig, LogError, LogQuery, LogStream, ReadyCheck, RequestMetrics, Server,
-    ServerCertificate, TaskLogs, Token,
+    Audit, Authority, Kubeconfig, LogError, LogQuery, LogStream, ReadyCheck, RequestMetrics, Server,
+    ServerCertificate, SigningKeys, TaskLogs, Token,
 };
 use tenure::store::memory::MemoryStore;
 use tokio::net::TcpListener;
@@ -31,7 +31,7 @@ pub(crate) struct TestServer {
     /// What kubectl is given.
     pub(crate) kubeconfig: PathBuf,
     /// Kept until the server ends.
-    _folder: TempDir,
+    pub(crate) folder: TempDir,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -65,6 +65,8 @@ impl TestServer {
             registry,
             installation: "test".to_owned(),
             token,
+            signing: SigningKeys::new(&[[7; 32]]),
+            audit: Audit::open(&env, &folder.path().join("audit")).unwrap(),
             certificate,
             logs: Arc::new(CannedLogs),
             ready: [ReadyCheck::new("store", || Ok(()))].into(),
@@ -73,7 +75,7 @@ impl TestServer {
         };
         env.spawn("server", server.run(listener, shutdown.clone()));
         let client = client(&kubeconfig).await;
-        TestServer { client, kubeconfig, _folder: folder, shutdown }
+        TestServer { client, kubeconfig, folder, shutdown }
     }
 
     /// The answer to a request with the token: its head and its whole body.
@@ -130,7 +132,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    async fn of(response: Response<Body>) -> Answer {
+    pub(crate) async fn of(response: Response<Body>) -> Answer {
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Answer { status: head.status.as_u16(), headers: head.headers, bytes }

@@ -20,6 +20,7 @@ use self::waiting::WaitingReport;
 use super::contact::Contact;
 use super::events::Recorder;
 use super::rest::rest;
+use super::runner::Runner;
 use super::session::Signals;
 use super::until;
 use crate::env::{Env, watch};
@@ -68,16 +69,23 @@ pub(super) struct Parts {
     pub(super) signals: watch::Receiver<Signals>,
     pub(super) contact: Contact,
     pub(super) policy: LeasePolicy,
+    pub(super) runner: Runner,
     /// The installation's uid.
     pub(super) installation: Arc<str>,
 }
 
 impl Placement {
     pub(super) fn new(parts: Parts) -> Placement {
-        let Parts { env, cache, writer, recorder, session, signals, contact, policy, installation } = parts;
+        let Parts { env, cache, writer, recorder, session, signals, contact, policy, runner, installation } =
+            parts;
         let view = View::open(&cache);
-        let launcher =
-            Launcher { env: env.clone(), writer: writer.clone(), session: session.clone(), installation };
+        let launcher = Launcher {
+            env: env.clone(),
+            writer: writer.clone(),
+            session: session.clone(),
+            installation,
+            runner,
+        };
         Placement {
             report: WaitingReport::new(writer, recorder),
             market: Market::of(&view.scene().snapshot),

@@ -3,6 +3,7 @@
 
 pub mod definition;
 mod event;
+pub mod rbac;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub const EVENT_TTL: Duration = Duration::from_secs(3600);
 /// # Errors
 /// When one of their schemas is not understood: a mistake of the program, found by a test.
 pub fn kinds() -> Result<Vec<KindDef>, CrdError> {
-    Ok(vec![
+    let mut kinds = vec![
         namespace()?,
         config_map()?,
         secret()?,
@@ -40,7 +41,9 @@ pub fn kinds() -> Result<Vec<KindDef>, CrdError> {
         event::new()?,
         lease()?,
         definition::kind()?,
-    ])
+    ];
+    kinds.extend(rbac::kinds()?);
+    Ok(kinds)
 }
 
 /// `kind`, a kind of our own group, with what its CRD cannot say.

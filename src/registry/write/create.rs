@@ -104,6 +104,7 @@ impl Registry {
         options: &WriteOptions,
         warnings: Vec<String>,
     ) -> Result<Written, Failure> {
+        options.admission.check(&object, None)?;
         let name = text(&object, "name").to_owned();
         let key = kind.key(namespace, &name);
         let store_key = key.store_key(&self.prefix);

@@ -154,6 +154,7 @@ impl Registry {
         if outcome == Outcome::Unchanged {
             return Ok(Some(written(answer(live, doc)?, Some(doc.revision()))));
         }
+        options.admission.check(&object, Some(live))?;
         if options.dry_run {
             return Ok(Some(written(answer(&object, &as_if(&object)?)?, None)));
         }

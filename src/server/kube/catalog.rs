@@ -21,7 +21,7 @@ pub(crate) struct Catalogs {
 
 impl Catalogs {
     /// The catalog of `scheme` and of the kinds beside it. Whoever asks first after a change makes it; the others wait for that.
-    pub(crate) fn of(&self, scheme: &Arc<Scheme>, beside: Option<&Arc<KindDef>>) -> Arc<Catalog> {
+    pub(crate) fn of(&self, scheme: &Arc<Scheme>, beside: &[Arc<KindDef>]) -> Arc<Catalog> {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, catalog)) = latest.as_ref()
             && Arc::ptr_eq(known, scheme)

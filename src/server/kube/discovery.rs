@@ -121,7 +121,11 @@ fn resource_list(group: &str, version: &str, kinds: &[&KindDef]) -> Value {
 }
 
 fn verbs(kind: &KindDef) -> &'static [&'static str] {
-    if facade::is_read_only(kind) { &READ_VERBS } else { &VERBS }
+    match () {
+        () if facade::is_read_only(kind) => &READ_VERBS,
+        () if facade::is_review(kind) => &["create"],
+        () => &VERBS,
+    }
 }
 
 /// A kind and its subresources, a row each.
@@ -136,6 +140,12 @@ fn resources(kind: &KindDef) -> Vec<Value> {
         rows.push(json!({
             "name": format!("{}/status", kind.plural), "singularName": "", "namespaced": kind.namespaced,
             "kind": kind.kind, "verbs": SUBRESOURCE_VERBS,
+        }));
+    }
+    if (kind.group.as_str(), kind.kind.as_str()) == ("", "ServiceAccount") {
+        rows.push(json!({
+            "name": "serviceaccounts/token", "singularName": "", "namespaced": true, "group": "authentication.k8s.io",
+            "version": "v1", "kind": "TokenRequest", "verbs": ["create"],
         }));
     }
     if kind.scale.is_some() {
@@ -187,6 +197,11 @@ fn aggregated_resource(kind: &KindDef) -> Value {
         .filter(|(_, served, _)| *served)
         .map(|(name, _, kind)| json!({"subresource": name, "responseKind": kind, "verbs": SUBRESOURCE_VERBS}))
         .collect();
+    let mut subresources = subresources;
+    if (kind.group.as_str(), kind.kind.as_str()) == ("", "ServiceAccount") {
+        let request = json!({"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"});
+        subresources.push(json!({"subresource": "token", "responseKind": request, "verbs": ["create"]}));
+    }
     let mut row = json!({
         "resource": kind.plural, "responseKind": own, "singularResource": kind.singular,
         "verbs": verbs(kind),

@@ -25,7 +25,7 @@ impl Api {
         }
         let headers = &head.headers;
         let scheme = self.registry.scheme();
-        let catalog = self.catalogs.of(&scheme, self.services.as_ref());
+        let catalog = self.catalogs.of(&scheme, &self.facades);
         let (discovery, openapi) = (&catalog.discovery, &catalog.openapi);
         let key = |group: &str, version: &str| (group.to_owned(), version.to_owned());
         let found = match route {

@@ -1,4 +1,5 @@
-//! Kinds that exist only to be listed: clients ask for them whether or not a server has any.
+//! Kinds of which nothing is stored: those that exist only to be listed, because clients ask for them whether or not a
+//! server has any; and reviews, which are asked by creating them.
 
 use std::sync::Arc;
 
@@ -9,24 +10,73 @@ use crate::registry::kind::Origin;
 use crate::registry::names::NameRule;
 use crate::registry::{KindDef, Resource, schema};
 
-/// `v1` Services, of which there are none: `kubectl cluster-info` fails where it cannot list them.
-pub(super) fn services() -> Option<KindDef> {
+const AUTHORIZATION: &str = "authorization.k8s.io";
+const AUTHENTICATION: &str = "authentication.k8s.io";
+
+/// All of them.
+pub(super) fn kinds() -> Vec<Arc<KindDef>> {
+    let services = "Kept for clients that list Services; this server has none. See Endpoints of tenure.dev.";
+    let review = |group, kind, plural, about| facade(group, kind, plural, &[], false, about);
+    let all = [
+        facade("", "Service", "services", &["svc"], true, services),
+        review(
+            AUTHORIZATION,
+            "SelfSubjectAccessReview",
+            "selfsubjectaccessreviews",
+            "Whether whoever asks may do something.",
+        ),
+        review(
+            AUTHORIZATION,
+            "SelfSubjectRulesReview",
+            "selfsubjectrulesreviews",
+            "What whoever asks may do in a namespace.",
+        ),
+        review(
+            AUTHORIZATION,
+            "SubjectAccessReview",
+            "subjectaccessreviews",
+            "Whether somebody may do something.",
+        ),
+        facade(
+            AUTHORIZATION,
+            "LocalSubjectAccessReview",
+            "localsubjectaccessreviews",
+            &[],
+            true,
+            "Whether somebody may do something in a namespace.",
+        ),
+        review(AUTHENTICATION, "SelfSubjectReview", "selfsubjectreviews", "Who asks."),
+        review(AUTHENTICATION, "TokenReview", "tokenreviews", "Whom a token stands for."),
+    ];
+    all.into_iter().flatten().map(Arc::new).collect()
+}
+
+fn facade(
+    group: &str,
+    kind: &str,
+    plural: &str,
+    short_names: &[&str],
+    namespaced: bool,
+    about: &str,
+) -> Option<KindDef> {
     let openapi = json!({
-        "type": "object",
-        "description": "Kept for clients that list Services; this server has none. See Endpoints of tenure.dev.",
+        "type": "object", "description": about, "properties": {
+            "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+        },
     });
     let schema = schema::root(&openapi).ok()?;
     Some(KindDef {
-        group: String::new(),
+        group: group.to_owned(),
         version: "v1".to_owned(),
-        kind: "Service".to_owned(),
-        list_kind: "ServiceList".to_owned(),
-        plural: "services".to_owned(),
-        singular: "service".to_owned(),
-        short_names: vec!["svc".to_owned()],
+        kind: kind.to_owned(),
+        list_kind: format!("{kind}List"),
+        plural: plural.to_owned(),
+        singular: kind.to_lowercase(),
+        short_names: short_names.iter().map(|&name| name.to_owned()).collect(),
         categories: Vec::new(),
-        namespaced: true,
-        resource: Resource::new("", "services"),
+        namespaced,
+        resource: Resource::new(group, plural),
         form: Form::Served,
         schema: Arc::new(schema),
         openapi: Arc::new(openapi),
@@ -50,4 +100,9 @@ pub(super) fn services() -> Option<KindDef> {
 /// Whether objects of `kind` can only be read.
 pub(super) fn is_read_only(kind: &KindDef) -> bool {
     kind.group.is_empty() && kind.plural == "services"
+}
+
+/// Whether `kind` is a question, which can only be created.
+pub(super) fn is_review(kind: &KindDef) -> bool {
+    matches!(kind.group.as_str(), AUTHORIZATION | AUTHENTICATION)
 }

@@ -18,6 +18,7 @@ mod openapi;
 mod protobuf;
 mod published;
 mod reply;
+mod review;
 mod route;
 mod task;
 mod view;
@@ -27,15 +28,24 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
-use http::Request;
+use http::{Method, Request, Uri};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use self::catalog::Catalogs;
 use self::route::Route;
+use super::auth::Authenticator;
+use super::auth::user::User;
 use super::logs::TaskLogs;
 use super::metrics::RequestMetrics;
+use super::rbac;
+use super::rbac::rules::Access;
+use super::shares::Shares;
 use crate::env::Env;
 use crate::registry::{Failure, KindDef, Registry};
+
+/// Watches that one user may have open at a time.
+const WATCHES_MAX: usize = 1_000;
 
 /// The API of one server.
 pub(super) struct Api {
@@ -44,8 +54,11 @@ pub(super) struct Api {
     logs: Arc<dyn TaskLogs>,
     requests: RequestMetrics,
     catalogs: Catalogs,
-    /// Served beside the scheme's, for reading.
-    services: Option<Arc<KindDef>>,
+    /// Served beside the scheme's.
+    facades: Vec<Arc<KindDef>>,
+    authenticator: Authenticator,
+    /// Watches that one user may have open.
+    watchers: Arc<Shares>,
     events: watch::EventCache,
     /// Ends the watches.
     shutdown: CancellationToken,
@@ -55,24 +68,49 @@ impl Api {
     pub(super) fn new(
         env: Env,
         registry: Arc<Registry>,
+        authenticator: Authenticator,
         logs: Arc<dyn TaskLogs>,
         requests: RequestMetrics,
         shutdown: CancellationToken,
     ) -> Api {
         let (catalogs, events) = (Catalogs::default(), watch::EventCache::default());
-        let services = facade::services().map(Arc::new);
-        Api { env, registry, logs, requests, catalogs, services, events, shutdown }
+        let (facades, watchers) = (facade::kinds(), Shares::of(WATCHES_MAX));
+        Api { env, registry, authenticator, watchers, logs, requests, catalogs, facades, events, shutdown }
     }
 
-    /// Answers a request that is allowed to be answered.
-    pub(super) async fn answer(self: &Arc<Self>, request: Request<Body>) -> Response {
+    /// Answers what `user` asks, if they may.
+    pub(super) async fn answer(self: &Arc<Self>, request: Request<Body>, user: User) -> Response {
         let (head, body) = request.into_parts();
-        match Route::parse(head.uri.path()) {
+        let path = head.uri.path();
+        let verb = head.method.as_str().to_lowercase();
+        match Route::parse(path) {
             None => reply::not_found(),
-            Some(Route::Objects(target)) => self.objects(target, &head, body).await,
-            Some(route) => self.document(&route, &head),
+            Some(Route::Objects(target)) => self.objects(target, &head, body, user).await,
+            Some(route) => {
+                match rbac::check(&self.registry.cache().snapshot(), &user, &Access::path(&verb, path)) {
+                    Ok(()) => self.document(&route, &head),
+                    Err(failure) => reply::failure(&failure),
+                }
+            }
         }
     }
+}
+
+/// What a request is about, as the audit log tells it: the verb, and the object where there is one.
+pub(super) fn described(method: &Method, uri: &Uri) -> (String, Option<Value>) {
+    let verb = method.as_str().to_lowercase();
+    let Some(Route::Objects(target)) = Route::parse(uri.path()) else { return (verb, None) };
+    let verb = objects::Verb::spelled(method, target.name.is_some(), uri.query()).unwrap_or(verb);
+    let mut object = json!({"resource": target.plural, "apiVersion": target.version});
+    let parts = [("namespace", target.namespace), ("name", target.name), ("subresource", target.subresource)];
+    for (name, part) in
+        parts.into_iter().chain([("apiGroup", Some(target.group).filter(|it| !it.is_empty()))])
+    {
+        if let Some(part) = part {
+            object[name] = json!(part);
+        }
+    }
+    (verb, Some(object))
 }
 
 /// `/version`, which anybody may ask; beside what Kubernetes tells it names the installation.
@@ -83,6 +121,11 @@ pub(super) fn version(installation: &str) -> Response {
 /// 401.
 pub(super) fn unauthorized() -> Response {
     reply::failure(&Failure::unauthorized())
+}
+
+/// What `failure` says.
+pub(super) fn refused(failure: &Failure) -> Response {
+    reply::failure(failure)
 }
 
 /// 503.

@@ -19,6 +19,9 @@ use super::{Api, body, facade, reply};
 use crate::api;
 use crate::registry::options::{self, DeleteOptions, ListQuery, Query, WriteOptions};
 use crate::registry::{At, Deleted, Failure, Key, KindDef, ListPage, Scheme, Subresource, Written};
+use crate::server::auth::user::User;
+use crate::server::rbac;
+use crate::server::rbac::rules::Access;
 
 /// What is asked of the objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,12 +55,13 @@ impl Verb {
         matches!(self, Verb::Get | Verb::List | Verb::Watch)
     }
 
-    fn of(method: &Method, named: bool, query: &Query) -> Result<Verb, Failure> {
+    fn of(method: &Method, named: bool, has_part: bool, query: &Query) -> Result<Verb, Failure> {
         match (method, named) {
             (&(Method::GET | Method::HEAD), true) => Ok(Verb::Get),
             (&Method::GET, false) if query.flag("watch") => Ok(Verb::Watch),
             (&(Method::GET | Method::HEAD), false) => Ok(Verb::List),
             (&Method::POST, false) => Ok(Verb::Create),
+            (&Method::POST, true) if has_part => Ok(Verb::Create),
             (&Method::PUT, true) => Ok(Verb::Update),
             (&Method::PATCH, true) => Ok(Verb::Patch),
             (&Method::DELETE, true) => Ok(Verb::Delete),
@@ -68,12 +72,34 @@ impl Verb {
     }
 }
 
+impl Verb {
+    /// The verb of a request, for people.
+    pub(super) fn spelled(method: &Method, named: bool, query: Option<&str>) -> Option<String> {
+        let watches =
+            query.is_some_and(|query| query.split('&').any(|it| matches!(it, "watch=true" | "watch=1")));
+        let verb = match (method, named) {
+            (&Method::GET | &Method::HEAD, false) if watches => Verb::Watch,
+            (&Method::GET | &Method::HEAD, false) => Verb::List,
+            (&Method::GET | &Method::HEAD, true) => Verb::Get,
+            (&Method::POST, _) => Verb::Create,
+            (&Method::PUT, _) => Verb::Update,
+            (&Method::PATCH, _) => Verb::Patch,
+            (&Method::DELETE, true) => Verb::Delete,
+            (&Method::DELETE, false) => Verb::DeleteCollection,
+            _ => return None,
+        };
+        Some(verb.name().to_owned())
+    }
+}
+
 /// A part of an object that has a path of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Object(Subresource),
     Log,
     Exec,
+    /// A ServiceAccount's.
+    Token,
 }
 
 /// One request about objects of a served kind.
@@ -82,6 +108,7 @@ pub(super) struct Ask<'a> {
     pub(super) target: Target,
     pub(super) head: &'a Parts,
     pub(super) query: Query,
+    pub(super) user: User,
 }
 
 impl Ask<'_> {
@@ -102,6 +129,9 @@ impl Ask<'_> {
             Some("scale") if self.kind.scale.is_some() => Ok(Part::Object(Subresource::Scale)),
             Some("log") if is_task => Ok(Part::Log),
             Some("exec") if is_task => Ok(Part::Exec),
+            Some("token") if self.kind.group.is_empty() && self.kind.kind == "ServiceAccount" => {
+                Ok(Part::Token)
+            }
             Some(_) => Err(Failure::not_found(&self.kind, &self.key().name)),
         }
     }
@@ -111,20 +141,35 @@ impl Ask<'_> {
         negotiate(accept(&self.head.headers), offer).ok_or_else(|| Failure::not_acceptable(offer.types()))
     }
 
-    fn write_options(&self, verb: options::Verb) -> Result<WriteOptions, Failure> {
+    /// What must be permitted.
+    fn access(&self, verb: Verb) -> Access {
+        let resource = match &self.target.subresource {
+            Some(part) => format!("{}/{part}", self.kind.plural),
+            None => self.kind.plural.clone(),
+        };
+        let name = self.target.name.as_deref().unwrap_or_default();
+        // A namespace is in itself.
+        let is_namespace = self.kind.group.is_empty() && self.kind.kind == "Namespace";
+        let namespace = if is_namespace { name } else { self.namespace() };
+        Access::named(verb.name(), &self.kind.group, &resource, namespace, name)
+    }
+
+    fn write_options(&self, api: &Api, verb: options::Verb) -> Result<WriteOptions, Failure> {
         let agent =
             self.head.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        WriteOptions::parse(verb, &self.query, agent)
+        let options = WriteOptions::parse(verb, &self.query, agent)?;
+        let admission = rbac::admission(&api.registry, &self.user, &self.kind, self.namespace());
+        Ok(WriteOptions { admission, ..options })
     }
 }
 
 /// The kind that a path names, if the path fits its scope.
-fn served(scheme: &Scheme, services: Option<&Arc<KindDef>>, target: &Target) -> Option<Arc<KindDef>> {
-    let named = |kind: &&Arc<KindDef>| {
+fn served(scheme: &Scheme, facades: &[Arc<KindDef>], target: &Target) -> Option<Arc<KindDef>> {
+    let named = |kind: &&Arc<KindDef>| -> bool {
         (&kind.group, &kind.version, &kind.plural) == (&target.group, &target.version, &target.plural)
     };
-    let kind =
-        scheme.by_route(&target.group, &target.version, &target.plural).or_else(|| services.filter(named))?;
+    let kind = scheme.by_route(&target.group, &target.version, &target.plural);
+    let kind = kind.or_else(|| facades.iter().find(named))?;
     let fits = match (kind.namespaced, target.namespace.is_some()) {
         (true, false) => target.name.is_none(),
         (false, true) => false,
@@ -134,9 +179,15 @@ fn served(scheme: &Scheme, services: Option<&Arc<KindDef>>, target: &Target) -> 
 }
 
 impl Api {
-    pub(super) async fn objects(self: &Arc<Self>, target: Target, head: &Parts, body: Body) -> Response {
+    pub(super) async fn objects(
+        self: &Arc<Self>,
+        target: Target,
+        head: &Parts,
+        body: Body,
+        user: User,
+    ) -> Response {
         let started = Instant::now();
-        let Some(kind) = served(&self.registry.scheme(), self.services.as_ref(), &target) else {
+        let Some(kind) = served(&self.registry.scheme(), &self.facades, &target) else {
             return reply::not_found();
         };
         let everywhere = kind.namespaced && target.namespace.is_none();
@@ -144,14 +195,19 @@ impl Api {
             return reply::not_found();
         }
         let (name, query) = (kind.group_resource(), query(head));
-        let verb = query
-            .as_ref()
-            .map_err(Failure::clone)
-            .and_then(|query| Verb::of(&head.method, target.name.is_some(), query));
+        let verb = query.as_ref().map_err(Failure::clone).and_then(|query| {
+            let has_part = target.subresource.is_some();
+            Verb::of(&head.method, target.name.is_some(), has_part, query)
+        });
         let (word, answer) = match (verb, query) {
             (Ok(verb), Ok(query)) => {
-                let ask = Ask { kind, target, head, query };
-                (verb.name(), self.verb(verb, &ask, body).await)
+                let ask = Ask { kind, target, head, query, user };
+                let snapshot = self.registry.cache().snapshot();
+                let answer = match rbac::check(&snapshot, &ask.user, &ask.access(verb)) {
+                    Ok(()) => self.verb(verb, &ask, body).await,
+                    Err(failure) => Err(failure),
+                };
+                (verb.name(), answer)
             }
             (Err(failure), _) | (_, Err(failure)) => ("none", Err(failure)),
         };
@@ -164,7 +220,16 @@ impl Api {
         if facade::is_read_only(&ask.kind) && !verb.reads() {
             return Err(Failure::method_not_allowed());
         }
+        if facade::is_review(&ask.kind) {
+            return match (verb, &ask.target.name) {
+                (Verb::Create, None) => self.review(ask, body).await,
+                _ => Err(Failure::method_not_allowed()),
+            };
+        }
         let subresource = match (verb, ask.part()?) {
+            (Verb::Create, Part::Token) => return self.account_token(ask, body).await,
+            (_, Part::Token) => return Err(Failure::method_not_allowed()),
+            (Verb::Create, _) if ask.target.name.is_some() => return Err(Failure::method_not_allowed()),
             (Verb::Get, Part::Log) => return self.task_log(ask).await,
             (_, Part::Exec) => return super::task::exec(),
             (_, Part::Log) => return Err(Failure::method_not_allowed()),
@@ -205,7 +270,7 @@ impl Api {
 
     async fn create(&self, ask: &Ask<'_>, body: Body) -> Result<Response, Failure> {
         let accepted = ask.accepted(Offer::Objects)?;
-        let options = ask.write_options(options::Verb::Create)?;
+        let options = ask.write_options(self, options::Verb::Create)?;
         let bytes = body::read(body).await?;
         let object = body::object(&ask.kind.kind, &ask.head.headers, &bytes)?;
         let written = self.registry.create(&ask.kind, ask.namespace(), object, &options).await?;
@@ -214,7 +279,7 @@ impl Api {
 
     async fn update(&self, ask: &Ask<'_>, part: Subresource, body: Body) -> Result<Response, Failure> {
         let accepted = ask.accepted(Offer::Objects)?;
-        let options = ask.write_options(options::Verb::Update)?;
+        let options = ask.write_options(self, options::Verb::Update)?;
         let bytes = body::read(body).await?;
         let kind = if part == Subresource::Scale { "Scale" } else { &ask.kind.kind };
         let object = body::object(kind, &ask.head.headers, &bytes)?;
@@ -225,7 +290,8 @@ impl Api {
     async fn patch(&self, ask: &Ask<'_>, part: Subresource, body: Body) -> Result<Response, Failure> {
         let accepted = ask.accepted(Offer::Objects)?;
         let applies = body::is_apply(&ask.head.headers);
-        let options = ask.write_options(if applies { options::Verb::Apply } else { options::Verb::Patch })?;
+        let options =
+            ask.write_options(self, if applies { options::Verb::Apply } else { options::Verb::Patch })?;
         let bytes = body::read(body).await?;
         let patch = body::patch(&ask.kind, &ask.head.headers, &bytes)?;
         let written = self.registry.patch(&ask.kind, &ask.key(), part, patch, &options).await?;

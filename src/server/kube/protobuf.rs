@@ -174,6 +174,66 @@ const LEASE_SPEC: &[Field] = &[
     plain(4, "renewTime", MicroTime),
     pointer(5, "leaseTransitions", Int),
 ];
+const ACCESS_REVIEW: &[Field] =
+    &[plain(1, "metadata", Message(OBJECT_META)), plain(2, "spec", Message(ACCESS_REVIEW_SPEC))];
+const ACCESS_REVIEW_SPEC: &[Field] = &[
+    plain(1, "resourceAttributes", Message(RESOURCE_ATTRIBUTES)),
+    plain(2, "nonResourceAttributes", Message(&[plain(1, "path", Text), plain(2, "verb", Text)])),
+];
+const RESOURCE_ATTRIBUTES: &[Field] = &[
+    plain(1, "namespace", Text),
+    plain(2, "verb", Text),
+    plain(3, "group", Text),
+    plain(4, "version", Text),
+    plain(5, "resource", Text),
+    plain(6, "subresource", Text),
+    plain(7, "name", Text),
+];
+const SUBJECT_REVIEW: &[Field] =
+    &[plain(1, "metadata", Message(OBJECT_META)), plain(2, "spec", Message(SUBJECT_REVIEW_SPEC))];
+const SUBJECT_REVIEW_SPEC: &[Field] = &[
+    plain(1, "resourceAttributes", Message(RESOURCE_ATTRIBUTES)),
+    plain(2, "nonResourceAttributes", Message(&[plain(1, "path", Text), plain(2, "verb", Text)])),
+    plain(3, "user", Text),
+    repeated(4, "groups", Text),
+    plain(6, "uid", Text),
+];
+const RULES_REVIEW: &[Field] = &[plain(2, "spec", Message(&[plain(1, "namespace", Text)]))];
+const SELF_REVIEW: &[Field] = &[plain(1, "metadata", Message(OBJECT_META))];
+const TOKEN_REVIEW: &[Field] =
+    &[plain(2, "spec", Message(&[plain(1, "token", Text), repeated(2, "audiences", Text)]))];
+const TOKEN_REQUEST: &[Field] = &[plain(2, "spec", Message(TOKEN_REQUEST_SPEC))];
+const TOKEN_REQUEST_SPEC: &[Field] = &[
+    repeated(1, "audiences", Text),
+    plain(3, "boundObjectRef", Message(BOUND_OBJECT)),
+    pointer(4, "expirationSeconds", Int),
+];
+const BOUND_OBJECT: &[Field] =
+    &[plain(1, "kind", Text), plain(2, "apiVersion", Text), plain(3, "name", Text), plain(4, "uid", Text)];
+const ROLE: &[Field] =
+    &[plain(1, "metadata", Message(OBJECT_META)), repeated(2, "rules", Message(POLICY_RULE))];
+const POLICY_RULE: &[Field] = &[
+    repeated(1, "verbs", Text),
+    repeated(2, "apiGroups", Text),
+    repeated(3, "resources", Text),
+    repeated(4, "resourceNames", Text),
+    repeated(5, "nonResourceURLs", Text),
+];
+const ROLE_BINDING: &[Field] = &[
+    plain(1, "metadata", Message(OBJECT_META)),
+    repeated(2, "subjects", Message(SUBJECT)),
+    plain(
+        3,
+        "roleRef",
+        Message(&[plain(1, "apiGroup", Text), plain(2, "kind", Text), plain(3, "name", Text)]),
+    ),
+];
+const SUBJECT: &[Field] = &[
+    plain(1, "kind", Text),
+    plain(2, "apiGroup", Text),
+    plain(3, "name", Text),
+    plain(4, "namespace", Text),
+];
 const DELETE_OPTIONS: &[Field] = &[
     pointer(1, "gracePeriodSeconds", Int),
     plain(2, "preconditions", Message(&[plain(1, "uid", Text), plain(2, "resourceVersion", Text)])),
@@ -197,6 +257,16 @@ fn fields_of(api_version: &str, kind: &str) -> Option<&'static [Field]> {
         ("v1", "ServiceAccount") => Some(SERVICE_ACCOUNT),
         ("events.k8s.io/v1", "Event") => Some(NEW_EVENT),
         ("coordination.k8s.io/v1", "Lease") => Some(LEASE),
+        ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => Some(ACCESS_REVIEW),
+        ("authorization.k8s.io/v1", "SubjectAccessReview" | "LocalSubjectAccessReview") => {
+            Some(SUBJECT_REVIEW)
+        }
+        ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => Some(RULES_REVIEW),
+        ("authentication.k8s.io/v1", "SelfSubjectReview") => Some(SELF_REVIEW),
+        ("authentication.k8s.io/v1", "TokenReview") => Some(TOKEN_REVIEW),
+        ("authentication.k8s.io/v1", "TokenRequest") => Some(TOKEN_REQUEST),
+        ("rbac.authorization.k8s.io/v1", "Role" | "ClusterRole") => Some(ROLE),
+        ("rbac.authorization.k8s.io/v1", "RoleBinding" | "ClusterRoleBinding") => Some(ROLE_BINDING),
         (_, "DeleteOptions") => Some(DELETE_OPTIONS),
         _ => None,
     }

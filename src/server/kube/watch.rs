@@ -24,6 +24,7 @@ use super::view::{Include, View, tree};
 use crate::registry::form::Form;
 use crate::registry::{Doc, Failure, Key, KindDef, Revision, WatchEvent, WatchQuery, WatchStream};
 use crate::server::metrics::Watching;
+use crate::server::shares::Share;
 
 /// How long a watch lasts when the client does not say: between this and twice this, so that they do not all return
 /// together.
@@ -72,6 +73,8 @@ impl Api {
         let query = WatchQuery::parse(ask.target.namespace.as_deref(), &ask.query)?;
         let ends = Instant::now() + self.lasts(ask)?;
         let bookmarks = query.bookmarks;
+        let text = "too many watches are open: close some first";
+        let share = self.watchers.take(&ask.user).ok_or_else(|| Failure::too_many_requests(text, 1))?;
         let events = self.registry.watch(&ask.kind, query).await?;
         let teller = Teller {
             api: self.clone(),
@@ -83,6 +86,7 @@ impl Api {
             next_bookmark: bookmarks.then(|| Instant::now() + BOOKMARK_EVERY),
             ends: Some(ends),
             _counted: self.requests.watching(),
+            _share: share,
         };
         let mut response = Response::new(Body::from_stream(stream::unfold(teller, Teller::tell)));
         let headers = response.headers_mut();
@@ -119,6 +123,7 @@ struct Teller {
     /// None: the last word has been said.
     ends: Option<Instant>,
     _counted: Watching,
+    _share: Share,
 }
 
 enum Next {

@@ -150,6 +150,10 @@ fn paths(kind: &KindDef) -> Vec<Path> {
             operations: vec![all],
         });
     }
+    if facade::is_review(kind) {
+        paths.truncate(1);
+        paths[0].operations.retain(|operation| operation.method == "post");
+    }
     if facade::is_read_only(kind) {
         for path in &mut paths {
             path.operations.retain(|operation| operation.method == "get");

@@ -1,16 +1,13 @@
-//! Who may ask: whoever shows the installation's token. Nothing but health and version is answered to others.
+//! The administrator's token, made once per installation.
 
 use std::fmt;
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
-use sha2::{Digest, Sha256};
 
-use super::files::{self, FileError};
 use crate::env::Env;
+use crate::server::files::{self, FileError};
 
 /// Bytes of chance in a token: beyond guessing.
 const TOKEN_BYTES: usize = 32;
@@ -50,49 +47,10 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Decides whether a request comes from somebody known.
-#[derive(Clone)]
-pub(crate) struct Authenticator {
-    /// Of the token: comparing digests takes the same time for every wrong token.
-    digest: [u8; 32],
-}
-
-impl Authenticator {
-    pub(crate) fn new(token: &Token) -> Authenticator {
-        Authenticator { digest: Sha256::digest(token.secret()).into() }
-    }
-
-    /// Whether `headers` carry the token.
-    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
-        let Some(shown) = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
-            return false;
-        };
-        let Some((scheme, token)) = shown.split_once(' ') else { return false };
-        let digest: [u8; 32] = Sha256::digest(token.trim()).into();
-        let difference = digest.iter().zip(self.digest).fold(0, |sum, (a, b)| sum | (a ^ b));
-        scheme.eq_ignore_ascii_case("bearer") && difference == 0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use jiff::Timestamp;
-
-    fn headers(value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(AUTHORIZATION, value.parse().unwrap())])
-    }
-
-    #[test]
-    fn only_the_token_admits() {
-        let authenticator = Authenticator::new(&Token("secret".to_owned()));
-        assert!(authenticator.admits(&headers("Bearer secret")));
-        assert!(authenticator.admits(&headers("bearer secret")));
-        for wrong in ["Bearer secret2", "Bearer ", "Bearer", "Basic secret", "secret", ""] {
-            assert!(!authenticator.admits(&headers(wrong)), "{wrong:?}");
-        }
-        assert!(!authenticator.admits(&HeaderMap::new()));
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_token_is_made_once_and_kept() {

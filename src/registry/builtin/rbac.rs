@@ -1,0 +1,188 @@
+//! Roles and their bindings: who may do what.
+
+use serde_json::{Value, json};
+
+use super::{core, object, text};
+use crate::registry::crd::CrdError;
+use crate::registry::field::FieldError;
+use crate::registry::key::Resource;
+use crate::registry::kind::KindDef;
+use crate::registry::names::NameRule;
+
+/// The group of roles.
+pub const GROUP: &str = "rbac.authorization.k8s.io";
+
+pub(super) fn kinds() -> Result<Vec<KindDef>, CrdError> {
+    let role = |description| object(description, json!({"rules": rules()}));
+    let binding = |description| object(description, json!({"subjects": subjects(), "roleRef": role_ref()}));
+    Ok(vec![
+        kind("Role", "roles", true, role("Permissions within a namespace."))?,
+        kind("ClusterRole", "clusterroles", false, role("Permissions that can be given anywhere."))?,
+        kind("RoleBinding", "rolebindings", true, binding("Gives a role within its namespace."))?,
+        kind("ClusterRoleBinding", "clusterrolebindings", false, binding("Gives a ClusterRole everywhere."))?,
+    ])
+}
+
+/// The ClusterRoles that an installation begins with, and their rules. They are made when they are missing, and people may
+/// change them.
+#[must_use]
+pub fn default_roles() -> Vec<(&'static str, Value)> {
+    let read = ["get", "list", "watch"];
+    let write = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+    let rule = |verbs: &[&str], group: &str, resources: &[&str]| json!({"verbs": verbs, "apiGroups": [group], "resources": resources});
+    let seen = |verbs: &[&str]| {
+        vec![
+            rule(verbs, "tenure.dev", &["apps", "apps/scale"]),
+            rule(&read, "tenure.dev", &["apps/status", "tasks", "tasks/log", "revisions", "endpoints"]),
+            rule(verbs, "", &["configmaps"]),
+            rule(&read, "", &["events", "namespaces", "serviceaccounts", "services"]),
+            rule(&read, "events.k8s.io", &["events"]),
+        ]
+    };
+    let mut edit = seen(&write);
+    edit.push(rule(&write, "", &["secrets", "serviceaccounts"]));
+    edit.push(rule(&["delete", "deletecollection"], "tenure.dev", &["tasks"]));
+    edit.push(rule(&write, "coordination.k8s.io", &["leases"]));
+    let mut admin = edit.clone();
+    admin.push(rule(&write, GROUP, &["roles", "rolebindings"]));
+    admin.push(rule(&["create"], "authorization.k8s.io", &["localsubjectaccessreviews"]));
+    admin.push(rule(&["create"], "", &["serviceaccounts/token"]));
+    let everything = vec![rule(&["*"], "*", &["*"]), json!({"verbs": ["*"], "nonResourceURLs": ["*"]})];
+    vec![
+        ("admin", json!(admin)),
+        ("cluster-admin", json!(everything)),
+        ("edit", json!(edit)),
+        ("view", json!(seen(&read))),
+    ]
+}
+
+fn kind(name: &str, plural: &str, namespaced: bool, schema: Value) -> Result<KindDef, CrdError> {
+    let mut kind = core(name, plural, &[], schema)?;
+    kind.group = GROUP.to_owned();
+    kind.resource = Resource::new(GROUP, plural);
+    kind.namespaced = namespaced;
+    // Colons and capitals stand in the names of roles: system:discovery.
+    kind.name_rule = NameRule::Segment;
+    if plural.ends_with("bindings") {
+        kind.prepare = Some(prepare);
+        kind.rules = Some(binding_faults);
+    } else {
+        kind.rules = Some(role_faults);
+    }
+    Ok(kind)
+}
+
+fn texts(description: &str) -> Value {
+    json!({"type": "array", "description": description, "items": {"type": "string"}})
+}
+
+fn rules() -> Value {
+    json!({"type": "array", "description": "What is permitted.", "items": {
+    "type": "object", "required": ["verbs"], "properties": {
+        "verbs": texts("Such as get, list or *."),
+        "apiGroups": texts("Groups of the resources; the core group is empty."),
+        "resources": texts("Plurals, with /subresource; * for all."),
+        "resourceNames": texts("If given, objects of these names only."),
+        "nonResourceURLs": texts("Paths outside of resources, such as /metrics; only in a ClusterRole."),
+    }}})
+}
+
+fn subjects() -> Value {
+    json!({"type": "array", "description": "Who gets it.", "items": {
+    "type": "object", "required": ["kind", "name"], "properties": {
+        "kind": {"type": "string", "description": "User, Group or ServiceAccount.",
+            "enum": ["User", "Group", "ServiceAccount"]},
+        "apiGroup": text("Empty for a ServiceAccount."),
+        "name": text("Its name."),
+        "namespace": text("Of a ServiceAccount."),
+    }}})
+}
+
+fn role_ref() -> Value {
+    json!({"type": "object", "description": "What they get.", "required": ["kind", "name"], "properties": {
+        "apiGroup": text("The group of roles."),
+        "kind": {"type": "string", "description": "Role or ClusterRole.", "enum": ["Role", "ClusterRole"]},
+        "name": text("Its name."),
+    }})
+}
+
+/// Fills in the groups that may be left out.
+fn prepare(object: &mut Value) {
+    if let Some(reference) = object.get_mut("roleRef").filter(|it| it.is_object())
+        && reference["apiGroup"].as_str().unwrap_or_default().is_empty()
+    {
+        reference["apiGroup"] = json!(GROUP);
+    }
+    for subject in object.get_mut("subjects").and_then(Value::as_array_mut).into_iter().flatten() {
+        let is_account = subject["kind"] == "ServiceAccount";
+        if subject.is_object() && !is_account && subject["apiGroup"].as_str().unwrap_or_default().is_empty() {
+            subject["apiGroup"] = json!(GROUP);
+        }
+    }
+}
+
+fn binding_faults(plural: &str, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut faults = Vec::new();
+    let reference = &new["roleRef"];
+    if new.get("roleRef").is_none() {
+        faults.push(FieldError::required("roleRef", ""));
+    }
+    if plural == "clusterrolebindings" && reference["kind"] == "Role" {
+        faults.push(FieldError::not_supported("roleRef.kind", "Role", &["ClusterRole"]));
+    }
+    if reference["name"].as_str().unwrap_or_default().is_empty() {
+        faults.push(FieldError::required("roleRef.name", ""));
+    }
+    if old.is_some_and(|old| &old["roleRef"] != reference) {
+        faults.push(FieldError::invalid("roleRef", reference.clone(), "cannot change roleRef"));
+    }
+    for (at, subject) in new["subjects"].as_array().into_iter().flatten().enumerate() {
+        let is_account = subject["kind"] == "ServiceAccount";
+        if is_account && subject["namespace"].as_str().unwrap_or_default().is_empty() {
+            faults.push(FieldError::required(format!("subjects[{at}].namespace"), ""));
+        }
+        if subject["name"].as_str().unwrap_or_default().is_empty() {
+            faults.push(FieldError::required(format!("subjects[{at}].name"), ""));
+        }
+    }
+    faults
+}
+
+fn role_faults(plural: &str, new: &Value, _: Option<&Value>) -> Vec<FieldError> {
+    let mut faults = Vec::new();
+    for (at, rule) in new["rules"].as_array().into_iter().flatten().enumerate() {
+        let given = |field: &str| rule[field].as_array().is_some_and(|list| !list.is_empty());
+        let path = |field: &str| format!("rules[{at}].{field}");
+        if !given("verbs") {
+            faults.push(FieldError::required(path("verbs"), "verbs must contain at least one value"));
+        }
+        if given("nonResourceURLs") {
+            let text = "namespaced rules cannot apply to non-resource URLs";
+            if plural == "roles" {
+                faults.push(FieldError::invalid(
+                    path("nonResourceURLs"),
+                    rule["nonResourceURLs"].clone(),
+                    text,
+                ));
+            }
+            if given("apiGroups") || given("resources") || given("resourceNames") {
+                let text = "rules cannot apply to both regular resources and non-resource URLs";
+                faults.push(FieldError::invalid(
+                    path("nonResourceURLs"),
+                    rule["nonResourceURLs"].clone(),
+                    text,
+                ));
+            }
+            continue;
+        }
+        for (field, text) in [
+            ("apiGroups", "resource rules must supply at least one api group"),
+            ("resources", "resource rules must supply at least one resource"),
+        ] {
+            if !given(field) {
+                faults.push(FieldError::required(path(field), text));
+            }
+        }
+    }
+    faults
+}
