@@ -26,6 +26,10 @@ pub struct Container {
     /// Folders of the agent that the container sees.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
+    /// Who runs the container on an agent of Apache Mesos, in the place of Tenure's own executor: `Docker` or `Mesos`, its own
+    /// containerizers. They run no readiness checks and one health check at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containerizer: Option<Containerizer>,
     /// Name of a Secret of type `kubernetes.io/dockerconfigjson` for the registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_secret: Option<String>,
@@ -73,6 +77,15 @@ impl Network<'_> {
     pub fn publishes_ports(self) -> bool {
         matches!(self, Self::Host | Self::Bridge)
     }
+}
+
+/// A containerizer of Apache Mesos.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Containerizer {
+    /// Through the agent's Docker engine.
+    Docker,
+    /// By the agent itself, which unpacks the image.
+    Mesos,
 }
 
 /// When an image is pulled.

@@ -29,7 +29,7 @@ pub mod validate;
 pub use agent::{Agent, AgentStatus, Orphans, Totals};
 pub use app::{App, AppSpec, AppStatus, Backoff, BackoffStatus, Unreachable, Update};
 pub use check::{CheckPort, ExecCheck, HealthCheck, HttpCheck, ReadinessCheck, TcpCheck};
-pub use container::{Container, Network, Parameter, PullPolicy, Volume, VolumeMode};
+pub use container::{Container, Containerizer, Network, Parameter, PullPolicy, Volume, VolumeMode};
 pub use crd::crds;
 pub use endpoints::{Address, EndpointPort, Endpoints, EndpointsSpec};
 pub use field::FieldError;

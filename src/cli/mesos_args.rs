@@ -22,6 +22,9 @@ pub struct MesosArgs {
     /// The attributes of each agent, such as `rack:r1;zone:a`
     #[arg(long, value_name = "ATTRIBUTES")]
     pub agent_attributes: Option<AgentAttributes>,
+    /// Where agents keep sandboxes: with it, they fetch and run the executors of tasks [default: they only say that tasks run]
+    #[arg(long, value_name = "DIR")]
+    pub work_dir: Option<PathBuf>,
     /// A file with one `principal:secret` a line: only these may subscribe [default: everybody may]
     #[arg(long, value_name = "FILE")]
     pub credentials: Option<PathBuf>,

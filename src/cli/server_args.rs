@@ -59,6 +59,10 @@ pub struct ServerArgs {
     /// The authority (PEM) that signed the masters' certificates, for --mesos https://…
     #[arg(long, env = "TENURE_MESOS_CA_FILE", value_name = "FILE")]
     pub mesos_ca_file: Option<PathBuf>,
+    /// Where Mesos agents have tenure-executor from, which runs the tasks: `artifact`, fetched from --artifact-listen; a URI that they
+    /// fetch; a path on each of them; or `off`, to run tasks by what Mesos brings along [default: artifact]
+    #[arg(long, env = "TENURE_MESOS_EXECUTOR", value_name = "artifact|URI|PATH|off")]
+    pub mesos_executor: Option<ExecutorOrigin>,
     /// What the embedded agent offers, such as `cpus:4;mem:4096;disk:10240;ports:[31000-32000]` [default: this machine's]
     #[arg(long, env = "TENURE_AGENT_RESOURCES", value_name = "RESOURCES")]
     pub agent_resources: Option<AgentResources>,
@@ -96,6 +100,8 @@ pub struct ServerConfig {
     pub mesos_auth_file: Option<PathBuf>,
     /// Who signed the masters' certificates.
     pub mesos_ca_file: Option<PathBuf>,
+    /// Where Mesos agents have the executor from.
+    pub mesos_executor: ExecutorOrigin,
     /// What the embedded agent offers; `None` means what the machine has.
     pub agent_resources: Option<AgentResources>,
     /// The attributes of the embedded agent.
@@ -135,6 +141,7 @@ impl ServerArgs {
             mesos_role: self.mesos_role.or(file.mesos_role).unwrap_or_else(|| "*".to_owned()),
             mesos_auth_file: self.mesos_auth_file.or(file.mesos_auth_file),
             mesos_ca_file: self.mesos_ca_file.or(file.mesos_ca_file),
+            mesos_executor: self.mesos_executor.or(file.mesos_executor).unwrap_or_default(),
             agent_resources: self.agent_resources.or(file.agent_resources),
             agent_attributes: self.agent_attributes.or(file.agent_attributes).unwrap_or_default(),
         })
@@ -238,6 +245,40 @@ impl FromStr for MesosTarget {
             rest.split(',').map(|host| host.trim_start_matches(&format!("{scheme}://"))).collect();
         let hosts = host_ports(&hosts.join(",")).ok_or_else(expected)?;
         Ok(Self::Http(hosts.into_iter().map(|host| format!("{scheme}://{host}")).collect()))
+    }
+}
+
+/// Where Mesos agents have the executor from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, DeserializeFromStr)]
+pub enum ExecutorOrigin {
+    /// From this server, which has it beside its own program.
+    #[default]
+    Artifact,
+    /// From this URI.
+    Uri(String),
+    /// They have it at this path.
+    Path(String),
+    /// From nowhere: what Mesos brings along runs the tasks.
+    Off,
+}
+
+impl FromStr for ExecutorOrigin {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "artifact" => Ok(Self::Artifact),
+            "off" => Ok(Self::Off),
+            path if path.starts_with('/') && !path.ends_with('/') => Ok(Self::Path(path.to_owned())),
+            uri if uri
+                .split_once("://")
+                .is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty()) =>
+            {
+                Ok(Self::Uri(uri.to_owned()))
+            }
+            _ => Err("must be artifact, off, a URI such as http://repo/tenure-executor, or an absolute path"
+                .to_owned()),
+        }
     }
 }
 

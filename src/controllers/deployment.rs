@@ -1,7 +1,7 @@
 //! Keeps each App's Revisions, Tasks and status as its spec wants them.
 //!
 //! observe (the App, its Revisions, Tasks and dependencies) → `plan::deployment` → act (one transaction, guarded by the App's
-//! version and, where one that serves is stopped, by those of the Tasks that go on serving) → report (Events in the same
+//! version and by those of the Tasks that it counts on: that go on serving, or that are given up) → report (Events in the same
 //! transaction).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +54,7 @@ impl Reconciler for Deployment {
         if !writes.is_empty() {
             let happenings = super::events::of_deployment(&observed.app.object, &plan);
             writes.extend(self.recorder.writes(&scene.snapshot, &observed.app, happenings, now));
-            self.hold_serving(&observed.tasks_named(&plan.relies_on), &mut writes).await?;
+            self.hold(&observed.tasks_named(&plan.relies_on), &mut writes).await?;
         }
         let written = self.writer.commit(writes).await?.revision;
         if !plan.actions.is_empty() {
@@ -69,26 +69,26 @@ impl Reconciler for Deployment {
 }
 
 impl Deployment {
-    /// Makes sure that `serving` are as they were seen when `writes` are committed: one that ceased to serve meanwhile, and a
-    /// slow commit, would leave fewer than must serve.
+    /// Makes sure that `relied_on` are as they were seen when `writes` are committed: with a late view or a slow commit one of them
+    /// may have ceased to serve, or be back, meanwhile.
     ///
     /// They are guarded in the transaction. Of an App that has more of them than a transaction can guard, they are compared
-    /// with the store's present state instead: then the time in which one may be lost unseen is that of this commit alone,
+    /// with the store's present state instead: then the time in which one may change unseen is that of this commit alone,
     /// however old the view is.
-    async fn hold_serving(&self, serving: &[&Stored<Task>], writes: &mut Vec<Write>) -> Result<(), Setback> {
-        if serving.is_empty() || planted!("stops-do-not-hold-those-that-serve") {
+    async fn hold(&self, relied_on: &[&Stored<Task>], writes: &mut Vec<Write>) -> Result<(), Setback> {
+        if relied_on.is_empty() || planted!("nobody-is-held") {
             return Ok(());
         }
         let registry = self.writer.registry();
-        if writes.len() + serving.len() <= registry.limits().ops_max {
-            writes.extend(serving.iter().map(|task| task.guard()));
+        if writes.len() + relied_on.len() <= registry.limits().ops_max {
+            writes.extend(relied_on.iter().map(|task| task.guard()));
             return Ok(());
         }
         let recent = registry.cache().most_recent().await.map_err(Setback::Store)?;
         let is_as_seen = |task: &Stored<Task>| {
             recent.get(task.doc.key()).is_some_and(|doc| doc.revision() == task.doc.revision())
         };
-        let changed = serving.iter().filter(|task| !is_as_seen(task));
+        let changed = relied_on.iter().filter(|task| !is_as_seen(task));
         let losers: Vec<Key> = changed.map(|task| task.doc.key().clone()).collect();
         if losers.is_empty() { Ok(()) } else { Err(Setback::Stale { losers }) }
     }
@@ -260,10 +260,10 @@ mod tests {
         let (deployment, seen) = leading(&env, 140).await;
         let serving: Vec<&Stored<Task>> = seen.iter().collect();
         let mut writes = Vec::new();
-        deployment.hold_serving(&serving, &mut writes).await.unwrap();
+        deployment.hold(&serving, &mut writes).await.unwrap();
         assert!(writes.is_empty(), "{} guards would be too many", writes.len());
         let failed = fail(&deployment, &seen[133]).await;
-        assert_eq!(losers(deployment.hold_serving(&serving, &mut writes).await), [failed]);
+        assert_eq!(losers(deployment.hold(&serving, &mut writes).await), [failed]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -274,7 +274,7 @@ mod tests {
             json!({"spec": {"stop": {"reason": "Replaced", "message": "x", "at": "1970-01-01T00:00:00Z"}}}),
         );
         let mut writes = vec![stopped];
-        deployment.hold_serving(&[&seen[0], &seen[1]], &mut writes).await.unwrap();
+        deployment.hold(&[&seen[0], &seen[1]], &mut writes).await.unwrap();
         let failed = fail(&deployment, &seen[1]).await;
         assert_eq!(losers(deployment.writer.commit(writes).await.map(|_| ())), [failed]);
     }

@@ -22,6 +22,7 @@ use super::objects::resource;
 use super::orphans::{self, Orphans};
 use super::placement::{self, Placement};
 use super::reconcile::Reconcile;
+use super::runner::Runner;
 use super::session::{Dispatch, News, StoredIdentity};
 use super::status::StatusWriter;
 use super::teardown::Teardown;
@@ -62,6 +63,8 @@ pub struct Policy {
     pub launches: Limits,
     pub retention: Retention,
     pub sharing: Sharing,
+    /// Who runs the tasks.
+    pub runner: Runner,
 }
 
 impl Policy {
@@ -73,13 +76,14 @@ impl Policy {
             launches: Limits::default(),
             retention: Retention::default(),
             sharing: Sharing::Sole,
+            runner: Runner::Embedded,
         }
     }
 
-    /// For a cluster that is shared with other frameworks.
+    /// For a cluster that is shared with other frameworks, where `runner` runs the tasks.
     #[must_use]
-    pub fn shared() -> Policy {
-        Policy { leases: LeasePolicy::shared(), sharing: Sharing::Shared, ..Policy::sole() }
+    pub fn shared(runner: Runner) -> Policy {
+        Policy { leases: LeasePolicy::shared(), sharing: Sharing::Shared, runner, ..Policy::sole() }
     }
 }
 
@@ -267,6 +271,7 @@ impl Leader {
             session: session.clone(),
             signals: signals.clone(),
             policy: self.policy.leases.clone(),
+            runner: self.policy.runner.clone(),
             installation: self.installation.clone(),
         };
         // Each loop reads the store for itself, beside the others.

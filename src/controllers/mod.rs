@@ -30,6 +30,7 @@ mod orphans;
 mod placement;
 mod reconcile;
 mod rest;
+mod runner;
 mod secrets;
 mod session;
 mod sightings;
@@ -44,6 +45,7 @@ use jiff::Timestamp;
 
 pub use framework::framework;
 pub use leader::{LeadError, Leader, Policy};
+pub use runner::{Program, Runner};
 pub use secrets::{SecretError, Secrets};
 pub use task_info::{Launch, LaunchError, task_info};
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::runner::Runner;
 use super::secrets::{SecretError, Secrets};
 use crate::api::{
     Binding, CheckPort, Container, EnvVar, ExecCheck, HealthCheck, Network, Port, Protocol, PullPolicy,
@@ -16,6 +17,7 @@ use crate::plan::environment::environment;
 pub struct Launch<'a> {
     /// The installation's uid, a label of all that it starts.
     pub installation: &'a str,
+    pub runner: &'a Runner,
     pub task: &'a Task,
     pub revision: &'a Revision,
     /// Those of the task's namespace.
@@ -38,12 +40,12 @@ pub enum LaunchError {
 /// # Errors
 /// When the task is not bound, or refers to a Secret that cannot be read.
 pub fn task_info(launch: Launch<'_>) -> Result<wire::TaskInfo, LaunchError> {
-    let Launch { installation, task, revision, secrets, resources } = launch;
+    let Launch { installation, runner, task, revision, secrets, resources } = launch;
     let binding = task.spec.binding.as_ref().ok_or(LaunchError::Unbound)?;
     let template = &revision.spec.template;
     let ports = task_ports(template, binding);
     let environment = variables(task, template, secrets)?;
-    Ok(wire::TaskInfo {
+    let info = wire::TaskInfo {
         name: format!("{}.{}", task.spec.app, task.metadata.namespace.as_deref().unwrap_or_default()),
         task_id: wire::TaskId::new(&binding.mesos_task_id),
         agent_id: wire::AgentId::new(&binding.agent_id),
@@ -54,12 +56,14 @@ pub fn task_info(launch: Launch<'_>) -> Result<wire::TaskInfo, LaunchError> {
         check: template.readiness_checks.first().map(|check| readiness_check(check, &ports)),
         labels: Some(task_labels(installation, task, revision)),
         discovery: Some(discovery(task, &ports)),
-        data: task_data(template, &ports, secrets)?.encode(),
         kill_policy: Some(wire::KillPolicy {
             grace_period: Some(template.kill.grace_period.duration().into()),
         }),
         ..wire::TaskInfo::default()
-    })
+    };
+    let containerizer = template.container.as_ref().and_then(|container| container.containerizer);
+    let data = task_data(template, &ports, secrets)?;
+    Ok(runner.describe(containerizer, installation, info, data))
 }
 
 /// A task's ports as it meets them: one entry per port of the template, in order.

@@ -46,6 +46,7 @@ fn launch(template: Value, ports: &[u16]) -> Result<wire::TaskInfo, LaunchError>
     let (task, revision) = (task(ports), revision(template));
     task_info(Launch {
         installation: "uid-1",
+        runner: &Runner::Embedded,
         task: &task,
         revision: &revision,
         secrets: &secrets(),
@@ -168,7 +169,13 @@ fn unbound_task_cannot_be_launched() {
     let revision = revision(json!({"cmd": "true"}));
     let task = Task::new("web-x", TaskSpec::default());
     let secrets = Secrets::default();
-    let launch =
-        Launch { installation: "uid-1", task: &task, revision: &revision, secrets: &secrets, resources: &[] };
+    let launch = Launch {
+        installation: "uid-1",
+        runner: &Runner::Embedded,
+        task: &task,
+        revision: &revision,
+        secrets: &secrets,
+        resources: &[],
+    };
     assert_eq!(task_info(launch), Err(LaunchError::Unbound));
 }

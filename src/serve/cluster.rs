@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::installation::Installation;
 use super::logs::{LocalLogs, NoLogs};
-use super::machine;
+use super::{executor, machine};
 use crate::cli::server_args::{MesosTarget, ServerConfig};
 use crate::controllers::{Leader, Policy, framework};
 use crate::env::Env;
@@ -96,7 +96,8 @@ impl Way {
             }
             Way::Http(http) => {
                 framework.principal = http.credentials.as_ref().map(|it| it.principal().to_owned());
-                (Arc::new(HttpConnection::new(scene.env, *http)), Arc::new(NoLogs), Policy::shared())
+                let runner = executor::runner(scene.env, config).await?;
+                (Arc::new(HttpConnection::new(scene.env, *http)), Arc::new(NoLogs), Policy::shared(runner))
             }
         };
         let leader = Leader {

@@ -1,9 +1,11 @@
-//! `tenure mesos`: a simulated Mesos. Its master speaks HTTP as the real one does; its agents only say that they run tasks, and
-//! are gone with it.
+//! `tenure mesos`: a simulated Mesos. Its master speaks HTTP as the real one does; its agents only say that they run tasks, or,
+//! with a work folder, run the executors that tasks bring, and are gone with it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use tokio::net::TcpListener;
@@ -15,9 +17,13 @@ use crate::api::{Bytes, Cpus};
 use crate::cli::MesosArgs;
 use crate::cli::server_args::AgentResources;
 use crate::env::{Env, watch};
+use crate::mesos::embedded::agent::journal::{Journal, Medium};
+use crate::mesos::embedded::agent::{Agent, AgentConfig};
+use crate::mesos::embedded::executors::{Executors, ExecutorsConfig};
 use crate::mesos::embedded::fleet::Fleet;
-use crate::mesos::embedded::http::{Accounts, Front, Role};
-use crate::mesos::embedded::master::{self, MasterConfig};
+use crate::mesos::embedded::http::{Accounts, AgentFront, Front, Role};
+use crate::mesos::embedded::launcher::reports;
+use crate::mesos::embedded::master::{self, MasterConfig, MasterHandle};
 use crate::mesos::embedded::resources::{parse_attributes, parse_resources};
 use crate::mesos::wire::AgentInfo;
 
@@ -37,17 +43,56 @@ async fn simulate(args: MesosArgs) -> Result<()> {
 
     let config = MasterConfig { address, ..MasterConfig::default() };
     let master = master::start(&env, config, BTreeSet::new());
-    let _fleet = Fleet::start(&env, &master, agents);
+    let stop = CancellationToken::new();
+    match &args.work_dir {
+        None => {
+            let _fleet = Fleet::start(&env, &master, agents);
+        }
+        Some(work_dir) => {
+            for info in agents {
+                run_agent(&env, &master, info, work_dir, (args.listen.ip(), stop.clone())).await?;
+            }
+        }
+    }
     let (_role, told) = watch::channel(Role::Leads(address, master));
     let front = Front::new(&env, told);
     let front = match accounts {
         Some(accounts) => front.authenticating(accounts),
         None => front,
     };
-    let stop = CancellationToken::new();
     env.spawn("signals", stop_on_signal(stop.clone()));
-    tracing::info!(%address, agents = args.agents, "simulated Mesos is ready: tasks are said to run, and do not");
+    let tasks = if args.work_dir.is_some() { "run by their executors" } else { "said to run, and do not" };
+    tracing::info!(%address, agents = args.agents, "simulated Mesos is ready: tasks are {tasks}");
     front.serve(listener, stop).await;
+    Ok(())
+}
+
+/// An agent that runs executors. Its journal is in memory: it does not outlive this process, its executors may.
+async fn run_agent(
+    env: &Env,
+    master: &MasterHandle,
+    info: AgentInfo,
+    work_dir: &Path,
+    (ip, stop): (IpAddr, CancellationToken),
+) -> Result<()> {
+    let listener = TcpListener::bind((ip, 0)).await.context("failed to listen for executors")?;
+    let address = listener.local_addr().context("no address")?;
+    let work_dir = work_dir.join(&info.hostname);
+    std::fs::create_dir_all(&work_dir).with_context(|| format!("failed to create {}", work_dir.display()))?;
+    let work_dir = work_dir.canonicalize().with_context(|| format!("--work-dir {}", work_dir.display()))?;
+    let (sink, reports) = reports();
+    let mut config = ExecutorsConfig::new(work_dir, address, &info.hostname);
+    // As an operator tells executors where Docker is, with --executor_environment_variables.
+    if let Ok(host) = std::env::var("DOCKER_HOST") {
+        config.environment.insert("DOCKER_HOST".to_owned(), host);
+    }
+    let executors = Executors::new(env, config, sink);
+    env.spawn("executor api", AgentFront::new(env, executors.clone()).serve(listener, stop));
+    let opened = Journal::open(env, Medium::Memory(Arc::default())).await?;
+    let info = AgentInfo { port: Some(address.port().into()), ..info };
+    let config = AgentConfig::new(info, address.ip().to_string());
+    let agent = Agent::new(env, config, opened, Arc::new(executors), reports, master.clone());
+    env.spawn("agent", agent.run());
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 
 mod cluster;
 mod documents;
+mod executor;
 mod installation;
 mod logs;
 mod machine;
@@ -144,7 +145,6 @@ fn warn_of_what_is_not_built(config: &ServerConfig) {
     let unbuilt = [
         ("--marathon-listen", Some(config.marathon_listen), "the Marathon API"),
         ("--dns-listen", Some(config.dns_listen), "the DNS server"),
-        ("--artifact-listen", config.artifact_listen, "the artifact server"),
     ];
     for (flag, listen, what) in unbuilt {
         if let Some(Listen::At(address)) = listen {

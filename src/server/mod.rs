@@ -9,6 +9,7 @@
 //! Everything enters through [`Server::run`]. Health and version are answered to anybody, all else to who is known and may
 //! ask it.
 
+mod artifacts;
 mod audit;
 mod auth;
 mod files;
@@ -36,6 +37,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use artifacts::Artifact;
 pub use audit::Audit;
 pub use auth::{SigningKeys, Token};
 pub use files::{FileError, read_private, write_private};

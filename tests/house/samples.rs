@@ -48,6 +48,7 @@ fn described(app: &App) -> TaskInfo {
     let secrets = Secrets::default();
     let launch = controllers::Launch {
         installation: "uid-1",
+        runner: &controllers::Runner::Embedded,
         task: &task,
         revision: &revision,
         secrets: &secrets,

@@ -84,6 +84,7 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
         command
             .args(["server", "--name", &self.name, "--listen", "127.0.0.1:0", "--marathon-listen", "off"])
+            .args(["--artifact-listen", "127.0.0.1:0"])
             .args(["--address", "127.0.0.1", "--data-dir"])
             .arg(self.data())
             // A flag wins over the environment.
@@ -478,7 +479,7 @@ fn remove_containers(host: &str, uid: &str) {
 }
 
 /// The first of 100 host ports that no other test process has: the folder lists the blocks that are taken.
-fn port_block() -> u16 {
+pub(crate) fn port_block() -> u16 {
     let blocks = std::env::var_os("TENURE_TEST_DIR")
         .map_or_else(std::env::temp_dir, PathBuf::from)
         .join("port-blocks");

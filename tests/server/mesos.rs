@@ -13,21 +13,28 @@ use tenure::store::Store;
 
 use crate::dockerd::Dockerd;
 use crate::etcd::Etcd;
-use crate::harness::{Server, is_converged, is_live};
+use crate::harness::{Server, curl, is_converged, is_live, port_block};
 
 /// A simulated Mesos, which may be down.
 struct Mesos {
     folder: TempDir,
     port: u16,
     flags: Vec<String>,
+    variables: Vec<(String, String)>,
     child: Option<Child>,
 }
 
 impl Mesos {
     async fn start(flags: &[&str]) -> Mesos {
+        Mesos::start_with(flags, &[]).await
+    }
+
+    async fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Mesos {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut mesos = Mesos { folder: tempfile::tempdir().unwrap(), port, flags, child: None };
+        let variables =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut mesos = Mesos { folder: tempfile::tempdir().unwrap(), port, flags, variables, child: None };
         mesos.up().await;
         mesos
     }
@@ -39,6 +46,7 @@ impl Mesos {
         let command = Command::new(env!("CARGO_BIN_EXE_tenure"))
             .args(["mesos", "--listen", &format!("127.0.0.1:{}", self.port)])
             .args(&self.flags)
+            .envs(self.variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::from(log))
@@ -92,6 +100,11 @@ async fn an_app_runs_on_a_mesos_over_http_and_outlives_the_server_and_the_master
     let hosts: BTreeSet<String> =
         server.tasks("web").await.into_iter().filter_map(|task| task.status?.host).collect();
     assert!(hosts.iter().all(|host| host.starts_with("agent")) && !hosts.is_empty(), "{hosts:?}");
+    let served = server.logged("agents fetch the executor here").await;
+    let uri = served.split('"').nth(1).expect("the URI is in the line");
+    let length = std::fs::metadata(env!("CARGO_BIN_EXE_tenure-executor")).unwrap().len();
+    let head = curl(uri, &["--head"]).await;
+    assert!(head.contains(&format!("content-length: {length}\r\n")), "{uri}: {head}");
     let fact = Prefix::new("on-mesos").meta("framework-id");
     let store = etcd.store();
     let framework = store.get(&fact).await.unwrap().expect("the framework is remembered").value;
@@ -119,6 +132,56 @@ async fn an_app_runs_on_a_mesos_over_http_and_outlives_the_server_and_the_master
     // Once by the first server, twice by the second.
     let same = format!("subscribed framework={} ", String::from_utf8_lossy(&framework));
     assert_eq!((server.lines_with("subscribed framework="), server.lines_with(&same)), (3, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agents_fetch_the_executor_from_the_server_and_it_runs_containers_and_processes() {
+    let dockerd = Dockerd::start();
+    let image = dockerd.busybox().await;
+    let work = tempfile::tempdir().unwrap();
+    let work_dir = work.path().to_str().unwrap();
+    // One agent: two of one machine would offer the same ports.
+    let first = port_block();
+    let ports = format!("ports:[{first}-{}]", first + 99);
+    let flags = ["--agents", "1", "--work-dir", work_dir, "--agent-resources", &ports];
+    let mesos = Mesos::start_with(&flags, &[("DOCKER_HOST", dockerd.host())]).await;
+    let mut server = Server::prepare(dockerd, "on-agents", &["--mesos", &mesos.url()]).await;
+    server.up(&[]).await;
+    let uid = server.uid().await;
+    server.apply("boxed", serving(image)).await;
+    server.converged("boxed").await;
+    server.assert_one_container_per_task("boxed", &uid).await;
+    let plain = json!({
+        "instances": 1, "cmd": "echo started; exec sleep 1000", "resources": {"cpus": "100m", "memory": "32Mi"},
+    });
+    server.apply("plain", plain).await;
+    server.converged("plain").await;
+
+    // What a task wrote is in its sandbox, where Mesos has it.
+    let task = server.tasks("plain").await.remove(0);
+    let id = task.status.unwrap().mesos_task_id.unwrap();
+    let pattern = format!("/executors/{id}/runs/latest/stdout");
+    let listed =
+        Command::new("find").args(["-L", work_dir, "-path", &format!("*{pattern}")]).output().unwrap();
+    let path = String::from_utf8(listed.stdout).unwrap();
+    assert_eq!(std::fs::read_to_string(path.trim()).unwrap(), "started\n");
+
+    for app in ["boxed", "plain"] {
+        server.remove(app).await;
+    }
+    server.without_containers(&uid).await;
+}
+
+/// Two that answer, by their checks' word.
+fn serving(image: &str) -> Value {
+    json!({
+        "instances": 2, "cmd": "mkdir -p /www; echo ok > /www/health; exec httpd -f -p 8080 -h /www",
+        "container": {"image": image, "network": "bridge"},
+        "ports": [{"containerPort": 8080}],
+        "healthChecks": [{"http": {"path": "/health"}, "interval": "200ms"}],
+        "readinessChecks": [{"http": {"path": "/health"}, "interval": "200ms"}],
+        "resources": {"cpus": "100m", "memory": "32Mi"},
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,6 +218,7 @@ async fn a_server_says_why_mesos_does_not_let_it_in() {
             "--mesos-auth-file /nowhere: No such file",
         ),
         (vec!["--mesos-auth-file", &accounts], "is for a Mesos over HTTP"),
+        (vec!["--mesos-executor", "executor"], "must be artifact, off, a URI"),
     ] {
         let mut server = Server::prepare(Dockerd::start(), "mesos-flags", &flags).await;
         server.spawn(&[]);

@@ -99,10 +99,10 @@ pub(crate) const PLANTS: [Plant; 64] = [
         covers: "AgentCutOff MARATHON-8422",
     },
     Plant {
-        name: "stops-do-not-hold-those-that-serve",
+        name: "nobody-is-held",
         place: "controllers/deployment.rs",
         check: "MinimumHealth",
-        breaks: "one that a stop counts on may cease to serve while the stop is committed",
+        breaks: "one that a plan counts on may cease to serve, or come back, before the plan is committed",
         covers: "StoreSlow",
     },
     Plant {

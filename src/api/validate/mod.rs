@@ -6,6 +6,7 @@
 mod checks;
 mod constraints;
 mod container;
+mod containerizer;
 mod env;
 mod ports;
 mod text;
@@ -32,6 +33,7 @@ pub fn validate(app: &App, _old: Option<&App>) -> Vec<FieldError> {
     let template = &app.spec.template;
     if let Some(container) = &template.container {
         container::validate(container, &mut errors);
+        containerizer::validate(container, template, &mut errors);
     }
     ports::validate(template, &mut errors);
     env::validate(&template.env, &mut errors);

@@ -299,3 +299,36 @@ fn the_template_of_a_revision_and_the_place_of_a_task_never_change() {
     assert_eq!(document("tasks", &task(1), Some(&task(0)))[0].path, "spec.slot");
     assert!(document("agents", &json!({"metadata": {"name": "a"}}), None).is_empty());
 }
+
+#[test]
+fn mesos_own_containerizers_are_refused_what_they_would_leave_undone() {
+    let spec = |containerizer: &str| {
+        json!({
+            "container": {"image": "web", "containerizer": containerizer, "pullPolicy": "Never", "pullSecret": "login",
+                "privileged": true, "parameters": [{"key": "hostname", "value": "a"}]},
+            "ports": [{}],
+            "healthChecks": [{"http": {}}, {"tcp": {}}], "readinessChecks": [{"http": {}}],
+        })
+    };
+    let common = |name: &str| {
+        [
+            "spec.container.pullSecret: Forbidden: no credentials are handed on",
+            "spec.container.pullPolicy: Forbidden: an image that is absent is always pulled",
+            "spec.readinessChecks: Forbidden: none is run",
+            "spec.healthChecks: Forbidden: only one is run",
+        ]
+        .map(|fault| format!("{fault} with containerizer {name}"))
+    };
+    assert_eq!(faults(spec("Docker")), common("Docker"));
+    let mesos = faults(spec("Mesos"));
+    for fault in common("Mesos") {
+        assert!(mesos.contains(&fault), "{fault}");
+    }
+    let paths: Vec<_> =
+        mesos.iter().filter_map(|fault| fault.split_once(':')).map(|(path, _)| path).collect();
+    for path in ["spec.container.network", "spec.container.privileged", "spec.container.parameters"] {
+        assert!(paths.contains(&path), "{path}: {paths:?}");
+    }
+    let plain = json!({"container": {"image": "web", "containerizer": "Mesos", "network": "host"}});
+    assert_eq!(faults(plain), Vec::<String>::new());
+}

@@ -76,9 +76,22 @@ fn wire_name(scalar: Scalar) -> &'static str {
     }
 }
 
-/// Whether tasks may be given it: not lent for a while only, and no volume that holds somebody's data.
+/// Whether tasks may be given it: not lent for a while only, no volume that holds somebody's data, and not reserved under labels:
+/// by these another framework of the role, such as Marathon, finds what it keeps for its own tasks again.
 fn is_usable(resource: &wire::Resource) -> bool {
-    resource.revocable.is_none() && resource.shared.is_none() && resource.disk.is_none()
+    let is_labelled =
+        |it: &wire::resource::ReservationInfo| it.labels.as_ref().is_some_and(|it| !it.labels.is_empty());
+    let reservations = resource.reservations.iter().chain(resource.reservation.as_deref());
+    resource.revocable.is_none()
+        && resource.shared.is_none()
+        && resource.disk.is_none()
+        && !reservations.into_iter().any(is_labelled)
+}
+
+/// Whether it is kept for a role, in either of Mesos's forms.
+fn is_reserved(resource: &wire::Resource) -> bool {
+    let role = resource.role.as_deref().unwrap_or_default();
+    !resource.reservations.is_empty() || !["", "*"].contains(&role)
 }
 
 /// The usable scalars.
@@ -141,13 +154,15 @@ pub(in crate::controllers) fn of_totals(totals: &crate::api::Totals) -> Resource
     Resources::from(&resources)
 }
 
-/// Takes `wanted` and `ports` (0 for none) out of `pool`; nothing is taken when it does not hold them.
+/// Takes `wanted` and `ports` (0 for none) out of `pool`, in whatever order it is: what is reserved goes first, as only its role can use
+/// that. Nothing is taken when the pool does not hold them.
 pub(super) fn cut(
     pool: &mut Vec<wire::Resource>,
     wanted: &Resources,
     ports: &[u16],
 ) -> Option<Vec<wire::Resource>> {
     let mut left = pool.clone();
+    left.sort_by_key(|it| !is_reserved(it));
     let mut taken = Vec::new();
     for scalar in Scalar::ALL {
         taken.extend(cut_scalar(&mut left, wire_name(scalar), wanted.of(scalar))?);
@@ -234,10 +249,10 @@ mod tests {
     fn pool() -> Vec<wire::Resource> {
         let reserved = wire::Resource { role: Some("web".into()), ..scalar(CPUS, 0.5) };
         vec![
-            reserved,
             scalar(CPUS, 1.3),
             scalar(MEMORY, 512.0),
             port_ranges(&[(31000, 31002), (31005, 31005)]),
+            reserved,
         ]
     }
 
@@ -267,6 +282,26 @@ mod tests {
         let lent = wire::Resource { revocable: Some(wire::resource::Marker {}), ..scalar(CPUS, 8.0) };
         let volume = wire::Resource { disk: Some(Box::default()), ..scalar(DISK, 8.0) };
         assert_eq!(scalars(&[lent, volume]), Resources::default());
+    }
+
+    #[test]
+    fn what_is_reserved_is_used_unless_it_is_labelled() {
+        let reservation = |labels: &[&str]| wire::resource::ReservationInfo {
+            role: Some("web".into()),
+            labels: Some(wire::Labels {
+                labels: labels.iter().map(|key| wire::Label { key: (*key).into(), value: None }).collect(),
+            }),
+            ..wire::resource::ReservationInfo::default()
+        };
+        let of_role = wire::Resource { reservations: vec![reservation(&[])], ..scalar(CPUS, 2.0) };
+        let labelled =
+            wire::Resource { reservations: vec![reservation(&["marathon_task_id"])], ..scalar(CPUS, 4.0) };
+        let old_form =
+            wire::Resource { reservation: Some(Box::new(reservation(&["of"]))), ..scalar(CPUS, 8.0) };
+        let mut offered = vec![labelled, old_form, scalar(CPUS, 1.0), of_role.clone()];
+        assert_eq!(scalars(&offered).cpus, 3000);
+        let taken = cut(&mut offered, &Resources { cpus: 2000, ..Resources::default() }, &[]).unwrap();
+        assert_eq!(taken, [of_role]);
     }
 
     #[test]

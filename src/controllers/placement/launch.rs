@@ -18,6 +18,7 @@ use super::market;
 use crate::api::{self, MicroTime, ObjectMeta, Revision, Task, TaskSpec, names};
 use crate::controllers::objects::Stored;
 use crate::controllers::reconcile::IN_FLIGHT;
+use crate::controllers::runner::Runner;
 use crate::controllers::task_info::{self, task_info};
 use crate::env::Env;
 use crate::mesos::session::Session;
@@ -43,6 +44,7 @@ pub(super) struct Launcher {
     pub(super) writer: Writer,
     pub(super) session: Session,
     pub(super) installation: Arc<str>,
+    pub(super) runner: Runner,
 }
 
 /// Everything for one ACCEPT.
@@ -125,6 +127,7 @@ impl Launcher {
         let secrets = market::secrets(&revision.object.spec.template, &task.doc.key().namespace, snapshot);
         let info = task_info(task_info::Launch {
             installation: &self.installation,
+            runner: &self.runner,
             task: &with_binding,
             revision: &revision.object,
             secrets: &secrets,

@@ -19,6 +19,7 @@ use self::market::Market;
 use self::waiting::WaitingReport;
 use super::events::Recorder;
 use super::rest::rest;
+use super::runner::Runner;
 use super::session::Signals;
 use super::until;
 use crate::env::{Env, watch};
@@ -65,16 +66,22 @@ pub(super) struct Parts {
     pub(super) session: Session,
     pub(super) signals: watch::Receiver<Signals>,
     pub(super) policy: LeasePolicy,
+    pub(super) runner: Runner,
     /// The installation's uid.
     pub(super) installation: Arc<str>,
 }
 
 impl Placement {
     pub(super) fn new(parts: Parts) -> Placement {
-        let Parts { env, cache, writer, recorder, session, signals, policy, installation } = parts;
+        let Parts { env, cache, writer, recorder, session, signals, policy, runner, installation } = parts;
         let view = View::open(&cache);
-        let launcher =
-            Launcher { env: env.clone(), writer: writer.clone(), session: session.clone(), installation };
+        let launcher = Launcher {
+            env: env.clone(),
+            writer: writer.clone(),
+            session: session.clone(),
+            installation,
+            runner,
+        };
         Placement {
             report: WaitingReport::new(writer, recorder),
             market: Market::of(&view.scene().snapshot),

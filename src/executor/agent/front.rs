@@ -144,8 +144,11 @@ impl Front {
     }
 
     async fn late(&mut self) {
+        if matches!(self.stage, Stage::Stopping { .. }) {
+            return;
+        }
         let away = self.away_since.is_some_and(|since| since + self.patience() <= Instant::now());
-        if away && matches!(self.stage, Stage::Serving) {
+        if away {
             let words = format!("no agent for {} s", self.patience().as_secs());
             self.stop(&words, Outcome::Failed(words.clone())).await;
         } else if self.talk.has_ended() {

@@ -19,9 +19,9 @@ use super::task::Containers;
 pub async fn remove_leftovers(containers: &Containers) -> Result<Vec<String>, EngineError> {
     let mut removed = Vec::new();
     for summary in containers.engine.list(INSTALLATION_LABEL, &containers.owner.installation).await? {
-        let lock = summary.labels.as_ref().and_then(|labels| labels.get(LOCK_LABEL));
-        let (Some(lock), Some(name)) = (lock, container_name(&summary)) else { continue };
-        if !containers.owner.owns(summary.labels.as_ref()) && is_free(Path::new(lock)) {
+        let label = |label: &str| summary.labels.as_ref()?.get(label).map(String::as_str);
+        let (Some(lock), Some(name)) = (label(LOCK_LABEL), container_name(&summary)) else { continue };
+        if !containers.owner.owns(label) && is_free(Path::new(lock)) {
             containers.engine.remove(name).await?;
             removed.push(name.to_owned());
         }

@@ -1,6 +1,6 @@
 //! Whose containers these are: what each of them carries, and by what they are found.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The label that says which installation a container belongs to.
@@ -49,11 +49,9 @@ impl Owner {
         }
     }
 
-    /// Whether a container with these labels is one of its own.
+    /// Whether a container is one of its own, by the value that it has of a label.
     #[must_use]
-    #[expect(clippy::disallowed_types, reason = "Docker's client gives labels as one")]
-    pub fn owns(&self, labels: Option<&HashMap<String, String>>) -> bool {
-        let has = |(label, value): (&str, String)| labels.and_then(|it| it.get(label)) == Some(&value);
-        self.labels().into_iter().all(has)
+    pub fn owns<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> bool {
+        self.labels().iter().all(|(label, wanted)| value(label) == Some(wanted.as_str()))
     }
 }

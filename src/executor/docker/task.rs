@@ -218,9 +218,8 @@ impl Containers {
     /// The name is taken: by an earlier launch of this very task, or by a stranger.
     async fn take_up(&self, task: &Task, name: &str, order: &mut Order) -> Result<String, Failure> {
         let found = self.patiently(order, || self.engine.inspect(name)).await?;
-        let labels = found.config.as_ref().and_then(|config| config.labels.as_ref());
-        let of_task = labels.and_then(|labels| labels.get(TASK_ID_LABEL)) == Some(&task.id.value);
-        let ours = of_task && self.owner.owns(labels);
+        let label = |label: &str| found.config.as_ref()?.labels.as_ref()?.get(label).map(String::as_str);
+        let ours = label(TASK_ID_LABEL) == Some(&*task.id.value) && self.owner.owns(label);
         if !ours {
             let why = format!("container name {name} is taken by a container that is not this task's");
             return Err(Failure::End(End::NotStarted { why }));

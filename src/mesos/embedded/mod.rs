@@ -3,8 +3,8 @@
 //! They answer the scheduler API as the real ones do (recorded conversations are the yardstick), so that nothing else
 //! knows the difference. What really runs tasks stands behind [`launcher::Launcher`].
 //!
-//! Not built here, and refused with a text that says so: task groups, executors of frameworks, reservations and
-//! volumes. Quota, weights, maintenance and offer constraints do not exist here. Deactivation, draining, marking as
+//! Not built here, and refused with a text that says so: task groups, reservations and volumes. Executors of frameworks run
+//! on agents of [`executors`] alone. Quota, weights, maintenance and offer constraints do not exist here. Deactivation, draining, marking as
 //! gone, and the faults of a simulation are methods of the master's handle.
 //!
 //! What is told is compared with recordings of a real Mesos: the table in `tests/house/mesos_replay`.
@@ -12,6 +12,7 @@
 pub mod agent;
 mod allocator;
 pub mod bundle;
+pub mod executors;
 pub mod fleet;
 pub mod http;
 pub mod master;

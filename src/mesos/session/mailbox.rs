@@ -107,7 +107,11 @@ impl Mailbox {
         });
     }
 
+    /// An executor that has ended is no news: what became of its tasks is told by updates, and each task that ends ends one.
     pub(super) fn failure(&self, failure: Failure) {
+        if failure.executor_id.is_some() {
+            return;
+        }
         self.post(|waiting| {
             if waiting.failures.len() < FAILURES {
                 waiting.failures.push_back(failure);
@@ -173,5 +177,22 @@ impl Waiting {
         let reason = self.ended.take()?;
         self.over = true;
         Some(SessionEvent::Ended(reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lost_agent_is_told_and_the_end_of_an_executor_is_not() {
+        let mailbox = Mailbox::default();
+        let lost = Failure { agent_id: Some(AgentId::new("a")), ..Failure::default() };
+        let executor_id = Some(ExecutorId::new("e"));
+        mailbox.failure(Failure { executor_id, status: Some(0), ..lost.clone() });
+        mailbox.failure(lost.clone());
+        assert!(matches!(mailbox.next().await, Some(SessionEvent::Failure(told)) if told == lost));
+        mailbox.ended(EndReason::Closed);
+        assert!(matches!(mailbox.next().await, Some(SessionEvent::Ended(_))));
     }
 }

@@ -87,8 +87,9 @@ impl Dependency {
 pub struct Plan {
     /// Object changes, at most [`MAX_ACTIONS`].
     pub actions: Vec<Action>,
-    /// Tasks that serve and go on to, `minimumHealthCapacity` of them: because of these others that serve may be stopped.
-    /// Empty when none is. What is stopped while one of these has ceased to serve may leave too few.
+    /// Tasks that the plan counts on being as they were seen: where one that serves is stopped, those that go on serving,
+    /// `minimumHealthCapacity` of them, for one that has ceased to would leave too few; and those that were given up whose
+    /// places are filled, for one that is back needs no other.
     pub relies_on: Vec<String>,
     /// The App's whole status; `launched` already counts the tasks that this plan creates. Conditions of other
     /// writers are kept as they are.

@@ -257,6 +257,9 @@ impl<'a> Round<'a> {
                 _ if self.steps.starts.len() == room => break,
                 _ => {
                     let replaces = there.first().copied().or_else(|| self.left_in(slot)).map(str::to_owned);
+                    let given_up = self.in_slot(slot).filter(|it| it.standing.is_given_up());
+                    let given_up: Vec<String> = given_up.map(|it| it.name().to_owned()).collect();
+                    self.steps.relies_on.extend(given_up);
                     self.steps.starts.push(Start { slot, replaces });
                 }
             }
@@ -278,9 +281,12 @@ impl<'a> Round<'a> {
 
     /// The cut-off Task, if any, whose place a slot is.
     fn left_in(&self, slot: u32) -> Option<&'a str> {
+        self.in_slot(slot).filter(|it| it.standing != Standing::Ended).last().map(Instance::name)
+    }
+
+    fn in_slot(&self, slot: u32) -> impl Iterator<Item = &'a Instance<'a>> + use<'a> {
         let from = self.all.partition_point(|it| it.slot() < slot);
-        let there = self.all[from..].iter().take_while(|it| it.slot() == slot);
-        there.filter(|it| it.standing != Standing::Ended).last().map(Instance::name)
+        self.all[from..].iter().take_while(move |it| it.slot() == slot)
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! [`table::ROWS`] has a row for each recorded conversation; what is not played or not compared has its reason there.
 
+mod agent_api;
 mod cluster;
 mod executor;
 mod lanes;
@@ -37,7 +38,7 @@ fn what_mesos_told_the_embedded_master_tells_too() {
         let (executors, except) = match row.how {
             How::Played { except } | How::PlayedUntil { except, .. } => (true, except),
             How::PlayedWithoutExecutors { except } => (false, except),
-            How::PlayedOverHttp { .. } | How::Not(_) => continue,
+            How::PlayedOverHttp { .. } | How::PlayedByExecutors { .. } | How::Not(_) => continue,
         };
         let recording = Recording::read(row.name);
         let recording = if executors { recording } else { recording.without_executors() };
@@ -59,8 +60,14 @@ fn what_mesos_answered_over_http_the_embedded_master_answers_too() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut failed = Vec::new();
     for row in ROWS.iter().filter(|row| row.name.contains(&only)) {
-        let How::PlayedOverHttp { except } = row.how else { continue };
-        let mut found = runtime.block_on(transport::differences(transport::records(row.name)));
+        let records = || transport::records(row.name);
+        let (mut found, except) = match row.how {
+            How::PlayedOverHttp { except } => (runtime.block_on(transport::differences(records())), except),
+            How::PlayedByExecutors { except } => {
+                (runtime.block_on(agent_api::differences(records())), except)
+            }
+            _ => continue,
+        };
         for (subject, _) in except {
             let count = found.len();
             found.retain(|it| it.subject != *subject);
@@ -99,7 +106,8 @@ fn every_recording_here_has_a_row_and_every_row_that_is_played_a_recording() {
         let (reason, except) = match row.how {
             How::Played { except }
             | How::PlayedWithoutExecutors { except }
-            | How::PlayedOverHttp { except } => (None, except),
+            | How::PlayedOverHttp { except }
+            | How::PlayedByExecutors { except } => (None, except),
             How::PlayedUntil { why, except, .. } => (Some(why), except),
             How::Not(why) => {
                 assert!(!why.is_empty(), "{} is not played, but why?", row.name);

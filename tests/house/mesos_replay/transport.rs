@@ -201,7 +201,7 @@ impl Play {
 }
 
 /// The request as it was sent.
-fn request_text(record: &Value) -> String {
+pub(crate) fn request_text(record: &Value) -> String {
     if let Some(raw) = record["text"].as_str() {
         return raw.to_owned();
     }

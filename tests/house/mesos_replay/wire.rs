@@ -28,7 +28,8 @@ struct Head {
 
 impl Head {
     fn is_stream(&self) -> bool {
-        self.headers.contains_key("mesos-stream-id") && self.body.is_empty()
+        let endless = ["mesos-stream-id", "transfer-encoding"];
+        endless.iter().any(|name| self.headers.contains_key(*name)) && self.body.is_empty()
     }
 }
 

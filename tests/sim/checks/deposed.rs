@@ -1,15 +1,22 @@
-//! A deposed leader commits nothing, and every call concerns only what is committed.
+//! A deposed leader commits nothing and calls nobody, and every call concerns only what is committed.
 //!
+//! - While one server stands in the leader's key, no other one calls the master: its lease has run out before by its own clock. Where
+//!   somebody removed the key, the leader may go on until it has looked.
 //! - Each transaction of a server's loops on objects is guarded by the key of the term that was in force when it was
 //!   committed.
 //! - Each task of an ACCEPT is bound in the store, under that id, and not told to end before it could start.
 //! - Each KILL is of a task that the store tells to end, has seen the end of, or does not know.
+
+use std::time::Duration;
 
 use tenure::mesos::wire::scheduler::Call;
 use tenure::registry::{Key, Prefix};
 use tenure::store::{Guard, Revision, Txn};
 
 use super::{Check, Scene, Writer, task};
+
+/// How long a leader whose key was removed may not know: it looks whenever it has renewed its lease, and the store may be away.
+const UNAWARE: Duration = Duration::from_secs(60);
 
 pub(super) struct Deposed;
 
@@ -37,6 +44,12 @@ impl Check for Deposed {
     }
 
     fn called(&mut self, server: &str, call: &Call, scene: &Scene, broken: &mut Vec<String>) {
+        let leads =
+            |holder: &String| server.strip_prefix(holder.as_str()).is_some_and(|it| it.starts_with(' '));
+        let other = scene.holder.as_ref().filter(|holder| !leads(holder));
+        if let Some(holder) = other.filter(|_| scene.taken.is_none_or(|at| at.elapsed() > UNAWARE)) {
+            broken.push(format!("{server} calls {} while {holder} leads", call.r#type()));
+        }
         if let Some(kill) = &call.kill {
             let known = by_mesos_id(&kill.task_id.value, scene);
             let ends = known.is_none_or(|task| {

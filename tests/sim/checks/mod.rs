@@ -69,6 +69,10 @@ pub(crate) struct Scene {
     pub(crate) objects: Snapshot,
     /// The revision that created the leader's key, while there is one.
     pub(crate) term: Option<Revision>,
+    /// Who stands in the leader's key.
+    pub(crate) holder: Option<String>,
+    /// When somebody last removed the leader's key: its holder does not know at once.
+    pub(crate) taken: Option<Instant>,
 }
 
 /// One transaction: the objects that it changed, and all objects before and after.
@@ -199,10 +203,12 @@ impl Checks {
         let mut changes = Vec::new();
         for event in events {
             if *event.key() == leader {
-                self.scene.term = match event {
-                    Event::Put(record) => Some(record.created),
+                let record = match event {
+                    Event::Put(record) => Some(record),
                     Event::Deleted { .. } => None,
                 };
+                self.scene.term = record.map(|it| it.created);
+                self.scene.holder = record.and_then(|it| holder(&it.value));
             }
             let Some(key) = Key::parse(&self.prefix, event.key()) else { continue };
             let new = match event {
@@ -257,6 +263,11 @@ impl Checks {
         self.note(vec![("Watches", what)]);
     }
 
+    /// Somebody removes the leader's key.
+    pub(crate) fn takes_leadership(&mut self) {
+        self.scene.taken = Some(Instant::now());
+    }
+
     /// A server was polled so often while no time passed.
     pub(crate) fn stood_still(&mut self, server: &str, polls: u64) {
         self.note(vec![("Standstill", format!("{server} was polled {polls} times within a moment"))]);
@@ -284,6 +295,12 @@ impl Checks {
         let at = self.origin.elapsed();
         self.broken.extend(found.into_iter().map(|(check, what)| format!("{check}: at {at:?}: {what}")));
     }
+}
+
+/// Who stands for leadership, by what is stored.
+fn holder(ballot: &[u8]) -> Option<String> {
+    let ballot: serde_json::Value = serde_json::from_slice(ballot).ok()?;
+    Some(ballot["holder"].as_str()?.to_owned())
 }
 
 /// Whether nothing but what a machine is thought to have has changed: that is believed only after a quarter of an hour, and not at all

@@ -73,6 +73,7 @@ impl World {
     /// Somebody removes the leader's key: the term is over, though its leader does not know it yet.
     pub(crate) async fn take_leadership_away(&self) -> Result<(), String> {
         let txn = Txn { guards: vec![], ops: vec![Op::Delete { key: prefix().leader() }] };
+        self.servers.checks.lock().unwrap().takes_leadership();
         self.store.txn(txn).await.map(|_| ()).map_err(|error| error.to_string())
     }
 }

@@ -130,6 +130,7 @@ impl World {
             }
             Fault::LeaderKeyTaken => {
                 let txn = Txn { guards: vec![], ops: vec![Op::Delete { key: prefix().leader() }] };
+                self.servers.checks.lock().unwrap().takes_leadership();
                 if self.store.txn(txn).await.is_ok() {
                     self.sim.strike(fault, format_args!(""));
                 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tenure::registry::options::FieldValidation;
+use tenure::registry::options::{Admission, FieldValidation};
 use tenure::registry::{
     Body, Failure, Key, KindDef, Patch, Registry, Resource, Subresource, WriteOptions, Written,
 };
@@ -68,6 +68,7 @@ impl Actor {
             dry_run,
             field_validation: FieldValidation::Strict,
             force: self.way == Way::Apply,
+            admission: Admission::default(),
         };
         let (kind, key) = (kind(door), key());
         let patch = match self.way {

@@ -1,9 +1,11 @@
-//! An embedded master over HTTP/1.1, as Mesos serves it: the scheduler API, and what is asked for to find the leader.
+//! An embedded master over HTTP/1.1, as Mesos serves it: the scheduler API, and what is asked for to find the leader; and an
+//! agent, as its executors see it.
 //!
 //! Statuses, headers and texts, and the order in which a request is found fault with, are those of the recordings (the table of
-//! `tests/house/mesos_replay`). Left out: bodies and answers in gzip, the rest of the operator API, and the executor's API.
+//! `tests/house/mesos_replay`). Left out: bodies and answers in gzip, and the rest of the operator API.
 
 mod accounts;
+mod executor;
 mod operator;
 mod read;
 mod reply;
@@ -29,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::master::MasterHandle;
 use crate::env::{Env, watch};
 pub use accounts::{Accounts, AccountsError};
+pub use executor::AgentFront;
 use reply::Reply;
 
 /// What a master says that leads and does not know yet what it leads.

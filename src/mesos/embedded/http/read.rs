@@ -4,11 +4,11 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::reply::{self, Reply};
-use super::required;
-use crate::mesos::wire::scheduler::Call;
+use super::required::{self, Required};
 use crate::mesos::wire::{Encoding, json};
 
 fn bad(text: &str) -> Box<Reply> {
@@ -35,24 +35,28 @@ pub(super) async fn body(headers: &HeaderMap, body: Incoming) -> Result<Bytes, B
     }
 }
 
-/// The call that `body` holds. Of protobuf it cannot be told whether a required field was missing or empty.
-pub(super) fn call(encoding: Encoding, body: &Bytes) -> Result<Call, Box<Reply>> {
+/// The call that `body` holds, with all fields in `required`. Of protobuf it cannot be told whether a required field was missing or empty.
+pub(super) fn call<T>(encoding: Encoding, body: &Bytes, required: Required) -> Result<T, Box<Reply>>
+where
+    T: prost::Message + Default + DeserializeOwned,
+{
     match encoding {
         Encoding::Protobuf => {
             Encoding::Protobuf.decode(body).map_err(|_| bad("Failed to parse body into Call protobuf"))
         }
         Encoding::Json => {
             let tree = tree(body).map_err(|why| bad(&format!("Failed to parse body into JSON: {why}")))?;
-            of_tree(tree).map_err(|why| bad(&format!("Failed to convert JSON into Call protobuf: {why}")))
+            of_tree(tree, required)
+                .map_err(|why| bad(&format!("Failed to convert JSON into Call protobuf: {why}")))
         }
     }
 }
 
-fn of_tree(tree: Value) -> Result<Call, String> {
+fn of_tree<T: DeserializeOwned>(tree: Value, required: Required) -> Result<T, String> {
     if !tree.is_object() {
         return Err("Expecting a JSON object".to_owned());
     }
-    let missing = required::missing(&tree);
+    let missing = required::missing(&tree, required);
     let call = json::from_value(tree).map_err(|error| error.to_string())?;
     if missing.is_empty() {
         Ok(call)

@@ -3,8 +3,11 @@
 
 use serde_json::Value;
 
-/// The messages of a call that have required fields, by the names that lead to them (`[]`: each of a list), with those fields.
-const REQUIRED: &[(&[&str], &[&str])] = &[
+/// Messages by the names that lead to them, and their required fields.
+pub(super) type Required = &'static [(&'static [&'static str], &'static [&'static str])];
+
+/// The messages of a scheduler's call that have required fields, by the names that lead to them (`[]`: each of a list), with those fields.
+pub(super) const OF_SCHEDULERS: Required = &[
     (&["framework_id"], &["value"]),
     (&["subscribe"], &["framework_info"]),
     (&["subscribe", "framework_info"], &["user", "name"]),
@@ -29,13 +32,26 @@ const REQUIRED: &[(&[&str], &[&str])] = &[
     (&["decline", "offer_ids", "[]"], &["value"]),
 ];
 
+/// Those of an executor's call.
+pub(super) const OF_EXECUTORS: Required = &[
+    (&[], &["executor_id", "framework_id"]),
+    (&["executor_id"], &["value"]),
+    (&["framework_id"], &["value"]),
+    (&["update"], &["status"]),
+    (&["update", "status"], &["task_id", "state"]),
+    (&["update", "status", "task_id"], &["value"]),
+    (&["message"], &["data"]),
+];
+
 /// The paths of all that is missing, as Mesos spells them: `reconcile.tasks[0].task_id`.
-pub(super) fn missing(call: &Value) -> Vec<String> {
+pub(super) fn missing(call: &Value, required: Required) -> Vec<String> {
     let mut found = Vec::new();
-    for (path, fields) in REQUIRED {
+    for (path, fields) in required {
         look(call, path, String::new(), &mut |message, at| {
             let absent = fields.iter().filter(|field| message.get(**field).is_none_or(Value::is_null));
-            found.extend(absent.map(|field| format!("{at}.{field}")));
+            let path =
+                |field: &&str| if at.is_empty() { (*field).to_owned() } else { format!("{at}.{field}") };
+            found.extend(absent.map(path));
         });
     }
     found
@@ -67,6 +83,10 @@ fn look(value: &Value, path: &[&str], at: String, seen: &mut dyn FnMut(&Value, &
 mod tests {
     use super::*;
     use serde_json::json;
+
+    fn missing(call: &Value) -> Vec<String> {
+        super::missing(call, OF_SCHEDULERS)
+    }
 
     #[test]
     fn missing_fields_are_named_by_their_paths() {

@@ -9,6 +9,7 @@ use hyper::body::{Frame, Incoming};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::reply::{self, Reply};
+use super::required::OF_SCHEDULERS;
 use super::{Front, RECOVERING, read};
 use crate::mesos::embedded::master::{CallRefusal, Caller, MasterHandle, Opened};
 use crate::mesos::http::STREAM_ID;
@@ -32,7 +33,7 @@ impl Front {
         expect_post(request.method())?;
         let (head, body) = request.into_parts();
         let encoding = read::encoding(&head.headers)?;
-        let mut call = read::call(encoding, &read::body(&head.headers, body).await?)?;
+        let mut call = read::call::<Call>(encoding, &read::body(&head.headers, body).await?, OF_SCHEDULERS)?;
         MasterHandle::validate(&call).map_err(|text| bad(&text))?;
         let stream =
             head.headers.get(STREAM_ID).map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
@@ -104,7 +105,7 @@ pub(super) fn expect_post(method: &Method) -> Result<(), Box<Reply>> {
 }
 
 /// How events are to be written. JSON goes before protobuf, whatever the weights say.
-fn accepted(headers: &HeaderMap) -> Result<Encoding, Box<Reply>> {
+pub(super) fn accepted(headers: &HeaderMap) -> Result<Encoding, Box<Reply>> {
     let Some(accept) = headers.get(header::ACCEPT) else { return Ok(Encoding::Json) };
     let accept = accept.to_str().unwrap_or_default();
     let ranges: Vec<&str> = accept.split(',').filter_map(|it| it.split(';').next()).map(str::trim).collect();

@@ -11,8 +11,8 @@ use crate::mesos::wire::offer::Filters;
 use crate::mesos::wire::scheduler::{Accept, Decline, Event, UpdateOperationStatus};
 use crate::mesos::wire::status::OperationStatus;
 use crate::mesos::wire::{
-    AgentId, EventType, FrameworkId, OfferId, Operation, OperationState, OperationType, Reason, TaskInfo,
-    TaskState, TaskStatus,
+    AgentId, EventType, FrameworkId, OfferId, Operation, OperationState, OperationType, Reason, Resource,
+    TaskInfo, TaskState, TaskStatus,
 };
 
 /// What an ACCEPT may spend: all its offers together.
@@ -159,12 +159,14 @@ impl Master {
         pool: &mut Pool,
         task: &TaskInfo,
     ) -> Result<(), String> {
-        validation::task(task, &pool.agent)?;
+        validation::task(task, &pool.agent, framework_id)?;
         let key = (framework_id.clone(), task.task_id.clone());
         if self.tasks.contains_key(&key) || self.unreachable_tasks.contains(&key) {
             return Err(format!("Task has duplicate ID: {}", task.task_id));
         }
-        let wanted = Bundle::of(&task.resources).map_err(|error| error.to_string())?;
+        let of_executor = task.executor.iter().flat_map(|executor| &executor.resources);
+        let all: Vec<Resource> = task.resources.iter().chain(of_executor).cloned().collect();
+        let wanted = Bundle::of(&all).map_err(|error| error.to_string())?;
         if wanted.is_empty() && task.resources.is_empty() {
             return Err("Task uses no resources".to_owned());
         }
@@ -237,7 +239,8 @@ fn tasks(operation: &Operation) -> impl Iterator<Item = &TaskInfo> {
 
 /// Fills in the role of allocation where a task leaves it out.
 fn allocate_to(mut task: TaskInfo, role: &str) -> TaskInfo {
-    for resource in &mut task.resources {
+    let of_executor = task.executor.iter_mut().flat_map(|executor| &mut executor.resources);
+    for resource in task.resources.iter_mut().chain(of_executor) {
         let info = resource.allocation_info.get_or_insert_default();
         info.role.get_or_insert_with(|| role.to_owned());
     }

@@ -6,8 +6,8 @@ use crate::mesos::wire::command::CommandInfo;
 use crate::mesos::wire::scheduler::{Call, Subscribe};
 use crate::mesos::wire::task::{HttpCheck, TcpCheck};
 use crate::mesos::wire::{
-    AgentId, CallType, Capability, CheckInfo, CheckType, ContainerType, FrameworkInfo, HealthCheck, TaskInfo,
-    VariableType,
+    AgentId, CallType, Capability, CheckInfo, CheckType, ContainerType, ExecutorInfo, ExecutorType,
+    FrameworkId, FrameworkInfo, HealthCheck, TaskInfo, VariableType,
 };
 
 /// The first thing that is wrong.
@@ -192,7 +192,7 @@ pub(super) fn framework_update(old: &FrameworkInfo, new: &FrameworkInfo) -> Vali
 }
 
 /// Whether a task is well formed and meant for `agent`; its resources are looked at elsewhere.
-pub(super) fn task(task: &TaskInfo, agent: &AgentId) -> Validity {
+pub(super) fn task(task: &TaskInfo, agent: &AgentId, framework: &FrameworkId) -> Validity {
     id(&task.task_id.value)?;
     if task.agent_id != *agent {
         return Err(format!("Task uses invalid agent {} while agent {agent} is expected", task.agent_id));
@@ -202,10 +202,8 @@ pub(super) fn task(task: &TaskInfo, agent: &AgentId) -> Validity {
             "Task should have at least one (but not both) of CommandInfo or ExecutorInfo present".to_owned()
         );
     }
-    if task.executor.is_some() {
-        return Err(
-            "this agent is embedded in Tenure and runs no executors of frameworks: set 'command'".to_owned()
-        );
+    if let Some(info) = &task.executor {
+        executor(info, framework)?;
     }
     if let Some(command) = &task.command {
         environment(command).map_err(|e| format!("Task's `CommandInfo` is invalid: {e}"))?;
@@ -225,6 +223,20 @@ pub(super) fn task(task: &TaskInfo, agent: &AgentId) -> Validity {
         return Err("Task's `max_completion_time` must be non-negative".to_owned());
     }
     limits(task)
+}
+
+fn executor(info: &ExecutorInfo, framework: &FrameworkId) -> Validity {
+    id(&info.executor_id.value)?;
+    if let Some(other) = info.framework_id.as_ref().filter(|other| *other != framework) {
+        return Err(format!(
+            "ExecutorInfo has an invalid FrameworkID (Actual: {other} vs Expected: {framework})"
+        ));
+    }
+    match info.r#type() {
+        ExecutorType::Default => Err("'ExecutorInfo.type' must be 'CUSTOM'".to_owned()),
+        _ if info.command.is_none() => Err("'ExecutorInfo.command' must be set".to_owned()),
+        _ => Ok(()),
+    }
 }
 
 /// Ids become names of directories.

@@ -145,15 +145,17 @@ fn tasks_are_created_and_stopped_by_slots_and_bounds() {
 }
 
 #[test]
-fn a_stop_of_what_serves_names_those_that_go_on_serving() {
+fn a_plan_names_those_that_go_on_serving_and_those_that_are_given_up() {
     type Row = (u32, (f64, f64), &'static str, &'static [&'static str]);
-    let rows: [Row; 5] = [
+    let rows: [Row; 7] = [
         // instances, bounds, what is there, whom the stops rely on
         (2, TIGHT, "old0=ready old1=ready new1=ready", &["old0", "new1"]),
         (4, HALF, "old0=ready@1 old1=ready@2 old2=ready@3 old3=ready@4", &["old0", "old1"]),
         (1, FULL, "new0=ready@9 new1=ready@5", &["new1"]),
         (3, FULL, "old0=unhealthy old1=pending old2=ready", &[]), // what is stopped served nobody
         (2, (0.0, 0.0), "old0=ready old1=ready", &[]),            // nobody must serve
+        (2, FULL, "new0=givenup new1=ready", &["new0"]),          // it may be back by now
+        (1, FULL, "new0=cutoff new1=givenup", &[]),               // its place is not filled
     ];
     for (instances, bounds, tasks, expected) in rows {
         assert_eq!(world(instances, bounds, tasks).plan().relies_on, expected, "{tasks}");

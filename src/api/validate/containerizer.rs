@@ -1,0 +1,26 @@
+//! What Mesos's own containerizers cannot do, and Tenure's executor can.
+
+use super::super::{Container, Containerizer, FieldError, Network, PullPolicy, Template};
+
+pub(super) fn validate(container: &Container, template: &Template, errors: &mut Vec<FieldError>) {
+    let Some(containerizer) = container.containerizer else { return };
+    let mut refuse = |condition: bool, path: &str, what: &str| {
+        if condition {
+            errors.push(FieldError::forbidden(path, format!("{what} with containerizer {containerizer:?}")));
+        }
+    };
+    let is_mesos = containerizer == Containerizer::Mesos;
+    let inner_network = matches!(container.network(), Network::Bridge | Network::None);
+    refuse(container.pull_secret.is_some(), "spec.container.pullSecret", "no credentials are handed on");
+    refuse(
+        container.pull_policy == PullPolicy::Never,
+        "spec.container.pullPolicy",
+        "an image that is absent is always pulled",
+    );
+    refuse(is_mesos && inner_network, "spec.container.network", "must be host or the name of a CNI network");
+    refuse(is_mesos && container.privileged, "spec.container.privileged", "may not be true");
+    let parameters = !container.parameters.is_empty();
+    refuse(is_mesos && parameters, "spec.container.parameters", "options of docker run mean nothing");
+    refuse(!template.readiness_checks.is_empty(), "spec.readinessChecks", "none is run");
+    refuse(template.health_checks.len() > 1, "spec.healthChecks", "only one is run");
+}

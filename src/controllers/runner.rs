@@ -1,0 +1,193 @@
+//! Who runs tasks on the agents of a cluster: the agents themselves, or an executor of ours that they start for each task.
+
+use std::time::Duration;
+
+use crate::api::Containerizer;
+use crate::mesos::wire::{
+    CommandInfo, ContainerInfo, ContainerType, ExecutorId, ExecutorInfo, ExecutorType, Image, ImageType,
+    MesosInfo, TaskData, TaskInfo, Uri,
+};
+
+/// The executor's name in the sandbox and to people.
+const NAME: &str = "tenure-executor";
+/// Beside a task's own grace when an agent shuts its executor down: to end it by force, and to tell.
+const SHUTDOWN_MARGIN: Duration = Duration::from_secs(10);
+
+/// Who runs tasks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Runner {
+    /// The agents of this process, with all checks.
+    #[default]
+    Embedded,
+    /// `tenure-executor`, which the agents of Apache Mesos start.
+    Executor(Program),
+    /// What Apache Mesos brings along: its command executor and its Docker containerizer.
+    Mesos,
+}
+
+/// Where agents have `tenure-executor` from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// They fetch it once and keep it: the name in the URI changes with the content.
+    Fetched { uri: String },
+    /// It is on each of them, at this path.
+    Installed { path: String },
+}
+
+impl Runner {
+    /// The task as this one is told of it. `info` describes what to run; `data` what Mesos has no field for.
+    #[must_use]
+    pub(super) fn describe(
+        &self,
+        containerizer: Option<Containerizer>,
+        installation: &str,
+        info: TaskInfo,
+        data: TaskData,
+    ) -> TaskInfo {
+        match (self, containerizer) {
+            (Runner::Executor(program), None) => by_executor(program, installation, info, data),
+            (_, Some(Containerizer::Mesos)) => in_mesos_container(info),
+            (Runner::Mesos, _) | (Runner::Executor(_), Some(Containerizer::Docker)) => by_mesos(info),
+            (Runner::Embedded, _) => TaskInfo { data: data.encode(), ..info },
+        }
+    }
+}
+
+/// A task has either a command or an executor: the command goes along in the data. The executor has no resources of its own: it
+/// lives on its task's, of which the container, a child of dockerd, uses nothing in the agent's eyes.
+fn by_executor(program: &Program, installation: &str, mut info: TaskInfo, data: TaskData) -> TaskInfo {
+    let command = info.command.take();
+    let user = command.as_ref().and_then(|command| command.user.clone());
+    let grace = info.kill_policy.and_then(|policy| policy.grace_period).map(|grace| grace.duration());
+    let executor = ExecutorInfo {
+        executor_id: ExecutorId::new(&info.task_id.value),
+        r#type: ExecutorType::Custom.wire(),
+        name: Some(NAME.to_owned()),
+        command: Some(CommandInfo { user, ..start(program, installation) }),
+        shutdown_grace_period: Some((grace.unwrap_or_default() + SHUTDOWN_MARGIN).into()),
+        ..ExecutorInfo::default()
+    };
+    TaskInfo { executor: Some(executor), data: TaskData { command, ..data }.encode(), ..info }
+}
+
+fn start(program: &Program, installation: &str) -> CommandInfo {
+    let (uris, path) = match program {
+        Program::Installed { path } => (Vec::new(), path.clone()),
+        Program::Fetched { uri } => {
+            let uri = Uri {
+                value: uri.clone(),
+                executable: Some(true),
+                extract: Some(false),
+                cache: Some(true),
+                output_file: Some(NAME.to_owned()),
+            };
+            (vec![uri], format!("./{NAME}"))
+        }
+    };
+    CommandInfo {
+        uris,
+        environment: Some([("TENURE_INSTALLATION", installation)].into_iter().collect()),
+        shell: Some(false),
+        value: Some(path.clone()),
+        arguments: vec![path],
+        ..CommandInfo::default()
+    }
+}
+
+/// Mesos's Docker executor ends a task that has a general check.
+fn by_mesos(info: TaskInfo) -> TaskInfo {
+    if info.container.is_some() { TaskInfo { check: None, ..info } } else { info }
+}
+
+/// The image without Docker: Mesos's own containerizer unpacks it.
+fn in_mesos_container(mut info: TaskInfo) -> TaskInfo {
+    let Some(container) = info.container.take() else { return info };
+    let docker = container.docker.unwrap_or_default();
+    let image = Image {
+        r#type: ImageType::Docker.wire(),
+        docker: Some(crate::mesos::wire::DockerImage { name: docker.image, ..Default::default() }),
+        cached: Some(docker.force_pull_image != Some(true)),
+    };
+    let container = ContainerInfo {
+        r#type: ContainerType::Mesos.wire(),
+        docker: None,
+        mesos: Some(MesosInfo { image: Some(image) }),
+        ..container
+    };
+    TaskInfo { container: Some(container), ..info }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesos::wire::{CheckInfo, DockerInfo, KillPolicy, TaskId};
+
+    fn info() -> TaskInfo {
+        TaskInfo {
+            task_id: TaskId::new("shop.web-1.0a1b2c3d"),
+            command: Some(CommandInfo { value: Some("serve".to_owned()), ..CommandInfo::default() }),
+            container: Some(ContainerInfo {
+                r#type: ContainerType::Docker.wire(),
+                docker: Some(DockerInfo { image: "web:1".to_owned(), ..DockerInfo::default() }),
+                ..ContainerInfo::default()
+            }),
+            check: Some(CheckInfo::default()),
+            kill_policy: Some(KillPolicy { grace_period: Some(Duration::from_secs(30).into()) }),
+            ..TaskInfo::default()
+        }
+    }
+
+    fn describe(runner: &Runner, containerizer: Option<Containerizer>) -> TaskInfo {
+        runner.describe(containerizer, "uid-1", info(), TaskData { never_pull: true, ..TaskData::default() })
+    }
+
+    #[test]
+    fn an_executor_is_fetched_by_agents_and_has_the_command_in_its_data() {
+        let uri = "http://10.0.0.1:7444/tenure-executor-0123".to_owned();
+        let described = describe(&Runner::Executor(Program::Fetched { uri: uri.clone() }), None);
+        let executor = described.executor.unwrap();
+        assert_eq!(executor.executor_id.value, "shop.web-1.0a1b2c3d", "one executor per task");
+        assert_eq!(executor.shutdown_grace_period.unwrap().duration(), Duration::from_secs(40));
+        assert_eq!(executor.container, None, "the executor itself is in no container");
+        let command = executor.command.unwrap();
+        assert_eq!((command.value.as_deref(), command.shell), (Some("./tenure-executor"), Some(false)));
+        let [fetched] = &command.uris[..] else { panic!("one URI: {:?}", command.uris) };
+        assert_eq!((&fetched.value, fetched.executable, fetched.cache), (&uri, Some(true), Some(true)));
+        assert_eq!(described.command, None, "Mesos refuses a task with both");
+        let data = TaskData::decode(described.data.as_deref()).unwrap();
+        assert_eq!((data.command, data.never_pull), (info().command, true));
+        assert_eq!(described.container, info().container, "Mesos hands it on as it is");
+    }
+
+    #[test]
+    fn an_installed_executor_is_not_fetched() {
+        let path = "/opt/tenure-executor".to_owned();
+        let described = describe(&Runner::Executor(Program::Installed { path: path.clone() }), None);
+        let command = described.executor.unwrap().command.unwrap();
+        assert_eq!(
+            (command.uris.len(), command.value, command.arguments),
+            (0, Some(path.clone()), vec![path])
+        );
+    }
+
+    #[test]
+    fn mesos_own_containerizers_get_a_command_and_nothing_that_they_do_not_know() {
+        let runner = Runner::Executor(Program::Installed { path: "/x".to_owned() });
+        for described in [describe(&runner, Some(Containerizer::Docker)), describe(&Runner::Mesos, None)] {
+            assert_eq!((described.executor, described.data, described.check), (None, None, None));
+            assert_eq!((described.command, described.container), (info().command, info().container));
+        }
+        let described = describe(&runner, Some(Containerizer::Mesos));
+        let container = described.container.unwrap();
+        assert_eq!((container.r#type(), container.docker), (ContainerType::Mesos, None));
+        let image = container.mesos.unwrap().image.unwrap();
+        assert_eq!((image.docker.unwrap().name.as_str(), image.cached), ("web:1", Some(true)));
+        assert!(described.check.is_some());
+    }
+
+    #[test]
+    fn embedded_agents_get_all_at_once() {
+        let described = describe(&Runner::Embedded, None);
+        assert!(described.command.is_some() && described.executor.is_none() && described.data.is_some());
+    }
+}
