@@ -25,6 +25,7 @@ pub mod progress;
 pub mod rollout;
 pub mod scale;
 pub mod server_args;
+pub mod token;
 pub mod version;
 pub mod wait;
 pub mod watch;
@@ -109,6 +110,8 @@ pub enum Verb {
     Events(events::EventsArgs),
     /// Wait until objects are as wanted
     Wait(wait::WaitArgs),
+    /// Make, show and revoke tokens for people
+    Token(token::TokenArgs),
     /// Answer what Tenure asks before it goes on
     Confirm(confirm::ConfirmArgs),
     /// Show the versions of this program and of the server
@@ -164,6 +167,7 @@ async fn done(target: &Target, verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Logs(args) => logs::run(&connect().await?, args).await,
         Verb::Events(args) => events::run(&connect().await?, args).await,
         Verb::Wait(args) => wait::run(&connect().await?, args).await,
+        Verb::Token(args) => token::run(&connect().await?, args).await,
         Verb::Confirm(args) => confirm::run(&connect().await?, args).await,
         Verb::Version(args) => version::run(target, args).await,
         Verb::Completion(args) => completion::run(args),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::crd::cel::Expressions;
 use super::field::FieldError;
 use super::form::Form;
 use super::jsonpath::JsonPath;
@@ -55,6 +56,8 @@ pub struct KindDef {
     pub counted: bool,
     pub name_rule: NameRule,
     pub rules: Option<Rules>,
+    /// Rules that its definition brings.
+    pub expressions: Option<Arc<Expressions>>,
     pub prepare: Option<Prepare>,
     /// `spec` holds finalizers and nothing else, which people's writes leave alone: a Namespace's.
     pub holds_by_spec: bool,

@@ -87,7 +87,8 @@ pub(super) fn validate(object: &Value, kind: &KindDef, warnings: &mut Vec<String
     for finalizer in finalizers(object) {
         let faults = qualified_faults(finalizer).into_iter();
         errors.extend(faults.map(|fault| FieldError::invalid("metadata.finalizers", finalizer, fault)));
-        if !finalizer.contains('/') && !PLAIN_FINALIZERS.contains(&finalizer) {
+        let is_ours = PLAIN_FINALIZERS.contains(&finalizer) || kind.finalizers.contains(&finalizer);
+        if !finalizer.contains('/') && !is_ours {
             warnings.push(format!(
                 "metadata.finalizers: {finalizer:?}: prefer a domain-qualified finalizer name to avoid accidental \
                  conflicts with other finalizer writers"

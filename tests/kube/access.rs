@@ -4,6 +4,7 @@ use http::{Method, Request};
 use kube::client::Body;
 use serde_json::{Value, json};
 
+use crate::cli::{refused, shown};
 use crate::kubectl::Kubectl;
 use crate::server::{APPS, Answer, TestServer, app};
 
@@ -223,6 +224,51 @@ async fn a_stored_token_holds_no_token_and_is_revoked_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_would_be_good_for_nothing_is_refused() {
+    let server = TestServer::start().await;
+    server.json(Method::POST, "/api/v1/namespaces", &json!({"metadata": {"name": "kube-system"}})).await;
+    let secrets = "/api/v1/namespaces/kube-system/secrets";
+    for (field, value, expected) in [
+        ("hash", "abc", "data.hash: Invalid value: null: must be the SHA-256 of the token in lower-case hex"),
+        ("user", "", "data.user: Required value"),
+        ("user", "system:admin", "data.user: Forbidden: names that begin with system: are not for people"),
+        (
+            "groups",
+            "dev,system:masters",
+            "data.groups: Forbidden: groups that begin with system: are not for people",
+        ),
+        ("expiration", "tomorrow", "data.expiration: Invalid value: null: must be a time such as"),
+    ] {
+        let mut secret = stored("t", "ann", "");
+        secret["stringData"][field] = json!(value);
+        let (code, _, message) = server.json(Method::POST, secrets, &secret).await.refusal();
+        assert!(code == 422 && message.contains(expected), "{message}");
+    }
+    let elsewhere = server.json(Method::POST, SECRETS, &stored("t", "ann", "")).await.refusal().2;
+    assert!(elsewhere.contains("Secrets of type tenure.dev/token stand in kube-system"), "{elsewhere}");
+}
+
+#[tokio::test]
+async fn the_cli_makes_lists_and_revokes_tokens() {
+    let server = TestServer::start().await;
+    server.json(Method::POST, "/api/v1/namespaces", &json!({"metadata": {"name": "kube-system"}})).await;
+    let made = shown(&server, &["token", "create", "ann", "--group", "dev", "--group", "ops"]).await;
+    let ann = Person::with(&server, made.trim()).await;
+    server.get("/api/v1/namespaces/kube-system/secrets").await;
+    assert_eq!(ann.get("/apis").await.status, 200);
+    let listed = shown(&server, &["token", "list"]).await;
+    let row = listed.lines().nth(1).unwrap();
+    assert!(row.contains("ann") && row.contains("dev,ops") && row.contains("never"), "{listed}");
+    assert!(!listed.contains(made.trim()), "it is shown once");
+    let name = row.split(' ').next().unwrap();
+    shown(&server, &["token", "revoke", name]).await;
+    server.get("/api/v1/namespaces/kube-system/secrets").await;
+    assert_eq!(ann.get("/apis").await.status, 401);
+    let told = refused(&server, &["token", "create", "system:x"]).await;
+    assert!(told.contains("names that begin with system: are not for people"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_gives_more_than_they_have() {
     let server = TestServer::start().await;
     let bot = Person::account(&server, "bot").await;
@@ -239,18 +285,18 @@ async fn nobody_gives_more_than_they_have() {
     .await;
     let roles = format!("{RBAC}/namespaces/default/roles");
     let bindings = format!("{RBAC}/namespaces/default/rolebindings");
-    let role = |name: &str, verbs: &[&str]| json!({"metadata": {"name": name}, "rules": [rule(verbs, "tenure.dev", &["apps"])]});
-    let (code, _, message) = bot.json(Method::POST, &roles, &role("more", &["delete"])).await.refusal();
+    let apps = |name: &str, verbs: &[&str]| json!({"metadata": {"name": name}, "rules": [rule(verbs, "tenure.dev", &["apps"])]});
+    let (code, _, message) = bot.json(Method::POST, &roles, &apps("more", &["delete"])).await.refusal();
     assert!(
         code == 403 && message.contains("attempting to grant RBAC permissions not currently held"),
         "{message}"
     );
     assert!(message.contains(r#"Verbs:["delete"]"#), "{message}");
-    assert_eq!(bot.json(Method::POST, &roles, &role("same", &["get"])).await.status, 201);
+    assert_eq!(bot.json(Method::POST, &roles, &apps("same", &["get"])).await.status, 201);
     let patched = bot.merge(&format!("{roles}/same"), &json!({"rules": [rule(&["*"], "*", &["*"])]})).await;
     assert_eq!(patched.refusal().0, 403);
     // Labels are no rules, whoever made the role.
-    assert_eq!(server.json(Method::POST, &roles, &role("big", &["delete"])).await.status, 201);
+    assert_eq!(server.json(Method::POST, &roles, &apps("big", &["delete"])).await.status, 201);
     assert_eq!(
         bot.merge(&format!("{roles}/big"), &json!({"metadata": {"labels": {"a": "b"}}})).await.status,
         200
@@ -263,7 +309,15 @@ async fn nobody_gives_more_than_they_have() {
     assert_eq!(bot.json(Method::POST, &bindings, &binding("b1", "big")).await.refusal().0, 403);
     assert_eq!(bot.json(Method::POST, &bindings, &binding("b2", "not-there-yet")).await.refusal().0, 403);
     assert_eq!(bot.json(Method::POST, &bindings, &binding("b3", "same")).await.status, 201);
-    let token = bot.json(Method::POST, SECRETS, &stored("t", "ann", "")).await;
+    let system = "/api/v1/namespaces/kube-system";
+    server.json(Method::POST, "/api/v1/namespaces", &json!({"metadata": {"name": "kube-system"}})).await;
+    let role = json!({"metadata": {"name": "bot"}, "rules": [rule(&["create"], "", &["secrets"])]});
+    server.json(Method::POST, &format!("{RBAC}/clusterroles"), &role).await;
+    let may = json!({"metadata": {"name": "bot"}, "roleRef": {"kind": "ClusterRole", "name": "bot"},
+        "subjects": [{"kind": "ServiceAccount", "name": "bot", "namespace": "default"}]});
+    server.json(Method::POST, &format!("{RBAC}/namespaces/kube-system/rolebindings"), &may).await;
+    server.get(&format!("{RBAC}/namespaces/kube-system/rolebindings")).await;
+    let token = bot.json(Method::POST, &format!("{system}/secrets"), &stored("t", "ann", "")).await;
     assert!(token.refusal().2.contains("to be user \"ann\""), "{}", token.text());
     let plain = json!({"metadata": {"name": "plain"}, "stringData": {"a": "b"}});
     assert_eq!(bot.json(Method::POST, SECRETS, &plain).await.status, 201);
@@ -276,7 +330,7 @@ async fn nobody_gives_more_than_they_have() {
     )
     .await;
     server.get(&format!("{RBAC}/clusterrolebindings")).await;
-    assert_eq!(bot.json(Method::POST, &roles, &role("more", &["delete"])).await.status, 201);
+    assert_eq!(bot.json(Method::POST, &roles, &apps("more", &["delete"])).await.status, 201);
     assert_eq!(bot.json(Method::POST, &bindings, &binding("b1", "big")).await.status, 201);
 }
 
@@ -390,6 +444,7 @@ async fn the_audit_log_has_every_change_and_denial_before_its_answer_and_no_cont
         ]
     );
     assert_eq!(events[1]["objectRef"]["subresource"], "token");
+    assert_eq!(events[1]["requestURI"], format!("{ACCOUNTS}/bot/token"));
     assert!(events.iter().all(|it| it["apiVersion"] == "audit.k8s.io/v1" && it["level"] == "Metadata"));
 }
 

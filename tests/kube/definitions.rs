@@ -66,7 +66,9 @@ async fn defined(server: &TestServer) {
 async fn a_defined_kind_is_validated_defaulted_pruned_and_has_its_subresources() {
     let server = TestServer::start().await;
     assert_eq!(server.get(WIDGETS).await.status, 404);
-    let created = server.json(Method::POST, DEFINITIONS, &widgets()).await.json();
+    let created = server.json(Method::POST, DEFINITIONS, &widgets()).await;
+    assert!(!created.headers.contains_key("warning"), "{:?}", created.headers);
+    let created = created.json();
     assert_eq!(created["spec"]["names"]["listKind"], "WidgetList");
     assert_eq!(
         (&created["spec"]["names"]["singular"], &created["metadata"]["generation"]),
@@ -170,7 +172,7 @@ type Change = fn(&mut Value);
 async fn a_definition_that_cannot_be_kept_is_refused_with_its_reason() {
     let server = TestServer::start().await;
     let schema = "/spec/versions/0/schema/openAPIV3Schema";
-    let rows: [(&str, Change); 12] = [
+    let rows: [(&str, Change); 15] = [
         (
             "metadata.name: Invalid value: \"others.example.com\": must be spec.names.plural+\".\"+spec.group",
             |it| {
@@ -212,6 +214,17 @@ async fn a_definition_that_cannot_be_kept_is_refused_with_its_reason() {
             it.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/size")
                 .unwrap()["default"] = json!("x");
         }),
+        ("Forbidden: spec: patternProperties is not supported", |it| {
+            it.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap()["patternProperties"] =
+                json!({});
+        }),
+        ("x-kubernetes-validations[0].rule: Invalid value: \"self.size >\": compilation failed", |it| {
+            it.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap()["x-kubernetes-validations"] =
+                json!([{"rule": "self.size >"}]);
+        }),
+        ("exceeds K8s budget", |it| {
+            it.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap()["x-kubernetes-validations"] = json!([{"rule": "self.parts.all(a, self.parts.all(b, self.parts.all(c, a.name + b.name != c.name)))"}]);
+        }),
         ("spec: pattern: regex parse error", |it| {
             it.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap()["pattern"] =
                 json!("(");
@@ -229,6 +242,33 @@ async fn a_definition_that_cannot_be_kept_is_refused_with_its_reason() {
         assert!(code == 422 && message.contains(expected), "{expected}\n{code} {message}");
     }
     assert_eq!(server.get(DEFINITIONS).await.json()["items"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_of_a_definition_judge_its_objects() {
+    let server = TestServer::start().await;
+    let mut definition = widgets();
+    for version in 0..2 {
+        let spec = format!("/spec/versions/{version}/schema/openAPIV3Schema/properties/spec");
+        definition.pointer_mut(&spec).unwrap()["x-kubernetes-validations"] = json!([
+            {"rule": "self.size <= 10", "message": "at most ten"},
+            {"rule": "self.color == oldSelf.color", "message": "paint does not come off", "fieldPath": ".color"},
+        ]);
+    }
+    let created = server.json(Method::POST, DEFINITIONS, &definition).await;
+    assert_eq!(created.status, 201, "{}", created.text());
+    until(&server, "widgets.example.com", "Established", "True").await;
+    let mut large = widget("w1");
+    large["spec"]["size"] = json!(11);
+    let (code, reason, message) = server.json(Method::POST, WIDGETS, &large).await.refusal();
+    assert_eq!((code, reason.as_str()), (422, "Invalid"));
+    assert!(message.contains("spec: Invalid value: \"object\": at most ten"), "{message}");
+    assert_eq!(server.json(Method::POST, WIDGETS, &widget("w1")).await.status, 201);
+    let paint =
+        Request::patch(format!("{WIDGETS}/w1")).header("content-type", "application/merge-patch+json");
+    let painted = server.ask(paint.body(br#"{"spec":{"color":"blue"}}"#.to_vec()).unwrap()).await;
+    let (code, _, message) = painted.refusal();
+    assert!(code == 422 && message.contains("paint does not come off"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,6 +69,27 @@ impl Kubectl {
         self.run_with(arguments, "").await
     }
 
+    /// Runs a script that calls `kubectl`, which is this one, with another kubeconfig.
+    pub(crate) async fn script(&self, script: &str, kubeconfig: &str, variable: (&str, &str)) -> Outcome {
+        let path = std::env::var("PATH").unwrap();
+        let folder = self.program.parent().map(|folder| format!("{}:", folder.display())).unwrap_or_default();
+        let mut command = Command::new(script);
+        command
+            .env_clear()
+            .env("PATH", format!("{}{path}", folder.trim_start_matches(':')))
+            .env("HOME", self.home.path())
+            .env("KUBECONFIG", kubeconfig)
+            .env(variable.0, variable.1)
+            .kill_on_drop(true);
+        let output = tokio::time::timeout(COMMAND_MAX, command.output()).await;
+        let output = output.unwrap_or_else(|_| panic!("{script} hangs")).unwrap();
+        Outcome {
+            success: output.status.success(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// Runs with `input` on stdin.
     pub(crate) async fn run_with(&self, arguments: &[&str], input: &str) -> Outcome {
         let mut command = self.command(arguments);

@@ -4,6 +4,7 @@
 pub mod definition;
 mod event;
 pub mod rbac;
+pub mod token;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +88,7 @@ fn core(kind: &str, plural: &str, short_names: &[&str], schema: Value) -> Result
         counted: false,
         name_rule: NameRule::Subdomain,
         rules: None,
+        expressions: None,
         prepare: None,
         holds_by_spec: false,
         finalizers: &[],
@@ -205,7 +207,7 @@ fn secret() -> Result<KindDef, CrdError> {
     );
     let mut kind = core("Secret", "secrets", &[], schema)?;
     kind.prepare = Some(fold_string_data);
-    kind.rules = Some(immutable_data);
+    kind.rules = Some(secret_faults);
     kind.columns.insert(0, column("Type", ColumnType::String, &["type"], 0));
     Ok(kind)
 }
@@ -220,6 +222,12 @@ fn immutable_data(_: &str, new: &Value, old: Option<&Value>) -> Vec<FieldError> 
     if !is_fixed(new) {
         faults.push(FieldError::forbidden("immutable", text));
     }
+    faults
+}
+
+fn secret_faults(plural: &str, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut faults = immutable_data(plural, new, old);
+    faults.extend(token::faults(new));
     faults
 }
 

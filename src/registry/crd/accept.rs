@@ -134,7 +134,6 @@ fn told(
         conditions: Some(conditions),
         accepted_names: names.or(before.accepted_names),
         stored_versions: Some(stored_versions),
-        ..CustomResourceDefinitionStatus::default()
     }
 }
 

@@ -5,6 +5,7 @@
 //! ```
 
 mod accept;
+pub mod cel;
 mod follow;
 pub(super) mod rules;
 
@@ -16,6 +17,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use serde_json::Value;
 
+use self::cel::Expressions;
 use super::form::Form;
 use super::jsonpath::{JsonPath, JsonPathError};
 use super::key::Resource;
@@ -91,6 +93,8 @@ impl Place {
     ) -> Result<KindDef, CrdError> {
         let (spec, names) = (&definition.spec, &definition.spec.names);
         let (openapi, schema) = self.schema(version)?;
+        let api_version = format!("{}/{}", spec.group, version.name);
+        let expressions = Expressions::of(&openapi, (&api_version, &spec.group, &names.kind)).map(Arc::new);
         let parts = version.subresources.as_ref();
         let form = if spec.versions.len() > 1 { Form::Versioned } else { Form::Served };
         Ok(KindDef {
@@ -117,6 +121,7 @@ impl Place {
             counted: true,
             name_rule: NameRule::Subdomain,
             rules: None,
+            expressions,
             prepare: None,
             holds_by_spec: false,
             finalizers: &[],

@@ -7,11 +7,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use serde_json::{Value, json};
 
+use super::cel::expression_faults;
 use super::{CrdError, kinds};
 use crate::api;
 use crate::registry::field::FieldError;
 use crate::registry::names::NameRule;
-use crate::registry::schema::{defaults_faults, structural_faults};
+use crate::registry::schema::{self, defaults_faults, structural_faults};
 
 /// Says that the authors of Kubernetes agreed to a kind in one of their groups.
 const APPROVED: &str = "api-approved.kubernetes.io";
@@ -64,6 +65,7 @@ pub(in crate::registry) fn faults(_: &str, new: &Value, old: Option<&Value>) -> 
         immutable(new, old, &mut faults);
         stored_versions(&definition, old, &mut faults);
     }
+    schemas(new, &mut faults);
     if faults.is_empty() {
         match kinds(&definition) {
             Ok(kinds) => faults.extend(kinds.iter().flat_map(|kind| {
@@ -71,6 +73,7 @@ pub(in crate::registry) fn faults(_: &str, new: &Value, old: Option<&Value>) -> 
                 let path = format!("spec.versions[{}].schema.openAPIV3Schema", at.unwrap_or_default());
                 let mut found = structural_faults(&kind.schema, &path);
                 found.extend(defaults_faults(&kind.schema, &path));
+                found.extend(expression_faults(&kind.openapi, &path));
                 found
             })),
             Err(error) => faults.push(unserved(&error)),
@@ -166,6 +169,18 @@ fn versions(definition: &CustomResourceDefinition, faults: &mut Vec<FieldError>)
     if stored != 1 && !versions.is_empty() {
         let text = "must have exactly one version marked as storage version";
         faults.push(FieldError::invalid("spec.versions", stored, text));
+    }
+}
+
+/// Refuses keywords that nobody obeys, as they were sent: the type that a definition is decoded into does not have them.
+fn schemas(new: &Value, faults: &mut Vec<FieldError>) {
+    let versions = new.pointer("/spec/versions").and_then(Value::as_array);
+    for (at, version) in versions.into_iter().flatten().enumerate() {
+        let Some(written) = version.pointer("/schema/openAPIV3Schema") else { continue };
+        if let Err(error) = schema::root(written) {
+            let path = format!("spec.versions[{at}].schema.openAPIV3Schema");
+            faults.push(FieldError::forbidden(path, error.to_string()));
+        }
     }
 }
 

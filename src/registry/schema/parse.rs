@@ -22,7 +22,7 @@ pub enum SchemaError {
 const SILENT: [&str; 5] = ["description", "title", "example", "externalDocs", "$schema"];
 
 /// Keywords that the walkers obey.
-const OBEYED: [&str; 31] = [
+const OBEYED: [&str; 32] = [
     "type",
     "nullable",
     "format",
@@ -50,6 +50,8 @@ const OBEYED: [&str; 31] = [
     "not",
     "x-kubernetes-preserve-unknown-fields",
     "x-kubernetes-embedded-resource",
+    // By `crd::cel`.
+    "x-kubernetes-validations",
     "x-kubernetes-int-or-string",
     "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys",
@@ -120,14 +122,10 @@ impl Node<'_> {
     fn refuse_unknown(&self) -> Result<(), SchemaError> {
         let known = |keyword: &str| OBEYED.contains(&keyword) || SILENT.contains(&keyword);
         match self.map.keys().find(|keyword| !known(keyword)) {
-            Some(keyword) => {
-                // A rule is known by its text.
-                let rule = self.map[keyword].pointer("/0/rule").map(|rule| format!(" (rule {rule})"));
-                Err(SchemaError::Unsupported {
-                    path: if self.path.is_empty() { "<root>".to_owned() } else { self.path.to_owned() },
-                    keyword: format!("{keyword}{}", rule.unwrap_or_default()),
-                })
-            }
+            Some(keyword) => Err(SchemaError::Unsupported {
+                path: if self.path.is_empty() { "<root>".to_owned() } else { self.path.to_owned() },
+                keyword: keyword.clone(),
+            }),
             None => Ok(()),
         }
     }

@@ -219,6 +219,11 @@ fn document_faults(
     {
         errors.extend(rules(&kind.plural, object, live));
     }
+    if errors.is_empty()
+        && let Some(expressions) = &kind.expressions
+    {
+        errors.extend(expressions.faults(object, live));
+    }
     errors.extend(super::scale::faults(kind, object, &errors));
     errors
 }

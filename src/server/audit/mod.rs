@@ -47,7 +47,7 @@ impl Audit {
         let (lines, mut waiting) = mpsc::channel::<Line>(QUEUE);
         let node = env.clone();
         env.spawn("audit", async move {
-            let mut batch = Vec::new();
+            let (mut batch, mut fails) = (Vec::new(), false);
             while waiting.recv_many(&mut batch, QUEUE).await > 0 {
                 let text: String = batch.iter().map(|line| line.text.as_str()).collect();
                 let now = node.now();
@@ -57,9 +57,16 @@ impl Audit {
                 });
                 let Ok((back, result)) = written.await else { return };
                 file = back;
-                if let Err(error) = result {
-                    tracing::error!(%error, lines = batch.len(), "failed to write the audit log");
+                let failed = result.is_err();
+                match result {
+                    // Told when it begins and when it ends: a full disk fails every line.
+                    Err(error) if !fails => {
+                        tracing::error!(%error, "the audit log cannot be written: lines are lost");
+                    }
+                    Ok(()) if fails => tracing::info!("the audit log is written again"),
+                    _ => {}
                 }
+                fails = failed;
                 for line in batch.drain(..) {
                     // Whoever asked may be gone.
                     let _ = line.written.send(());

@@ -34,7 +34,7 @@ impl Told {
             received: env.now(),
             changes,
             verb,
-            uri: request.uri().to_string(),
+            uri: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
             object,
             user: user.info(),
             agent: agent.unwrap_or_default().to_owned(),

@@ -1,34 +1,26 @@
 //! Tokens of people: Secrets of `kube-system` that hold a token's hash and whom it stands for. Whoever deletes the Secret
 //! revokes the token.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::user::User;
+use crate::registry::builtin::token;
 use crate::registry::{Key, Resource, Snapshot};
 
-/// The type of such a Secret.
-pub(crate) const SECRET_TYPE: &str = "tenure.dev/token";
-const NAMESPACE: &str = "kube-system";
-
-/// Whom `token` stands for `now`.
-pub(crate) fn recognise(token: &str, now: Timestamp, snapshot: &Snapshot) -> Option<User> {
-    let hash: [u8; 32] = Sha256::digest(token.trim()).into();
+/// Whom the token `shown` stands for `now`.
+pub(crate) fn recognise(shown: &str, now: Timestamp, snapshot: &Snapshot) -> Option<User> {
+    let hash: [u8; 32] = Sha256::digest(shown.trim()).into();
     let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     // Found by the beginning of its hash, which tells nothing of the token; the whole of it is compared.
-    let name = format!("token-{}", &hash[..16]);
-    let secret = snapshot.get(&Key::new(&Resource::new("", "secrets"), NAMESPACE, &name))?;
+    let secret =
+        snapshot.get(&Key::new(&Resource::new("", "secrets"), token::NAMESPACE, &token::name(&hash)))?;
     let secret = secret.typed::<Value>().ok()?;
-    if secret["type"] != SECRET_TYPE || secret["metadata"].get("deletionTimestamp").is_some() {
+    if secret["type"] != token::TYPE || secret["metadata"].get("deletionTimestamp").is_some() {
         return None;
     }
-    let text = |field: &str| {
-        let bytes = STANDARD.decode(secret["data"][field].as_str()?).ok()?;
-        String::from_utf8(bytes).ok()
-    };
+    let text = |field: &str| token::field(&secret, field);
     let same = text("hash")?.bytes().zip(hash.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0;
     let lives = match text("expiration") {
         None => true,
@@ -44,10 +36,7 @@ pub(crate) fn recognise(token: &str, now: Timestamp, snapshot: &Snapshot) -> Opt
 
 /// The user and the groups that a Secret's token stands for.
 pub(crate) fn subject(secret: &Value) -> (String, Vec<String>) {
-    let text = |field: &str| {
-        let bytes = secret["data"][field].as_str().and_then(|text| STANDARD.decode(text).ok());
-        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
-    };
+    let text = |field: &str| token::field(secret, field).unwrap_or_default();
     let groups = text("groups").split(',').map(|group| group.trim().to_owned()).collect::<Vec<_>>();
     (text("user"), groups.into_iter().filter(|group| !group.is_empty()).collect())
 }
@@ -56,6 +45,8 @@ pub(crate) fn subject(secret: &Value) -> (String, Vec<String>) {
 mod tests {
     use std::sync::Arc;
 
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use serde_json::json;
 
     use super::*;
@@ -65,12 +56,12 @@ mod tests {
         // printf secret | sha256sum
         let hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
         let encode = |text: &str| STANDARD.encode(text);
-        let mut secret = json!({"metadata": {}, "type": SECRET_TYPE, "data": {
+        let mut secret = json!({"metadata": {}, "type": token::TYPE, "data": {
             "hash": encode(hash), "user": encode("ann"), "groups": encode("dev, ops, system:masters"),
             "expiration": encode("2026-11-20T10:00:00Z"),
         }});
         change(&mut secret);
-        let key = Key::new(&Resource::new("", "secrets"), NAMESPACE, &format!("token-{}", &hash[..16]));
+        let key = Key::new(&Resource::new("", "secrets"), token::NAMESPACE, &token::name(hash));
         Snapshot::of(1, [Arc::new(Doc::from_stored(key, 1, secret.to_string().as_bytes()).unwrap())])
     }
 

@@ -90,6 +90,7 @@ fn facade(
         counted: false,
         name_rule: NameRule::Label,
         rules: None,
+        expressions: None,
         prepare: None,
         holds_by_spec: false,
         finalizers: &[],

@@ -14,6 +14,7 @@ use self::rules::{Access, allows, role, rules_of, uncovered};
 use super::auth::stored;
 use super::auth::user::User;
 use crate::registry::builtin::rbac::GROUP;
+use crate::registry::builtin::token;
 use crate::registry::options::Admission;
 use crate::registry::{Failure, KindDef, Registry, Snapshot};
 
@@ -130,7 +131,7 @@ impl Giver<'_> {
     }
 
     fn of_token(&self, new: &Value) -> Vec<String> {
-        if new["type"] != stored::SECRET_TYPE {
+        if new["type"] != token::TYPE {
             return Vec::new();
         }
         let (user, groups) = stored::subject(new);
