@@ -191,7 +191,7 @@ async fn a_definition_that_cannot_be_kept_is_refused_with_its_reason() {
             it["spec"]["versions"][0]["storage"] = json!(true);
         }),
         ("spec.versions[1].name: Duplicate value: \"v1\"", |it| {
-            it["spec"]["versions"][0]["name"] = json!("v1")
+            it["spec"]["versions"][0]["name"] = json!("v1");
         }),
         ("spec.conversion.strategy: Unsupported value: \"Webhook\": supported values: \"None\"", |it| {
             it["spec"]["conversion"] = json!({"strategy": "Webhook"});
