@@ -78,7 +78,7 @@ async fn while_an_agent_restarts_the_task_runs_on_and_what_was_not_stored_is_tol
     assert_eq!(again.unacknowledged_tasks.len(), 1);
     assert_eq!(again.unacknowledged_tasks[0].task_id.value, "t.1");
     let told: Vec<_> = again.unacknowledged_updates.into_iter().map(|update| update.status).collect();
-    assert_eq!(told, [running.clone()], "the same update, with the same id");
+    assert_eq!(told, std::slice::from_ref(&running), "the same update, with the same id");
     assert_eq!(agent.update().await, running);
 
     agent.kill().await;
