@@ -39,12 +39,17 @@ impl Reconciler for Health {
         if is::<Task>(&change.key) {
             return vec![name_of(&change.key)];
         }
-        // The App's wishes about cut-off instances may have changed.
-        if !is::<App>(&change.key) || !spec_changed(change) {
+        let apps = if is::<App>(&change.key) && spec_changed(change) {
+            // Its wishes about cut-off instances may have changed.
+            vec![name_of(&change.key)]
+        } else if is::<Revision>(&change.key) && change.old.is_none() {
+            // A late view may have shown Tasks before it: they could not be judged.
+            scene.index.concerned(change)
+        } else {
             return Vec::new();
-        }
-        let tasks = scene.index.parts::<Task>(&name_of(&change.key));
-        tasks.unwrap_or_default().iter().map(Stored::name).collect()
+        };
+        let tasks = apps.iter().flat_map(|app| scene.index.parts::<Task>(app).unwrap_or_default());
+        tasks.map(|task| task.name()).collect()
     }
 
     fn all(&self, scene: &Scene<ByApp>) -> Vec<ObjectName> {
@@ -112,4 +117,39 @@ impl Health {
 fn spec_changed(change: &Change) -> bool {
     let generation = |doc: &Option<Arc<Doc>>| doc.as_ref().map(|doc| doc.meta().generation);
     generation(&change.old) != generation(&change.new)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::labels;
+    use crate::controllers::objects::key;
+    use crate::registry::Snapshot;
+    use crate::runtime::{Index, leading as writer_of_a_term};
+
+    fn doc<K: crate::api::Kind>(name: &str, spec: &Value) -> Arc<Doc> {
+        let name = ObjectName::new("shop", name);
+        let object = json!({"apiVersion": "tenure.dev/v1", "kind": K::DEFINITION.kind, "spec": spec,
+            "metadata": {"namespace": "shop", "name": &*name.name, "labels": {labels::APP: "web"}}});
+        Arc::new(Doc::from_stored(key::<K>(&name), 1, object.to_string().as_bytes()).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tasks_that_were_seen_before_their_revision_are_judged_once_it_is_there() {
+        let env = Env::simulated("health", 1, Timestamp::UNIX_EPOCH);
+        let writer = writer_of_a_term(&env).await;
+        let recorder = Recorder { host: "here".into() };
+        let health = Health { env, writer, recorder, limits: Limits::default() };
+        let task = doc::<Task>("web-1-a", &json!({"app": "web", "revision": "web-1", "slot": 0}));
+        let revision =
+            doc::<Revision>("web-1", &json!({"app": "web", "number": 1, "hash": "1", "template": {}}));
+        let snapshot = Snapshot::of(1, [task.clone(), revision.clone()]);
+        let scene = Scene { index: ByApp::of(&snapshot), snapshot };
+        let appears = Change { revision: 1, key: revision.key().clone(), old: None, new: Some(revision) };
+        assert_eq!(health.concerned(&appears, &scene), [name_of(task.key())]);
+        let changes = Change { old: appears.new.clone(), ..appears };
+        assert_eq!(health.concerned(&changes, &scene), []);
+    }
 }
