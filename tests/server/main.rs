@@ -17,7 +17,6 @@ mod registry_server;
 mod engine;
 mod harness;
 mod kill;
-mod kubernetes;
 mod life;
 mod mesos;
 mod registry;
