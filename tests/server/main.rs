@@ -20,7 +20,6 @@ mod cluster;
 mod engine;
 mod harness;
 mod kill;
-mod kubernetes;
 mod life;
 mod mesos;
 mod registry;
