@@ -17,6 +17,9 @@ use tokio::time::Instant;
 use super::kinds::{resource, task_changes};
 use super::{Blur, Check, Step, is_live, of_app, typed};
 
+/// The longest that a binding is on its way to the store.
+const LATELY: Duration = Duration::from_secs(10);
+
 pub(super) struct Constraints {
     /// Counts are then not judged.
     blur: Blur,
@@ -46,6 +49,9 @@ impl Constraints {
     fn was_seen(&self, name: &str, task: &Task) -> bool {
         let chosen = task.spec.binding.as_ref().map(|it| it.bound_at.0.duration_since(Timestamp::UNIX_EPOCH));
         let chosen = chosen.and_then(|it| Duration::try_from(it).ok()).unwrap_or_default();
+        let now = self.origin.elapsed();
+        // By a clock that is ahead it was chosen later than now: when that was nobody knows, but that it was lately.
+        let chosen = if chosen > now { now.saturating_sub(LATELY) } else { chosen };
         self.back.get(name).is_none_or(|back| *back < chosen)
     }
 }
