@@ -98,10 +98,21 @@ fn talker(instances: u32, word: &str) -> Value {
     })
 }
 
-/// Waits until `web` runs all of so many instances.
-async fn running(server: &Server, instances: u32) -> App {
+/// Waits until `web` runs all of so many instances, and what was to end has ended.
+async fn running(server: &Server, instances: u32) {
     let is_there = |app: &App| app.spec.instances == instances && is_converged(app);
-    server.until::<App>("web", &format!("running {instances} times"), is_there).await
+    server.until::<App>("web", &format!("running {instances} times"), is_there).await;
+    let began = tokio::time::Instant::now();
+    while server.tasks("web").await.iter().any(is_ending) {
+        assert!(began.elapsed() < Duration::from_secs(60), "{:#?}", server.tasks("web").await);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Whether it was told to end, and may be heard of again.
+fn is_ending(task: &Task) -> bool {
+    let is_reachable = task.status.as_ref().is_none_or(|status| status.reachable);
+    is_live(task) && task.spec.stop.is_some() && is_reachable
 }
 
 /// The tasks of our framework that the master says are running.
