@@ -122,6 +122,38 @@ async fn question_is_withdrawn_when_the_orphans_are_gone_by_themselves() {
     world.assert_owned();
 }
 
+/// Requests may be on their way to it.
+#[tokio::test(start_paused = true)]
+async fn orphan_that_endpoints_name_is_ended_when_they_do_not_any_more() {
+    let mut world = World::new(1, 75).await;
+    let server = world.start().await;
+    world.create(app("web", 1, "serve 1")).await;
+    world.until_ready("web").await;
+    server.env.crash();
+    let lost = world.live("web").pop().unwrap();
+    // Endpoints that no loop keeps true.
+    let named = json!([{"address": "10.0.0.1", "port": 31000, "task": lost.metadata.name}]);
+    world
+        .create(json!({
+            "apiVersion": "tenure.dev/v1", "kind": "Endpoints",
+            "metadata": {"namespace": lost.metadata.namespace, "name": "by-hand"},
+            "spec": {"app": "by-hand", "port": {"index": 0}, "ready": named},
+        }))
+        .await;
+    world.forget(&lost).await;
+    let _server = world.start().await;
+    world.until_ready("web").await;
+    tokio::time::sleep(Duration::from_secs(1200)).await;
+    assert_eq!(world.machines[0].0.alive().len(), 1 + 1, "nothing was ended");
+
+    let snapshot = world.snapshot();
+    let mut all = snapshot.list(&Resource::new("tenure.dev", "endpoints"), None);
+    let base = all.find(|it| &*it.key().name == "by-hand").cloned().unwrap();
+    world.write(Write::Remove { base }).await;
+    world.until("the orphan is ended", |it| it.machines[0].0.alive().len() == 1).await;
+    world.assert_owned();
+}
+
 /// The watch has lost the event that tells of a binding: by the view the Task was never placed, and what runs is nobody's.
 #[tokio::test(start_paused = true)]
 async fn task_whose_binding_the_watch_has_lost_is_neither_ended_nor_kept_from_running() {

@@ -48,6 +48,12 @@ pub(super) fn good(field: &Field) -> Vec<Wish> {
             let named = json!({"container": {"image": "a", "network": "backbone"}});
             return [none, host, named].map(together).to_vec();
         }
+        "container.containerizer" => {
+            let docker = json!({"container": {"image": "a", "containerizer": "Docker"}});
+            let mesos = json!({"container": {"image": "a", "containerizer": "Mesos", "network": "host"},
+                "ports": [{"name": "http"}]});
+            return [docker, mesos].map(together).to_vec();
+        }
         "constraints[].attribute" | "constraints[].operator" | "constraints[].value" => {
             return constraints().into_iter().map(|it| wish(json!({"constraints": [it]}))).collect();
         }
