@@ -233,14 +233,13 @@ async fn busiest_host(server: &Server) -> (String, BTreeSet<String>) {
     by_host.into_iter().max_by_key(|(_, tasks)| tasks.len()).unwrap()
 }
 
-/// What needs agents that can be ended, and tasks that are reported by those who run them.
+/// What needs agents that can be ended, and tasks that are reported by those who run them. The simulated agents live in the master's
+/// process: `tests/sim` loses and restores them.
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Mesos: TENURE_TEST_MESOS=... hack/test mesos runs it"]
 async fn tasks_outlive_an_agent_that_comes_back_and_are_replaced_when_it_does_not() {
     let mut cluster = Cluster::open().await;
-    if !cluster.is_real() {
-        // The simulated agents live in the master's process: `tests/sim` loses and restores them.
-        return;
-    }
+    assert!(cluster.is_real(), "TENURE_TEST_MESOS names no Mesos");
     let (server, _etcd) = server(&cluster, "cluster-agents").await;
     server.apply("web", talker(4, "one")).await;
     running(&server, 4).await;
