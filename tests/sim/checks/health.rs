@@ -1,4 +1,5 @@
-//! Serving instances never fall below `ceil(instances × minimumHealthCapacity)` by an act of Tenure's own.
+//! Healthy instances never fall below `ceil(instances × minimumHealthCapacity)` by an act of Tenure's own. As in Marathon, an old one that
+//! is healthy counts whether or not its readiness checks have passed; Tenure counts new ones only then, which is stricter.
 
 use tenure::api::{Phase, Revision, Task};
 use tenure::registry::{Key, Snapshot};
@@ -45,7 +46,6 @@ fn serves(task: &Task, checked: bool) -> bool {
         && task.phase() == Phase::Running
         && task.spec.stop.is_none()
         && task.metadata.deletion_timestamp.is_none()
-        && status.ready
         && healthy
 }
 
