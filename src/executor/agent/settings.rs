@@ -139,7 +139,7 @@ mod tests {
             ("LIBPROCESS_PORT", "0"),
             ("MESOS_AGENT_ENDPOINT", "127.0.0.16:5051"),
             ("MESOS_CHECKPOINT", "1"),
-            ("MESOS_DIRECTORY", "/work/runs/3aab6780"),
+            ("MESOS_DIRECTORY", "/var/lib/mesos/runs/3aab6780"),
             ("MESOS_EXECUTOR_ID", "ex1"),
             ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", "3secs"),
             ("MESOS_FRAMEWORK_ID", "1f273792-0000"),
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(settings.shutdown_grace, Duration::from_secs(3));
         let recovery = Recovery { timeout: Duration::from_secs(900), backoff_max: Duration::from_secs(2) };
         assert_eq!(settings.recovery, Some(recovery));
-        assert_eq!(settings.host_sandbox, PathBuf::from("/work/runs/3aab6780"));
+        assert_eq!(settings.host_sandbox, PathBuf::from("/var/lib/mesos/runs/3aab6780"));
         assert_eq!((settings.token, settings.docker_host), (None, None));
 
         assert_eq!(with("MESOS_CHECKPOINT", "0").unwrap().recovery, None);
