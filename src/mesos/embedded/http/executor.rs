@@ -1,16 +1,11 @@
 //! `POST /api/v1/executor` of an agent: what is found fault with, in this order: the method, the type of the body, the body, the
 //! call, what is accepted as an answer, the framework, the executor, and its subscription (recording 28).
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -64,17 +59,11 @@ impl AgentFront {
         if let Err(error) = stream.set_nodelay(true) {
             return tracing::debug!(%error, "connection is gone");
         }
-        let service = service_fn(move |request| {
+        super::converse(stream, move |request| {
             let front = self.clone();
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
-        });
-        if let Err(error) = http1::Builder::new()
-            .title_case_headers(true)
-            .serve_connection(TokioIo::new(stream), service)
-            .await
-        {
-            tracing::debug!(%error, "connection ended");
-        }
+            async move { front.answer(request).await }
+        })
+        .await;
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Reply {

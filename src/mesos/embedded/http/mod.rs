@@ -150,17 +150,11 @@ impl Front {
     }
 
     async fn talk_over<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(self, stream: S) {
-        let service = service_fn(move |request| {
+        converse(stream, move |request| {
             let front = self.clone();
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
-        });
-        if let Err(error) = http1::Builder::new()
-            .title_case_headers(true)
-            .serve_connection(TokioIo::new(stream), service)
-            .await
-        {
-            tracing::debug!(%error, "connection ended");
-        }
+            async move { front.answer(request).await }
+        })
+        .await;
     }
 
     /// Paths may begin with the name of the process, and end with a slash.
@@ -197,5 +191,23 @@ impl Front {
             Role::Elects => Err(Box::new(reply::unavailable("No leader elected"))),
             Role::Recovers => Err(Box::new(reply::unavailable(RECOVERING))),
         }
+    }
+}
+
+/// Answers what comes over `stream`, with headers as Mesos writes them, until it ends.
+async fn converse<S, F, A>(stream: S, answer: F)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    F: Fn(Request<Incoming>) -> A,
+    A: Future<Output = Reply>,
+{
+    let service = service_fn(move |request| {
+        let answered = answer(request);
+        async move { Ok::<_, Infallible>(answered.await) }
+    });
+    let connection =
+        http1::Builder::new().title_case_headers(true).serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "connection ended");
     }
 }
