@@ -21,6 +21,7 @@ use super::gc::Gc;
 use super::health::Health;
 use super::identity::StoredIdentity;
 use super::objects::resource;
+use super::offers::Offers;
 use super::orphans::{self, Orphans};
 use super::placement::{self, Placement};
 use super::reconcile::Reconcile;
@@ -58,6 +59,8 @@ pub struct Leader {
     pub policy: Policy,
     /// What is known of the contact to the cluster, for whoever shares it.
     pub contact: Contact,
+    /// The offers that are held, for whoever shares them.
+    pub offers: Offers,
     /// A framework that Mesos has removed, and in whose place a new one shall be registered.
     pub anew: Option<Arc<str>>,
 }
@@ -129,6 +132,7 @@ impl Leader {
                 () = stop.cancelled() => Ok(None),
             };
             self.contact.standby();
+            self.offers.standby();
             if let Err(error) = term.resign().await {
                 tracing::debug!(%error, "lease not given back: it runs out by itself");
             }
@@ -171,6 +175,7 @@ impl Leader {
         let (updates, told) = mpsc::channel(UPDATES);
         let identity = Arc::new(self.identity(term, updates.clone()));
         let (session, events) = self.subscribe(identity.clone());
+        self.offers.lead(session.leases().clone());
         let (dispatch, signals, sightings) =
             Dispatch::new(self.env.clone(), events, self.contact.clone(), updates);
         let news = News { signals, updates: told, sightings };
@@ -282,6 +287,7 @@ impl Leader {
             session: session.clone(),
             signals: signals.clone(),
             contact: self.contact.clone(),
+            offers: self.offers.clone(),
             policy: self.policy.leases.clone(),
             runner: self.policy.runner.clone(),
             installation: self.installation.clone(),

@@ -14,6 +14,7 @@ mod definitions;
 mod events;
 mod kubectl;
 mod kubectl_verbs;
+mod offers;
 mod plugins;
 mod server;
 mod watch;

@@ -23,5 +23,6 @@ mod kill;
 mod life;
 mod mesos;
 mod registry;
+mod replicas;
 mod storage;
 mod trouble;

@@ -9,8 +9,9 @@ use imbl::OrdMap;
 use jiff::Timestamp;
 
 use super::convert;
-use crate::api::{Agent, App, Phase, Revision, Task, Template, labels};
+use crate::api::{Agent, App, Held, Phase, Revision, Task, Template, labels};
 use crate::controllers::objects::{Stored, is, key, name_of, resource};
+use crate::controllers::offers::{APPS, Wanted};
 use crate::controllers::secrets::{SecretError, Secrets};
 use crate::mesos::leases::{self, Lease};
 use crate::mesos::wire;
@@ -92,6 +93,20 @@ impl Market {
     /// Whether Tasks wait for their turn and not for an offer.
     pub(super) fn is_catching_up(&self) -> bool {
         self.is_catching_up
+    }
+
+    /// Why offers are held now, and for whom.
+    pub(super) fn wanted(&self, snapshot: &Snapshot) -> Wanted {
+        if !self.waiting.is_empty() {
+            let apps = self.waiting.iter().filter_map(|it| app_of(&it.class, snapshot));
+            return Wanted { held: Held::Waiting, apps: few(apps) };
+        }
+        let app = |task: &ObjectName| {
+            let task_spec = snapshot.get(&key::<Task>(task))?.typed::<Task>().ok()?;
+            Some(ObjectName::new(&task.namespace, &task_spec.spec.app))
+        };
+        let held = if self.unsettled.is_empty() { Held::Lease } else { Held::Imminent };
+        Wanted { held, apps: few(self.unsettled.iter().filter_map(app)) }
     }
 
     /// Classes that the last pass left waiting.
@@ -277,6 +292,12 @@ impl Market {
             self.changed_agents.clear();
         }
     }
+}
+
+/// The first of `apps`, each once. So few are looked at that a pass does not feel it.
+fn few(apps: impl Iterator<Item = ObjectName>) -> Vec<ObjectName> {
+    let apps: BTreeSet<ObjectName> = apps.take(10 * APPS).collect();
+    apps.into_iter().take(APPS).collect()
 }
 
 /// The machine that an offer speaks of, with what its object tells of it.

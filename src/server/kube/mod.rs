@@ -5,7 +5,7 @@
 //!                    └── objects ── accept ── body ── registry ── view ── reply
 //! ```
 //!
-//! Nothing here knows a particular kind, except that Tasks have logs.
+//! Nothing here knows a particular kind, except that Tasks have logs and that Offers are not stored.
 
 mod accept;
 mod body;
@@ -14,6 +14,7 @@ mod discovery;
 mod document;
 mod facade;
 mod objects;
+mod offers;
 mod openapi;
 mod protobuf;
 mod published;
@@ -38,6 +39,7 @@ use super::auth::Authenticator;
 use super::auth::user::User;
 use super::logs::TaskLogs;
 use super::metrics::RequestMetrics;
+use super::offers::LiveOffers;
 use super::rbac;
 use super::rbac::rules::Access;
 use super::shares::Shares;
@@ -52,6 +54,7 @@ pub(super) struct Api {
     env: Env,
     registry: Arc<Registry>,
     logs: Arc<dyn TaskLogs>,
+    offers: Arc<dyn LiveOffers>,
     requests: RequestMetrics,
     catalogs: Catalogs,
     /// Served beside the scheme's.
@@ -64,18 +67,36 @@ pub(super) struct Api {
     shutdown: CancellationToken,
 }
 
+/// What is asked of the cluster and not of the registry.
+pub(super) struct Cluster {
+    pub(super) logs: Arc<dyn TaskLogs>,
+    pub(super) offers: Arc<dyn LiveOffers>,
+}
+
 impl Api {
     pub(super) fn new(
         env: Env,
         registry: Arc<Registry>,
         authenticator: Authenticator,
-        logs: Arc<dyn TaskLogs>,
+        Cluster { logs, offers }: Cluster,
         requests: RequestMetrics,
         shutdown: CancellationToken,
     ) -> Api {
         let (catalogs, events) = (Catalogs::default(), watch::EventCache::default());
         let (facades, watchers) = (facade::kinds(), Shares::of(WATCHES_MAX));
-        Api { env, registry, authenticator, watchers, logs, requests, catalogs, facades, events, shutdown }
+        Api {
+            env,
+            registry,
+            authenticator,
+            watchers,
+            logs,
+            offers,
+            requests,
+            catalogs,
+            facades,
+            events,
+            shutdown,
+        }
     }
 
     /// Answers what `user` asks, if they may.
