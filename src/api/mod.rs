@@ -27,7 +27,7 @@ pub mod task;
 pub mod template;
 pub mod validate;
 
-pub use agent::{Agent, AgentStatus, Orphans, Totals};
+pub use agent::{Agent, AgentStatus, Maintenance, Orphans, Totals};
 pub use app::{App, AppSpec, AppStatus, Backoff, BackoffStatus, Unreachable, Update};
 pub use check::{CheckPort, ExecCheck, HealthCheck, HttpCheck, ReadinessCheck, TcpCheck};
 pub use container::{Container, Containerizer, Network, Parameter, PullPolicy, Volume, VolumeMode};

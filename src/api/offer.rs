@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{MicroTime, Totals};
+use super::{Maintenance, Totals};
 
 resource! {
     /// A part of a machine that the leader may place tasks on for a while. Read-only, and not stored: only the leader knows it.
@@ -49,9 +49,9 @@ pub struct OfferStatus {
     /// For whom, `NAMESPACE/NAME`: ten of them at most. Empty when it is held for nobody in particular.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apps: Vec<String>,
-    /// When the machine goes into maintenance.
+    /// When its operator takes the machine away.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unavailable_from: Option<MicroTime>,
+    pub maintenance: Option<Maintenance>,
 }
 
 /// Why an offer is held and not given back.

@@ -20,6 +20,7 @@ use super::events::Recorder;
 use super::gc::Gc;
 use super::health::Health;
 use super::identity::StoredIdentity;
+use super::maintenance::Maintenance;
 use super::objects::resource;
 use super::offers::Offers;
 use super::orphans::{self, Orphans};
@@ -176,9 +177,7 @@ impl Leader {
         let identity = Arc::new(self.identity(term, updates.clone()));
         let (session, events) = self.subscribe(identity.clone());
         self.offers.lead(session.leases().clone());
-        let (dispatch, signals, sightings) =
-            Dispatch::new(self.env.clone(), events, self.contact.clone(), updates);
-        let news = News { signals, updates: told, sightings };
+        let (dispatch, news) = Dispatch::new(self.env.clone(), events, self.contact.clone(), (updates, told));
         let mut group = Group::new(self.env.clone());
         let ended: Arc<Mutex<Option<EndReason>>> = Arc::default();
         let (noted, of_term) = (ended.clone(), term.clone());
@@ -262,7 +261,7 @@ impl Leader {
         let cache = self.registry.cache();
         let writer = Writer::new(self.registry.clone(), term.clone());
         let recorder = Recorder { host: self.host.clone() };
-        let News { signals, updates, sightings } = news;
+        let News { signals, updates, sightings, questions } = news;
         let (strangers, reported) = mpsc::channel(STRANGERS);
 
         let deployment = Deployment { env: env.clone(), writer: writer.clone(), recorder: recorder.clone() };
@@ -299,6 +298,11 @@ impl Leader {
         group.spawn("teardown", async move {
             let (env, writer, session, signals) = of_loop;
             Teardown::new(env, &view, writer, session, signals).run().await;
+        });
+        let (of_loop, view, seen) = ((env.clone(), session.clone()), cache.clone(), sightings.clone());
+        group.spawn("maintenance", async move {
+            let (env, session) = of_loop;
+            Maintenance::new(env, &view, session, questions, seen).run().await;
         });
         let parts = agents::Parts {
             env: env.clone(),

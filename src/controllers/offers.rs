@@ -2,11 +2,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::Timestamp;
-
 use super::agents::object_name;
-use super::placement;
-use crate::api::{Held, MicroTime, ObjectMeta, Offer, OfferStatus, Time, Totals};
+use super::{placement, questions};
+use crate::api::{Held, ObjectMeta, Offer, OfferStatus, Time, Totals};
 use crate::mesos::leases::{Lease, Leases};
 use crate::plan::ObjectName;
 
@@ -72,8 +70,6 @@ fn shown(lease: &Lease, wanted: &Wanted) -> Offer {
         placement::to_api(&placement::scalars(&offer.resources));
     let ports = placement::ports(&offer.resources);
     let ports = ports.ranges().iter().map(|it| format!("{}-{}", it.begin, it.end)).collect();
-    let start = offer.unavailability.as_ref().and_then(|it| it.start);
-    let start = start.and_then(|it| Timestamp::from_nanosecond(it.nanoseconds.into()).ok());
     Offer {
         metadata: ObjectMeta {
             name: Some(object_name(&offer.id.value)),
@@ -89,7 +85,7 @@ fn shown(lease: &Lease, wanted: &Wanted) -> Offer {
             resources: Totals { cpus, memory, disk, gpus, ports },
             held: wanted.held,
             apps: wanted.apps.iter().map(ToString::to_string).collect(),
-            unavailable_from: start.map(MicroTime),
+            maintenance: offer.unavailability.as_ref().and_then(questions::maintenance),
         }),
     }
 }

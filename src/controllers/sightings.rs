@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::api::Maintenance;
 use crate::mesos::wire::scheduler::Message;
 use crate::mesos::wire::{AgentData, AgentId, Engine, MACHINE_EXECUTOR, TaskId, TaskState, TaskStatus};
 use crate::plan::agent::{Contact, Docker, Journal, Sighting};
@@ -69,6 +70,11 @@ impl Sightings {
         self.post(message.agent_id, Sighting { docker, journal, ..Sighting::default() });
     }
 
+    /// Takes in when a machine is to be taken away, or that it is not.
+    pub(super) fn planned(&self, agent: AgentId, maintenance: Option<Maintenance>) {
+        self.post(agent, Sighting { maintenance: Some(maintenance), ..Sighting::default() });
+    }
+
     /// All that was heard; it is the caller's now.
     pub(super) fn take(&self) -> BTreeMap<AgentId, Sighting> {
         std::mem::take(&mut *self.heard())
@@ -107,6 +113,7 @@ fn merged(older: Sighting, newer: Sighting) -> Sighting {
         contact: newer.contact.or(older.contact),
         docker: newer.docker.or(older.docker),
         journal: newer.journal.or(older.journal),
+        maintenance: newer.maintenance.or(older.maintenance),
     }
 }
 

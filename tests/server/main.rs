@@ -21,6 +21,7 @@ mod engine;
 mod harness;
 mod kill;
 mod life;
+mod maintenance;
 mod mesos;
 mod registry;
 mod replicas;

@@ -17,6 +17,7 @@ use crate::mesos::leases::{self, Lease};
 use crate::mesos::wire;
 use crate::plan::ObjectName;
 use crate::plan::agent::runs_containers;
+use crate::plan::maintenance;
 use crate::plan::placement::{self, AgentId, Change as Fact, Class, Index, OfferId, Plan, Waiting};
 use crate::registry::{Change, Doc, Key, Resource, Snapshot};
 use crate::runtime::Revision as StoreRevision;
@@ -307,9 +308,13 @@ fn agent(offer: &wire::Offer, snapshot: &Snapshot, now: Timestamp) -> placement:
     let Some(status) = status else {
         return convert::agent(offer, convert::scalars(&offer.resources), now);
     };
+    // Those who move Tasks away go by the object: what it still says of a plan that the offer does not know any more holds here too.
+    let is_leaving = status.maintenance.as_ref().is_some_and(|plan| maintenance::is_leaving(plan, now));
+    let told = convert::agent(offer, convert::of_totals(&status.totals), now);
     placement::Agent {
         runs_containers: runs_containers(&status.conditions),
-        ..convert::agent(offer, convert::of_totals(&status.totals), now)
+        accepts: told.accepts && !is_leaving,
+        ..told
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a session has to tell and nobody has taken yet.
 //!
 //! Bounded by replacing: the latest subscription or disconnection, the latest two updates per task (one to acknowledge
-//! and one of the master's own), the latest message per executor, each live offer once, each rescinded offer once.
+//! and one of the master's own), the latest message per executor, each live offer once, each rescinded offer once, one
+//! inverse offer per agent.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::{EndReason, SessionEvent};
 use crate::mesos::leases::Lease;
+use crate::mesos::wire::offer::InverseOffer;
 use crate::mesos::wire::scheduler::{Failure, Message};
 use crate::mesos::wire::{AgentId, ExecutorId, OfferId, TaskId, TaskStatus};
 
@@ -40,6 +42,7 @@ struct Waiting {
     failures: VecDeque<Failure>,
     rescinded: BTreeSet<OfferId>,
     offers: BTreeMap<OfferId, Lease>,
+    inverse: BTreeMap<Option<AgentId>, InverseOffer>,
     ended: Option<EndReason>,
     /// The end was taken.
     over: bool,
@@ -59,6 +62,7 @@ impl Mailbox {
             waiting.subscribed = None;
             waiting.offers.clear();
             waiting.rescinded.clear();
+            waiting.inverse.clear();
             waiting.disconnected = Some(event);
         });
     }
@@ -67,6 +71,17 @@ impl Mailbox {
         self.post(|waiting| {
             waiting.offers.extend(leases.into_iter().map(|lease| (lease.offer.id.clone(), lease)));
         });
+    }
+
+    pub(super) fn inverse_offers(&self, offers: Vec<InverseOffer>) {
+        self.post(|waiting| {
+            waiting.inverse.extend(offers.into_iter().map(|offer| (offer.agent_id.clone(), offer)));
+        });
+    }
+
+    /// An inverse offer that nobody has taken yet vanishes without a word; one that was is answered in vain.
+    pub(super) fn inverse_rescinded(&self, offer: &OfferId) {
+        self.lock().inverse.retain(|_, waiting| waiting.id != *offer);
     }
 
     /// An offer that nobody has taken yet vanishes without a word.
@@ -173,6 +188,10 @@ impl Waiting {
         }
         if !self.offers.is_empty() {
             return Some(SessionEvent::Offers(std::mem::take(&mut self.offers).into_values().collect()));
+        }
+        if !self.inverse.is_empty() {
+            let inverse = std::mem::take(&mut self.inverse).into_values().collect();
+            return Some(SessionEvent::InverseOffers(inverse));
         }
         let reason = self.ended.take()?;
         self.over = true;

@@ -24,8 +24,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, ConnectionError, Outcome};
 use super::leases::{Lease, Leases};
+use super::wire::offer::InverseOffer;
 use super::wire::scheduler::{
-    Accept, Acknowledge, Call, Decline, Failure, Kill, Message, Reconcile, ReconcileTask, Roles,
+    Accept, Acknowledge, Call, Decline, Failure, InverseOfferAnswer, Kill, Message, Reconcile, ReconcileTask,
+    Roles,
 };
 use super::wire::{
     AgentId, CallType, Filters, FrameworkId, FrameworkInfo, KillPolicy, OfferId, Operation, TaskId,
@@ -107,6 +109,8 @@ pub enum SessionEvent {
     Offers(Vec<Lease>),
     /// These offers are gone: taken back by the master, or held for too long.
     Rescinded(Vec<OfferId>),
+    /// Machines that are to be taken away are asked for. Each question wants an answer.
+    InverseOffers(Vec<InverseOffer>),
     /// A task's status. To be acknowledged, once stored, if it has a uuid.
     Update(Box<TaskStatus>),
     /// What an executor tells beside the states of its tasks. Best effort: older ones of the same executor may be left out.
@@ -265,6 +269,32 @@ impl Session {
     pub async fn decline(&self, offer_ids: Vec<OfferId>, refuse: Duration) -> Result<(), CallError> {
         let decline = Decline { offer_ids, filters: Some(Filters::from(refuse)) };
         self.call(Call { decline: Some(decline), ..of(CallType::Decline) }).await
+    }
+
+    /// Gives the machines back that these inverse offers ask for; nobody shall ask again for `refuse`.
+    ///
+    /// # Errors
+    /// When it was not sent; the next subscription is asked anew.
+    pub async fn accept_inverse_offers(
+        &self,
+        inverse_offer_ids: Vec<OfferId>,
+        refuse: Duration,
+    ) -> Result<(), CallError> {
+        let answer = InverseOfferAnswer { inverse_offer_ids, filters: Some(Filters::from(refuse)) };
+        self.call(Call { accept_inverse_offers: Some(answer), ..of(CallType::AcceptInverseOffers) }).await
+    }
+
+    /// Says that tasks are still on the machines that these inverse offers ask for; nobody shall ask again for `refuse`.
+    ///
+    /// # Errors
+    /// As [`Session::accept_inverse_offers`].
+    pub async fn decline_inverse_offers(
+        &self,
+        inverse_offer_ids: Vec<OfferId>,
+        refuse: Duration,
+    ) -> Result<(), CallError> {
+        let answer = InverseOfferAnswer { inverse_offer_ids, filters: Some(Filters::from(refuse)) };
+        self.call(Call { decline_inverse_offers: Some(answer), ..of(CallType::DeclineInverseOffers) }).await
     }
 
     /// Wants no offers until [`Session::revive`], across disconnections. Offers that are held stay valid.
