@@ -256,14 +256,9 @@ impl Leader {
         session::start(&self.env, self.connection.clone(), identity, config)
     }
 
-    fn start_loops(&self, group: &mut Group, term: &Term, session: &Session, news: News) {
-        let env = self.env.clone();
-        let cache = self.registry.cache();
-        let writer = Writer::new(self.registry.clone(), term.clone());
-        let recorder = Recorder { host: self.host.clone() };
-        let News { signals, updates, sightings, questions } = news;
-        let (strangers, reported) = mpsc::channel(STRANGERS);
-
+    /// Starts the loops that look at one object at a time.
+    fn start_reconcilers(&self, group: &mut Group, writer: &Writer, recorder: &Recorder) {
+        let (env, cache) = (&self.env, self.registry.cache());
         let deployment = Deployment { env: env.clone(), writer: writer.clone(), recorder: recorder.clone() };
         group.spawn("deployment", drive(env.clone(), cache.clone(), deployment));
         let health = Health {
@@ -277,7 +272,17 @@ impl Leader {
             .spawn("endpoints", drive(env.clone(), cache.clone(), Publish::new(env.clone(), writer.clone())));
         let gc = Gc { env: env.clone(), writer: writer.clone(), retention: self.policy.retention.clone() };
         group.spawn("gc", drive(env.clone(), cache.clone(), gc));
+    }
 
+    fn start_loops(&self, group: &mut Group, term: &Term, session: &Session, news: News) {
+        let env = self.env.clone();
+        let cache = self.registry.cache();
+        let writer = Writer::new(self.registry.clone(), term.clone());
+        let recorder = Recorder { host: self.host.clone() };
+        let News { signals, updates, sightings, questions } = news;
+        let (strangers, reported) = mpsc::channel(STRANGERS);
+
+        self.start_reconcilers(group, &writer, &recorder);
         let parts = placement::Parts {
             env: env.clone(),
             cache: cache.clone(),
