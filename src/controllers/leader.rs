@@ -316,7 +316,7 @@ impl Leader {
             recorder: recorder.clone(),
             session: session.clone(),
             signals: signals.clone(),
-            sightings,
+            sightings: sightings.clone(),
             sharing: self.policy.sharing,
         };
         group.spawn("agents", async move { Agents::new(parts).run().await });
@@ -331,8 +331,13 @@ impl Leader {
             strangers,
         };
         group.spawn("status", status.run());
-        let reconcile =
-            Reconcile { env, cache: cache.clone(), session: session.clone(), signals: signals.clone() };
+        let reconcile = Reconcile {
+            env,
+            cache: cache.clone(),
+            session: session.clone(),
+            signals: signals.clone(),
+            sightings,
+        };
         group.spawn("reconcile", reconcile.run());
         let orphans = Orphans::new(orphans::Parts {
             env: self.env.clone(),

@@ -91,7 +91,10 @@ impl Dispatch {
                     offers.iter().filter_map(Question::of).for_each(|it| self.questions.ask(it));
                 }
                 SessionEvent::Message(message) => self.sightings.told(message),
-                SessionEvent::Failure(_) => self.signals.send_modify(|signals| signals.failures += 1),
+                SessionEvent::Failure(agent) => {
+                    self.sightings.suspect(agent);
+                    self.signals.send_modify(|signals| signals.failures += 1);
+                }
                 SessionEvent::Update(status) if self.sightings.answered(&status) => {}
                 SessionEvent::Update(status) => {
                     // The status writer goes only when the whole term does.

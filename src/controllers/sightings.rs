@@ -1,9 +1,10 @@
-//! What was heard of machines and is not written down yet: the latest of each sort per agent.
+//! What was heard of machines and is not written down yet: the latest of each sort per agent. And of which machines it is
+//! said that they are gone, until they were asked about.
 //!
 //! Two sources: what a machine says of itself (a MESSAGE, sent again after every subscription), and what the master answers
 //! when it is asked about a task that never was ([`probe`]): whether it knows the agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -25,6 +26,7 @@ pub(super) struct Sightings {
 #[derive(Debug, Default)]
 struct Inner {
     heard: Mutex<BTreeMap<AgentId, Sighting>>,
+    suspects: Mutex<BTreeSet<AgentId>>,
     posted: Notify,
 }
 
@@ -89,6 +91,16 @@ impl Sightings {
         }
     }
 
+    /// Takes in a hint that `agent` is gone.
+    pub(super) fn suspect(&self, agent: AgentId) {
+        self.suspects().insert(agent);
+    }
+
+    /// The agents that were hinted at; they are the caller's to ask about now.
+    pub(super) fn take_suspects(&self) -> BTreeSet<AgentId> {
+        std::mem::take(&mut *self.suspects())
+    }
+
     /// Returns when something was heard since the last call.
     pub(super) async fn heard_something(&self) {
         self.inner.posted.notified().await;
@@ -100,6 +112,10 @@ impl Sightings {
         heard.insert(agent, merged(older, newer));
         drop(heard);
         self.inner.posted.notify_one();
+    }
+
+    fn suspects(&self) -> MutexGuard<'_, BTreeSet<AgentId>> {
+        self.inner.suspects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn heard(&self) -> MutexGuard<'_, BTreeMap<AgentId, Sighting>> {

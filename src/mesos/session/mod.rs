@@ -12,6 +12,7 @@ mod mailbox;
 pub(super) mod support;
 #[cfg(test)]
 mod tests;
+mod updates;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,8 +27,7 @@ use super::connection::{Connection, ConnectionError, Outcome};
 use super::leases::{Lease, Leases};
 use super::wire::offer::InverseOffer;
 use super::wire::scheduler::{
-    Accept, Acknowledge, Call, Decline, Failure, InverseOfferAnswer, Kill, Message, Reconcile, ReconcileTask,
-    Roles,
+    Accept, Acknowledge, Call, Decline, InverseOfferAnswer, Kill, Message, Reconcile, ReconcileTask, Roles,
 };
 use super::wire::{
     AgentId, CallType, Filters, FrameworkId, FrameworkInfo, KillPolicy, OfferId, Operation, TaskId,
@@ -115,8 +115,8 @@ pub enum SessionEvent {
     Update(Box<TaskStatus>),
     /// What an executor tells beside the states of its tasks. Best effort: older ones of the same executor may be left out.
     Message(Message),
-    /// An agent is gone, or an executor has ended. A hint only.
-    Failure(Failure),
+    /// An agent is gone. A hint only.
+    Failure(AgentId),
     /// The stream broke; the session subscribes again by itself. All offers are gone.
     Disconnected {
         /// Why, for people.
@@ -328,7 +328,8 @@ impl Session {
     }
 
     /// Asks for the state of `tasks`, or of all that the master knows when there are none. Answers come as updates without
-    /// a uuid; none comes for a task whose agent the master still waits for: ask again later.
+    /// a uuid; none comes for a task whose agent the master still waits for: ask again later. Returns when nearly all answers
+    /// that came meanwhile were taken from the events, so whoever asks must not be the one who takes them.
     ///
     /// # Errors
     /// When not all was sent.
@@ -346,8 +347,18 @@ impl Session {
         }
         for reconcile in chunks {
             self.call(Call { reconcile: Some(reconcile), ..of(CallType::Reconcile) }).await?;
+            self.answers_taken().await;
         }
         Ok(())
+    }
+
+    /// The next question follows when most of the last one's answers were taken.
+    async fn answers_taken(&self) {
+        tokio::select! {
+            biased;
+            () = self.shared.closed.cancelled() => {}
+            () = self.shared.mailbox.room_for_answers(2 * RECONCILE_CHUNK) => {}
+        }
     }
 
     /// Asks for the end of a task, by force after `grace` (the task's own policy when absent). It may be lost: repeat it
