@@ -11,15 +11,18 @@ use tokio::time::Instant;
 
 use super::machines::Machines;
 use super::objects::resource;
-use super::questions::Questions;
+use super::questions::{Question, Questions};
 use super::sightings::Sightings;
 use crate::api::Agent;
 use crate::env::Env;
 use crate::mesos::session::Session;
 use crate::mesos::wire::{AgentId, OfferId};
-use crate::plan::maintenance::{self, LAPSES};
+use crate::plan::maintenance::{self, AGAIN, Answer, LAPSES, LATER, WAITS};
 use crate::registry::Cache;
 use crate::runtime::View;
+
+/// How often it is looked at whether a machine is left.
+const GLANCE: Duration = Duration::from_secs(2);
 
 /// The loop of planned maintenance.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Maintenance {
     session: Session,
     questions: Questions,
     sightings: Sightings,
+    /// Questions that wait for their machines to be left, and since when.
+    open: BTreeMap<AgentId, (Instant, Question)>,
     /// Machines of which a plan is known, and when it was last heard of.
     heard: BTreeMap<AgentId, Instant>,
 }
@@ -48,7 +53,7 @@ impl Maintenance {
             .filter(|it| it.maintenance.is_some());
         // A plan that an earlier leader knew of has the same time to be heard of again.
         let heard = planned.map(|it| (AgentId::new(it.agent_id), Instant::now())).collect();
-        Maintenance { env, view, session, questions, sightings, heard }
+        Maintenance { env, view, session, questions, sightings, open: BTreeMap::new(), heard }
     }
 
     /// Runs for ever.
@@ -61,25 +66,46 @@ impl Maintenance {
                     None => std::future::pending().await,
                 }
             };
+            let settle = async {
+                match self.open.is_empty() {
+                    true => std::future::pending().await,
+                    false => self.env.sleep(GLANCE).await,
+                }
+            };
             tokio::select! {
                 biased;
-                () = self.questions.asked_something() => self.answer().await,
+                () = self.questions.asked_something() => self.listen().await,
+                () = settle => self.answer().await,
                 () = lapsed => self.forget(),
             }
         }
     }
 
+    async fn listen(&mut self) {
+        for question in self.questions.take() {
+            self.heard.insert(question.agent.clone(), Instant::now());
+            self.sightings.planned(question.agent.clone(), Some(question.plan.clone()));
+            self.open.insert(question.agent.clone(), (Instant::now(), question));
+        }
+        self.answer().await;
+    }
+
+    /// Answers what can be answered. Questions that were withdrawn meanwhile are answered in vain.
     async fn answer(&mut self) {
         self.view.catch_up();
         let (now, index) = (self.env.now(), &self.view.scene().index);
         let mut answers: BTreeMap<(bool, Duration), Vec<OfferId>> = BTreeMap::new();
-        for question in self.questions.take() {
-            let tasks = index.taken(&question.agent.value).count();
-            let answer = maintenance::answer(&question.plan, tasks, now);
-            answers.entry((answer.is_free, answer.again)).or_default().push(question.id);
-            self.heard.insert(question.agent.clone(), Instant::now());
-            self.sightings.planned(question.agent, Some(question.plan));
-        }
+        self.open.retain(|agent, (since, question)| {
+            let tasks = index.taken(&agent.value).count();
+            let answer = match maintenance::answer(&question.plan, tasks, now) {
+                Answer::Free => (true, LATER),
+                Answer::NotYet(again) => (false, again),
+                Answer::Wait if since.elapsed() < WAITS => return true,
+                Answer::Wait => (false, AGAIN),
+            };
+            answers.entry(answer).or_default().push(question.id.clone());
+            false
+        });
         for ((is_free, again), questions) in answers {
             let answered = if is_free {
                 self.session.accept_inverse_offers(questions, again).await

@@ -11,21 +11,28 @@ use crate::api::Maintenance;
 
 /// How long before its maintenance a machine gets no new tasks, and those that it has are moved.
 pub const AHEAD: Duration = Duration::from_secs(30 * 60);
-/// How soon the question for a machine may come again that was answered for the time being.
-const LATER: Duration = Duration::from_secs(10 * 60);
-/// How soon it may come again while tasks are being moved.
-const SOON: Duration = Duration::from_secs(15);
+/// How soon the question for a machine may come again that was answered for long.
+pub const LATER: Duration = Duration::from_secs(10 * 60);
+/// How long a question may wait for its answer while tasks are being moved. The cluster asks only for machines with tasks: one that
+/// is answered just before the last of them is gone is not asked again.
+pub const WAITS: Duration = Duration::from_secs(5 * 60);
+/// How soon it may come again after it has waited in vain.
+pub const AGAIN: Duration = Duration::from_secs(1);
+/// So long before a machine is left its question is open.
+const NEAR: Duration = Duration::from_secs(60);
 /// A plan of which nothing was heard for so long, although there are tasks on the machine, does not exist any more: the question
 /// comes again and again.
 pub const LAPSES: Duration = Duration::from_secs(20 * 60);
 
 /// What to answer to the question for a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// Whether the machine may be taken away.
-    pub is_free: bool,
-    /// How soon it may be asked again.
-    pub again: Duration,
+pub enum Answer {
+    /// It may be taken away.
+    Free,
+    /// Not yet; it may be asked again after so long.
+    NotYet(Duration),
+    /// Nothing, for it is being left.
+    Wait,
 }
 
 /// Whether the machine gets no tasks now and those on it are moved.
@@ -44,9 +51,15 @@ pub fn turns_at(plan: &Maintenance, now: Timestamp) -> Option<Timestamp> {
 /// What its operator is answered, with so many tasks of ours on the machine.
 #[must_use]
 pub fn answer(plan: &Maintenance, tasks: usize, now: Timestamp) -> Answer {
-    let is_free = tasks == 0;
-    let again = if is_free || !is_leaving(plan, now) { LATER } else { SOON };
-    Answer { is_free, again }
+    if tasks == 0 {
+        return Answer::Free;
+    }
+    let ahead = Duration::try_from(left_from(plan).duration_since(now)).unwrap_or_default();
+    match ahead {
+        Duration::ZERO if !is_leaving(plan, now) => Answer::NotYet(LATER),
+        ahead if ahead <= NEAR => Answer::Wait,
+        ahead => Answer::NotYet(LATER.min(ahead.saturating_sub(NEAR / 2))),
+    }
 }
 
 fn left_from(plan: &Maintenance) -> Timestamp {
@@ -84,12 +97,23 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_is_given_back_when_nothing_is_on_it() {
-        let plan = plan(10_000, None);
-        for (tasks, second, is_free, again) in
-            [(0, 0, true, LATER), (3, 0, false, LATER), (3, 9_000, false, SOON), (0, 9_000, true, LATER)]
-        {
-            assert_eq!(answer(&plan, tasks, at(second)), Answer { is_free, again }, "{tasks} at {second}");
+    fn a_machine_is_given_back_when_nothing_is_on_it_and_the_question_is_open_when_it_is_left() {
+        let not_yet = |seconds| Answer::NotYet(Duration::from_secs(seconds));
+        for (tasks, second, answered) in [
+            (0, 0, Answer::Free),
+            (0, 9_000, Answer::Free),
+            (3, 0, not_yet(600)),
+            (3, 8_000, not_yet(170)),
+            (3, 8_139, not_yet(31)),
+            (3, 8_140, Answer::Wait),
+            (3, 9_000, Answer::Wait),
+            (3, 20_000, not_yet(600)),
+        ] {
+            assert_eq!(
+                answer(&plan(10_000, Some(13_600)), tasks, at(second)),
+                answered,
+                "{tasks} at {second}"
+            );
         }
     }
 }
