@@ -11,10 +11,12 @@ use tenure::{executor, serve};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // A shim becomes a session of its own before there is any other thread, and knows no flags.
+    // A shim becomes a session of its own before there is any other thread, and knows no flags; so does what gets a terminal.
     let mut args = std::env::args_os().skip(1);
-    if args.next().is_some_and(|verb| verb == "shim") {
-        return executor::process::shim::run(args);
+    match args.next() {
+        Some(verb) if verb == "shim" => return executor::process::shim::run(args),
+        Some(verb) if verb == "terminal" => return executor::exec::terminal::run(args),
+        _ => {}
     }
     let cli = Cli::parse();
     match cli.command {

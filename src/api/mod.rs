@@ -14,6 +14,7 @@ pub mod container;
 pub mod crd;
 pub mod docker_options;
 pub mod endpoints;
+pub mod fetch;
 pub mod field;
 pub mod format;
 pub mod labels;
@@ -33,6 +34,7 @@ pub use check::{CheckPort, ExecCheck, HealthCheck, HttpCheck, ReadinessCheck, Tc
 pub use container::{Container, Containerizer, Network, Parameter, PullPolicy, Volume, VolumeMode};
 pub use crd::crds;
 pub use endpoints::{Address, EndpointPort, Endpoints, EndpointsSpec};
+pub use fetch::Fetch;
 pub use field::FieldError;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, ObjectMeta, Time};
 pub use offer::{Held, Offer, OfferStatus};

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::port::HostPort;
-use super::{Bytes, Container, Cpus, HealthCheck, Network, Port, ReadinessCheck, Span};
+use super::{Bytes, Container, Cpus, Fetch, HealthCheck, Network, Port, ReadinessCheck, Span};
 
 /// The fields of an App's spec that are its template, by their names in documents.
 pub const FIELDS: &[&str] = &[
@@ -16,6 +16,7 @@ pub const FIELDS: &[&str] = &[
     "resources",
     "ports",
     "env",
+    "fetch",
     "healthChecks",
     "readinessChecks",
     "constraints",
@@ -46,6 +47,9 @@ pub struct Template {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub env: Vec<EnvVar>,
+    /// Files that an instance finds in its working directory.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fetch: Vec<Fetch>,
     /// How to find out that an instance no longer works. Failing them replaces the instance.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub health_checks: Vec<HealthCheck>,

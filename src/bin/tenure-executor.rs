@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use tenure::executor;
 
 fn main() -> ExitCode {
-    // A shim becomes a session of its own before there is any other thread.
+    // A shim becomes a session of its own before there is any other thread, and so does what gets a terminal.
     let mut args = std::env::args_os().skip(1);
     match args.next() {
         None => executor::agent::run(),
         Some(verb) if verb == "shim" => executor::process::shim::run(args),
+        Some(verb) if verb == "terminal" => executor::exec::terminal::run(args),
         Some(_) => executor::agent::usage(),
     }
 }

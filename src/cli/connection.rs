@@ -5,7 +5,12 @@ use std::pin::Pin;
 
 use anyhow::Context as _;
 use futures::{AsyncBufRead, AsyncBufReadExt as _};
-use http::{Method, Request};
+use http::header::{CONNECTION, UPGRADE};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::Status;
 use kube::{Client, Config};
@@ -22,6 +27,8 @@ pub const MERGE_PATCH: &str = "application/merge-patch+json";
 pub const JSON_PATCH: &str = "application/json-patch+json";
 /// The media type of a server-side apply.
 pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
+/// What a connection becomes that commands run over.
+const EXEC_PROTOCOL: &str = "tenure-exec";
 /// The name under which the CLI owns fields.
 pub const FIELD_MANAGER: &str = "tenure";
 
@@ -163,6 +170,31 @@ impl Connection {
         let reader = self.client.request_stream(request).await.map_err(|error| self.failed(error))?;
         let reader: Pin<Box<dyn AsyncBufRead + Send>> = Box::pin(reader);
         Ok(reader.lines())
+    }
+
+    /// POSTs to a path, and takes the connection over.
+    ///
+    /// # Errors
+    ///
+    /// See [`RequestError`].
+    pub async fn upgrade(&self, path: &str) -> Result<TokioIo<Upgraded>, RequestError> {
+        let mut request = request(Method::POST, path, "application/json", None, Vec::new());
+        let headers = request.headers_mut();
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static(EXEC_PROTOCOL));
+        let answer = self.client.send(request.map(Body::from)).await.map_err(|error| self.failed(error))?;
+        let broken = |cause: String| RequestError::Unreachable { server: self.server.clone(), cause };
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let code = answer.status();
+            let body =
+                answer.into_body().collect().await.map_err(|error| broken(error.to_string()))?.to_bytes();
+            return Err(match serde_json::from_slice::<Status>(&body) {
+                Ok(status) => RequestError::Refused(Box::new(status)),
+                Err(_) => broken(format!("it answers {code}")),
+            });
+        }
+        let line = hyper::upgrade::on(answer).await.map_err(|error| broken(error.to_string()))?;
+        Ok(TokioIo::new(line))
     }
 
     async fn text(&self, request: Request<Vec<u8>>) -> Result<String, RequestError> {

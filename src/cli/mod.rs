@@ -13,6 +13,7 @@ pub mod delete;
 pub mod describe;
 pub mod diff;
 pub mod events;
+pub mod exec;
 pub mod generate;
 pub mod get;
 pub mod jsonpath;
@@ -106,6 +107,11 @@ pub enum Verb {
     Rollout(rollout::RolloutArgs),
     /// Show what tasks wrote
     Logs(logs::LogsArgs),
+    /// Run a command beside a task
+    #[command(
+        after_help = "Exit codes: that of the command, 128 and the number of a signal that ended it; 1 if it could not be run."
+    )]
+    Exec(exec::ExecArgs),
     /// Show what happened
     Events(events::EventsArgs),
     /// Wait until objects are as wanted
@@ -165,6 +171,7 @@ async fn done(target: &Target, verb: &Verb) -> anyhow::Result<ExitCode> {
         Verb::Scale(args) => scale::run(&connect().await?, args).await,
         Verb::Rollout(args) => rollout::run(&connect().await?, args).await,
         Verb::Logs(args) => logs::run(&connect().await?, args).await,
+        Verb::Exec(args) => exec::run(&connect().await?, args).await,
         Verb::Events(args) => events::run(&connect().await?, args).await,
         Verb::Wait(args) => wait::run(&connect().await?, args).await,
         Verb::Token(args) => token::run(&connect().await?, args).await,

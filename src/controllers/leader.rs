@@ -21,6 +21,7 @@ use super::gc::Gc;
 use super::health::Health;
 use super::identity::StoredIdentity;
 use super::maintenance::Maintenance;
+use super::messages::Messages;
 use super::objects::resource;
 use super::offers::Offers;
 use super::orphans::{self, Orphans};
@@ -62,6 +63,8 @@ pub struct Leader {
     pub contact: Contact,
     /// The offers that are held, for whoever shares them.
     pub offers: Offers,
+    /// The way to executors, for whoever shares it.
+    pub messages: Messages,
     /// A framework that Mesos has removed, and in whose place a new one shall be registered.
     pub anew: Option<Arc<str>>,
 }
@@ -134,6 +137,7 @@ impl Leader {
             };
             self.contact.standby();
             self.offers.standby();
+            self.messages.standby();
             if let Err(error) = term.resign().await {
                 tracing::debug!(%error, "lease not given back: it runs out by itself");
             }
@@ -177,6 +181,7 @@ impl Leader {
         let identity = Arc::new(self.identity(term, updates.clone()));
         let (session, events) = self.subscribe(identity.clone());
         self.offers.lead(session.leases().clone());
+        self.messages.lead(session.clone());
         let (dispatch, news) = Dispatch::new(self.env.clone(), events, self.contact.clone(), (updates, told));
         let mut group = Group::new(self.env.clone());
         let ended: Arc<Mutex<Option<EndReason>>> = Arc::default();

@@ -56,22 +56,24 @@ impl Runner {
 /// A task has either a command or an executor: the command goes along in the data. The executor has no resources of its own: it
 /// lives on its task's, of which the container, a child of dockerd, uses nothing in the agent's eyes.
 fn by_executor(program: &Program, installation: &str, mut info: TaskInfo, data: TaskData) -> TaskInfo {
-    let command = info.command.take();
+    let mut command = info.command.take();
+    // The executor's sandbox is the task's: agents fetch for both before they start it.
+    let files = command.as_mut().map(|command| std::mem::take(&mut command.uris)).unwrap_or_default();
     let user = command.as_ref().and_then(|command| command.user.clone());
     let grace = info.kill_policy.and_then(|policy| policy.grace_period).map(|grace| grace.duration());
     let executor = ExecutorInfo {
         executor_id: ExecutorId::new(&info.task_id.value),
         r#type: ExecutorType::Custom.wire(),
         name: Some(NAME.to_owned()),
-        command: Some(CommandInfo { user, ..start(program, installation) }),
+        command: Some(start(program, installation, files, user)),
         shutdown_grace_period: Some((grace.unwrap_or_default() + SHUTDOWN_MARGIN).into()),
         ..ExecutorInfo::default()
     };
     TaskInfo { executor: Some(executor), data: TaskData { command, ..data }.encode(), ..info }
 }
 
-fn start(program: &Program, installation: &str) -> CommandInfo {
-    let (uris, path) = match program {
+fn start(program: &Program, installation: &str, files: Vec<Uri>, user: Option<String>) -> CommandInfo {
+    let (mut uris, path) = match program {
         Program::Installed { path } => (Vec::new(), path.clone()),
         Program::Fetched { uri } => {
             let uri = Uri {
@@ -84,13 +86,14 @@ fn start(program: &Program, installation: &str) -> CommandInfo {
             (vec![uri], format!("./{NAME}"))
         }
     };
+    uris.extend(files);
     CommandInfo {
+        user,
         uris,
         environment: Some([("TENURE_INSTALLATION", installation)].into_iter().collect()),
         shell: Some(false),
         value: Some(path.clone()),
         arguments: vec![path],
-        ..CommandInfo::default()
     }
 }
 
@@ -157,6 +160,18 @@ mod tests {
         let data = TaskData::decode(described.data.as_deref()).unwrap();
         assert_eq!((data.command, data.never_pull), (info().command, true));
         assert_eq!(described.container, info().container, "Mesos hands it on as it is");
+    }
+
+    #[test]
+    fn what_a_task_wants_fetched_is_in_its_executors_sandbox() {
+        let wanted = Uri { value: "http://10.0.0.9/assets.tgz".to_owned(), ..Uri::default() };
+        let command = CommandInfo { uris: vec![wanted.clone()], ..info().command.unwrap() };
+        let info = TaskInfo { command: Some(command), ..info() };
+        let program = Program::Installed { path: "/opt/tenure-executor".to_owned() };
+        let described = Runner::Executor(program).describe(None, "uid-1", info, TaskData::default());
+        assert_eq!(described.executor.unwrap().command.unwrap().uris, [wanted]);
+        let data = TaskData::decode(described.data.as_deref()).unwrap();
+        assert_eq!(data.command.unwrap().uris, [], "it is there when the executor starts");
     }
 
     #[test]

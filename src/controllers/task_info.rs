@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::runner::Runner;
 use super::secrets::{SecretError, Secrets};
 use crate::api::{
-    Binding, CheckPort, Container, EnvVar, ExecCheck, HealthCheck, Network, Port, Protocol, PullPolicy,
-    ReadinessCheck, Revision, Span, Task, Template, VolumeMode, labels,
+    Binding, CheckPort, Container, EnvVar, ExecCheck, Fetch, HealthCheck, Network, Port, Protocol,
+    PullPolicy, ReadinessCheck, Revision, Span, Task, Template, VolumeMode, labels,
 };
 use crate::mesos::wire;
 use crate::plan::environment::environment;
@@ -155,7 +155,18 @@ fn command(template: &Template, environment: BTreeMap<String, String>) -> wire::
         shell: Some(template.cmd.is_some()),
         value: template.cmd.clone().or(program),
         arguments,
+        uris: template.fetch.iter().map(uri).collect(),
         ..wire::CommandInfo::default()
+    }
+}
+
+fn uri(file: &Fetch) -> wire::Uri {
+    wire::Uri {
+        value: file.uri.clone(),
+        executable: Some(file.executable),
+        extract: Some(file.extract),
+        cache: Some(file.cache),
+        output_file: file.output_file.clone(),
     }
 }
 

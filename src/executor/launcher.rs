@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +18,12 @@ use crate::executor::checks::{Check, LOOPBACK, ProbeCommand, Prober, Target};
 use crate::executor::docker::adopt::{self, Found, FoundState};
 use crate::executor::docker::{Containers, Engine, Executor, Owner, container_name, remove_leftovers};
 use crate::executor::logs::{Capture, LogLimits};
-use crate::executor::process::{ProcessRun, Processes, SandboxCommand, environment};
+use crate::executor::process::{ProcessError, ProcessRun, Processes, SandboxCommand, environment};
 use crate::executor::report::{Reporter, container_status, process_status};
 use crate::executor::run::{End, Findings, Group, Order, stand_by};
 use crate::executor::task::{Container, Task, Volume, VolumeSource};
 use crate::executor::wire;
+use crate::mesos::launcher::fetch::fetch;
 use crate::mesos::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
 use crate::mesos::wire::{Engine as State, TaskId, TaskState, TaskStatus};
 
@@ -180,7 +182,9 @@ impl Inner {
     async fn discard(&self, id: &TaskId, handle: &Handle) {
         if handle.in_container {
             self.containers.remove(&container_name(id)).await;
-        } else if let Err(error) = self.processes.remove(self.processes.dir(id)).await {
+        }
+        // A container has a folder if something was fetched for it.
+        if let Err(error) = self.processes.remove(self.processes.dir(id)).await {
             tracing::warn!(task = %id, %error, "folder is left until the next start");
         }
     }
@@ -213,9 +217,12 @@ impl Inner {
             Begin::Container { id, address } => {
                 Ok(self.containers.found(&container_name(&task.id), &id, address))
             }
-            Begin::Launch | Begin::Process(_) => match self.in_sandbox(task, container).await {
-                Some((task, container)) => self.containers.start(&task, &container, order, reporter).await,
-                None => self.containers.start(task, container, order, reporter).await,
+            Begin::Launch | Begin::Process(_) => match self.in_sandbox(task, container, order).await {
+                Ok(Some((task, container))) => {
+                    self.containers.start(&task, &container, order, reporter).await
+                }
+                Ok(None) => self.containers.start(task, container, order, reporter).await,
+                Err(end) => Err(end),
             },
         };
         let mut running = match running {
@@ -242,23 +249,76 @@ impl Inner {
         Capture::begin(env, engine, &task.id, &sandbox.path, *logs)
     }
 
-    /// What is special about a container beside a sandbox: it is seen inside; and containers whose executors died with ports in
-    /// their hands make room.
-    async fn in_sandbox(&self, task: &Task, container: &Container) -> Option<(Task, Container)> {
-        let sandbox = self.sandbox.as_ref()?;
+    /// The container with the task's sandbox in it, where it has one: of its agent's making, or of ours because something is to be
+    /// fetched.
+    async fn in_sandbox(
+        &self,
+        task: &Task,
+        container: &Container,
+        order: &mut Order,
+    ) -> Result<Option<(Task, Container)>, End> {
+        let folder = match &self.sandbox {
+            Some(sandbox) => {
+                self.make_room().await;
+                sandbox.host_path.clone()
+            }
+            None if task.fetch.is_empty() => return Ok(None),
+            None => {
+                let folder = self.fetched(task, order).await?;
+                // Whoever the image's processes run as: who may look into it from outside is decided by the folder around it.
+                let open = std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777));
+                open.map_err(|error| End::NotStarted { why: format!("{}: {error}", folder.display()) })?;
+                folder
+            }
+        };
+        let (mut task, mut container) = (task.clone(), container.clone());
+        task.env.insert("MESOS_SANDBOX".to_owned(), SANDBOX_INSIDE.to_owned());
+        container.volumes.push(Volume {
+            container_path: SANDBOX_INSIDE.to_owned(),
+            source: VolumeSource::HostPath(folder.display().to_string()),
+            read_only: false,
+        });
+        Ok(Some((task, container)))
+    }
+
+    /// Containers whose executors died with ports in their hands make room.
+    async fn make_room(&self) {
         match remove_leftovers(&self.containers).await {
             Ok(removed) if removed.is_empty() => {}
             Ok(removed) => tracing::info!(?removed, "containers of dead executors are removed"),
             Err(error) => tracing::warn!(%error, "containers of dead executors were not looked for"),
         }
-        let (mut task, mut container) = (task.clone(), container.clone());
-        task.env.insert("MESOS_SANDBOX".to_owned(), SANDBOX_INSIDE.to_owned());
-        container.volumes.push(Volume {
-            container_path: SANDBOX_INSIDE.to_owned(),
-            source: VolumeSource::HostPath(sandbox.host_path.display().to_string()),
-            read_only: false,
-        });
-        Some((task, container))
+    }
+
+    /// The task's folder, with all that it wants fetched in it; unless it is told to end before.
+    async fn fetched(&self, task: &Task, order: &mut Order) -> Result<PathBuf, End> {
+        let dir = self.processes.dir(&task.id);
+        let folder = self.processes.home_of(&dir);
+        let failed = |error: &dyn std::fmt::Display| End::NotStarted { why: error.to_string() };
+        dir.create().map_err(|error| failed(&format!("failed to make {}: {error}", folder.display())))?;
+        let all = async {
+            for uri in &task.fetch {
+                fetch(uri, &folder).await.map_err(|error| failed(&error))?;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            biased;
+            Ok(_) = order.wait_for(Option::is_some) => return Err(End::KilledBeforeStart),
+            done = all => done?,
+        }
+        Ok(folder)
+    }
+
+    /// Starts a plain process, once what it wants fetched is there. One that was started before is taken up as it is.
+    async fn start_process(&self, task: &Task, order: &mut Order) -> Result<ProcessRun, End> {
+        let failed = |error: ProcessError| End::NotStarted { why: error.to_string() };
+        if !task.fetch.is_empty() && self.processes.adopt(&task.id).await.map_err(failed)?.is_none() {
+            self.fetched(task, order).await?;
+        }
+        let run = self.processes.start(task).await.map_err(failed)?;
+        self.env.seam("process-started");
+        Ok(run)
     }
 
     async fn live_as_process(
@@ -275,12 +335,10 @@ impl Inner {
                 if order.borrow().is_some() {
                     return End::KilledBeforeStart;
                 }
-                let run = match self.processes.start(task).await {
+                match self.start_process(task, order).await {
                     Ok(run) => run,
-                    Err(error) => return End::NotStarted { why: error.to_string() },
-                };
-                self.env.seam("process-started");
-                run
+                    Err(end) => return end,
+                }
             }
         };
         if !adopted && running.is_running() {

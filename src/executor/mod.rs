@@ -10,7 +10,7 @@
 //! - [`docker`]: containers, supervised by dockerd. [`process`]: plain processes, under a shim that outlives the server.
 //! - [`agent`]: the executor of a real Mesos agent, around the launcher.
 //! - [`run`]: stands by what runs until it ends. [`report`]: says so in Mesos's words.
-//! - [`checks`]: probes and verdicts. [`logs`]: what tasks wrote.
+//! - [`exec`]: commands that people run beside a task. [`checks`]: probes and verdicts. [`logs`]: what tasks wrote.
 //!
 //! Nothing here decides: it does what the cluster asked for, and reports. A task ends only by the word of dockerd or of
 //! its shim; while those cannot be asked, it keeps the state that it had.
@@ -19,6 +19,7 @@ pub mod agent;
 pub mod checks;
 mod complaint;
 pub mod docker;
+pub mod exec;
 pub mod launcher;
 pub mod logs;
 pub mod process;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::executor::checks::Check;
-use crate::mesos::wire::TaskId;
+use crate::mesos::wire::{TaskId, Uri};
 
 /// One task to run: a container when `container` is set, else a plain process.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +18,8 @@ pub struct Task {
     pub command: Command,
     pub resources: Resources,
     pub container: Option<Container>,
+    /// What its sandbox is filled with before it starts, where no agent of Mesos has done that.
+    pub fetch: Vec<Uri>,
     /// Healthy when all say so, which is reported as `healthy`.
     pub health: Vec<Check>,
     /// Ready when all say so, which is reported as the check's status.

@@ -53,6 +53,7 @@ pub fn task(launch: &Launch) -> Result<Task, DescriptionError> {
         command: of_command(&command, container.is_some()),
         resources: resources(&info.resources),
         container,
+        fetch: command.uris.clone(),
         health: info
             .health_check
             .iter()
@@ -72,11 +73,6 @@ fn refuse_unbuilt(info: &TaskInfo, command: &CommandInfo) -> Result<(), Descript
         if condition { Err(Unsupported { field, instead }) } else { Ok(()) }
     };
     refuse(info.executor.is_some(), "executor", "leave it out; the agent runs the command itself")?;
-    refuse(
-        !command.uris.is_empty(),
-        "command.uris",
-        "fetching is not built yet; put the files into the image",
-    )?;
     refuse(info.max_completion_time.is_some(), "max_completion_time", "it is not built yet")?;
     let user = command.user.is_some() && info.container.is_none();
     refuse(user, "command.user", "a plain process runs as the agent's user")

@@ -1,7 +1,9 @@
 //! What whoever speaks for tasks, the embedded agent or `tenure-executor`, asks of something that really runs them.
 //!
 //! The one keeps the updates' ids and their delivery; a launcher only starts, watches and stops what runs, and reports.
-//! The room `executor` implements it with Docker and plain processes.
+//! The room `executor` implements it with Docker and plain processes. [`fetch`]: what a task's sandbox is filled with before.
+
+pub mod fetch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::env::watch;
-use crate::mesos::wire::{AgentId, Engine, FrameworkId, TaskId, TaskInfo, TaskStatus};
+use crate::mesos::wire::{AgentId, Engine, ExecutorId, FrameworkId, TaskId, TaskInfo, TaskStatus};
 
 /// One task to run: enough to start it, and to recognise it after a restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -82,6 +84,12 @@ pub trait Launcher: Send + Sync + fmt::Debug {
     async fn remove(&self, task_id: &TaskId) {
         // A launcher that keeps nothing has nothing to remove.
         let _ = task_id;
+    }
+
+    /// Passes a framework's message on to one of its executors, if there are any. Best effort.
+    async fn message(&self, framework: &FrameworkId, executor: &ExecutorId, data: Vec<u8>) {
+        let _ = data;
+        tracing::debug!(%framework, %executor, "a message for an executor that is not there");
     }
 
     /// The container engine of this machine, as it changes. A launcher that has nothing to tell of it is always as it was.

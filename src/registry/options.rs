@@ -122,6 +122,11 @@ impl Query {
         self.pairs.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values called `name`, in their order.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
     /// Whether the value called `name` is true; `1` is.
     #[must_use]
     pub fn flag(&self, name: &str) -> bool {

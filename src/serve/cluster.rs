@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
+use super::exec::{AgentExec, LocalExec};
+use super::executor::ExecutorSide;
 use super::installation::Installation;
 use super::logs::{LocalLogs, SandboxLogs};
-use super::{executor, machine};
+use super::machine;
+use super::offers::WhoLeads;
 use crate::cli::server_args::{MesosTarget, ServerConfig};
-use crate::controllers::{Contact, Leader, Offers, Policy, framework};
+use crate::controllers::{Contact, Leader, Messages, Offers, Policy, Runner, framework};
 use crate::env::Env;
 use crate::executor::logs::{LogLimits, TaskLogs};
 use crate::executor::{LauncherConfig, LocalLauncher, docker};
@@ -42,6 +45,13 @@ pub(super) struct Scene<'a> {
     pub(super) config: &'a ServerConfig,
     pub(super) installation: &'a Installation,
     pub(super) registry: &'a Arc<Registry>,
+    pub(super) leader: &'a Arc<WhoLeads>,
+}
+
+/// The ways into tasks.
+pub(super) struct Inside {
+    pub(super) logs: Arc<dyn server::TaskLogs>,
+    pub(super) exec: Arc<dyn server::TaskExec>,
 }
 
 impl Way {
@@ -84,34 +94,38 @@ impl Way {
         Ok(Way::Http { http: Box::new(http), anew })
     }
 
-    /// The leader of the cluster's tasks, and what they write.
-    pub(super) async fn lead(
-        self,
-        scene: &Scene<'_>,
-        store: &Arc<dyn Store>,
-    ) -> Result<(Leader, Arc<dyn server::TaskLogs>)> {
+    /// The leader of the cluster's tasks, and the ways into them.
+    pub(super) async fn lead(self, scene: &Scene<'_>, store: &Arc<dyn Store>) -> Result<(Leader, Inside)> {
         let hostname = machine::hostname()?;
         let config = scene.config;
         let facts = Facts::new(store.clone(), &scene.registry.prefix().meta(""));
         let mut framework = framework(&config.name, "root", &config.mesos_role, &hostname);
-        let (connection, logs, policy, anew): (Arc<dyn Connection>, Arc<dyn server::TaskLogs>, _, _) =
-            match self {
-                Way::Embedded => {
-                    let (connection, logs) = embedded_cluster(scene).await?;
-                    (connection, logs, Policy::sole(), None)
-                }
-                Way::Http { http, anew } => {
-                    framework.principal = http.credentials.as_ref().map(|it| it.principal().to_owned());
-                    let runner = executor::runner(scene.env, config).await?;
-                    let logs = SandboxLogs {
-                        files: AgentFiles::new(scene.env, &http),
-                        facts: facts.clone(),
-                        cache: scene.registry.cache().clone(),
-                    };
-                    let connection = HttpConnection::new(scene.env, *http);
-                    (Arc::new(connection), Arc::new(logs), Policy::shared(runner), anew)
-                }
-            };
+        let messages = Messages::default();
+        let (connection, inside, policy, anew): (Arc<dyn Connection>, Inside, _, _) = match self {
+            Way::Embedded => {
+                let (connection, inside) = embedded_cluster(scene).await?;
+                (connection, inside, Policy::sole(), None)
+            }
+            Way::Http { http, anew } => {
+                framework.principal = http.credentials.as_ref().map(|it| it.principal().to_owned());
+                let ExecutorSide { runner, door } = ExecutorSide::open(scene.env, config).await?;
+                let logs = SandboxLogs {
+                    files: AgentFiles::new(scene.env, &http),
+                    facts: facts.clone(),
+                    cache: scene.registry.cache().clone(),
+                };
+                let exec = AgentExec {
+                    env: scene.env.clone(),
+                    messages: messages.clone(),
+                    leader: scene.leader.clone(),
+                    door,
+                    is_ours: matches!(runner, Runner::Executor(_)),
+                };
+                let inside = Inside { logs: Arc::new(logs), exec: Arc::new(exec) };
+                let connection = HttpConnection::new(scene.env, *http);
+                (Arc::new(connection), inside, Policy::shared(runner), anew)
+            }
+        };
         let leader = Leader {
             env: scene.env.clone(),
             registry: scene.registry.clone(),
@@ -123,14 +137,15 @@ impl Way {
             policy,
             contact: Contact::default(),
             offers: Offers::default(),
+            messages,
             anew,
         };
-        Ok((leader, logs))
+        Ok((leader, inside))
     }
 }
 
 /// The embedded cluster with this machine as its agent.
-async fn embedded_cluster(scene: &Scene<'_>) -> Result<(Arc<dyn Connection>, Arc<dyn server::TaskLogs>)> {
+async fn embedded_cluster(scene: &Scene<'_>) -> Result<(Arc<dyn Connection>, Inside)> {
     let Scene { env, config, installation, .. } = scene;
     let address = match &config.address {
         Some(address) => address.clone(),
@@ -145,7 +160,9 @@ async fn embedded_cluster(scene: &Scene<'_>) -> Result<(Arc<dyn Connection>, Arc
     let master = MasterConfig::local();
     let connection =
         embedded::start(env, master, agent, journal, Arc::new(launcher.clone()), reports).await?;
-    Ok((Arc::new(connection), Arc::new(LocalLogs::new(TaskLogs::new(launcher)))))
+    let exec = LocalExec { env: (*env).clone(), launcher: launcher.clone() };
+    let logs = LocalLogs::new(TaskLogs::new(launcher));
+    Ok((Arc::new(connection), Inside { logs: Arc::new(logs), exec: Arc::new(exec) }))
 }
 
 fn launcher_config(config: &ServerConfig, installation: &Installation) -> Result<LauncherConfig> {

@@ -1,4 +1,5 @@
-//! Where the agents of Apache Mesos have `tenure-executor` from: served by this process, or told by the operator.
+//! Where the agents of Apache Mesos have `tenure-executor` from: served by this process, or told by the operator; and where those
+//! executors make their lines to.
 
 use std::path::PathBuf;
 
@@ -10,41 +11,66 @@ use super::machine;
 use crate::cli::server_args::{ExecutorOrigin, Listen, ServerConfig};
 use crate::controllers::{Program, Runner};
 use crate::env::Env;
-use crate::server::Artifact;
+use crate::server::{AgentDoor, Artifact, Lines};
 
 /// The executor's name, beside this program and to agents.
 const NAME: &str = "tenure-executor";
 /// Where artifacts are served when nobody says otherwise.
 const PORT: u16 = 7480;
 
-/// Who runs the tasks of a Mesos over HTTP. From then on the executor is served, if it is to be.
-///
-/// # Errors
-/// When there is nothing to serve, or nowhere to serve it.
-pub(super) async fn runner(env: &Env, config: &ServerConfig) -> Result<Runner> {
-    Ok(match &config.mesos_executor {
-        ExecutorOrigin::Off => Runner::Mesos,
-        ExecutorOrigin::Uri(uri) => Runner::Executor(Program::Fetched { uri: uri.clone() }),
-        ExecutorOrigin::Path(path) => Runner::Executor(Program::Installed { path: path.clone() }),
-        ExecutorOrigin::Artifact => Runner::Executor(Program::Fetched { uri: serve(env, config).await? }),
-    })
+/// Who runs the tasks of a Mesos over HTTP.
+#[derive(Debug)]
+pub(super) struct ExecutorSide {
+    pub(super) runner: Runner,
+    /// `HOST:PORT` of the door for executors, and the lines that are made there.
+    pub(super) door: Option<(String, Lines)>,
 }
 
-/// Serves the executor; its URI.
-async fn serve(env: &Env, config: &ServerConfig) -> Result<String> {
+impl ExecutorSide {
+    /// As `config` says. From then on the door is open, and the executor is served if it is to be.
+    ///
+    /// # Errors
+    /// When there is nothing to serve, or nowhere to serve it.
+    pub(super) async fn open(env: &Env, config: &ServerConfig) -> Result<ExecutorSide> {
+        let artifact = match &config.mesos_executor {
+            ExecutorOrigin::Off => return Ok(ExecutorSide { runner: Runner::Mesos, door: None }),
+            ExecutorOrigin::Artifact => Some(artifact(config)?),
+            ExecutorOrigin::Uri(_) | ExecutorOrigin::Path(_) => None,
+        };
+        let path = artifact.as_ref().map(Artifact::path);
+        let door = match open(env, config, artifact).await {
+            Ok(door) => door,
+            Err(error) if path.is_none() => {
+                tracing::warn!(error = format!("{error:#}"), "`tenure exec` will find no way into tasks");
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        let program = match (&config.mesos_executor, &door, path) {
+            (ExecutorOrigin::Path(path), _, _) => Program::Installed { path: path.clone() },
+            (ExecutorOrigin::Uri(uri), _, _) => Program::Fetched { uri: uri.clone() },
+            (_, Some((address, _)), Some(path)) => {
+                let uri = format!("http://{address}{path}");
+                tracing::info!(uri, "agents fetch the executor here");
+                Program::Fetched { uri }
+            }
+            (_, _, _) => bail!("--mesos-executor artifact: the executor is served nowhere"),
+        };
+        Ok(ExecutorSide { runner: Runner::Executor(program), door })
+    }
+}
+
+/// Opens the door, unless it is to be shut.
+async fn open(
+    env: &Env,
+    config: &ServerConfig,
+    artifact: Option<Artifact>,
+) -> Result<Option<(String, Lines)>> {
     let address = match config.artifact_listen {
-        Some(Listen::Off) => bail!(
-            "--mesos-executor artifact needs --artifact-listen, which is off: name a URI or a path that agents have it at"
-        ),
+        Some(Listen::Off) => return Ok(None),
         Some(Listen::At(address)) => address,
         None => ([0, 0, 0, 0], PORT).into(),
     };
-    let file = beside_this_program()?;
-    let bytes = std::fs::read(&file).with_context(|| {
-        let file = file.display();
-        format!("--mesos-executor artifact: no executor at {file} (hack/executor builds it); name a URI or a path instead")
-    })?;
-    let artifact = Artifact::new(NAME, bytes);
     let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("failed to listen at --artifact-listen {address}"))?;
     let bound = listener.local_addr().context("no address")?;
@@ -54,11 +80,26 @@ async fn serve(env: &Env, config: &ServerConfig) -> Result<String> {
         (None, _) => machine::address_of_default_route().await,
     };
     let host = if host.contains(':') { format!("[{host}]") } else { host };
-    let uri = format!("http://{host}:{}{}", bound.port(), artifact.path());
-    tracing::info!(uri, "agents fetch the executor here");
-    // It is served for as long as this process lives.
-    env.spawn("artifacts", artifact.serve(env.clone(), listener, CancellationToken::new()));
-    Ok(uri)
+    let lines = Lines::default();
+    let door = AgentDoor { artifact, lines: lines.clone() };
+    // It is open for as long as this process lives.
+    env.spawn("agent door", door.serve(env.clone(), listener, CancellationToken::new()));
+    Ok(Some((format!("{host}:{}", bound.port()), lines)))
+}
+
+/// The executor beside this program.
+fn artifact(config: &ServerConfig) -> Result<Artifact> {
+    if config.artifact_listen == Some(Listen::Off) {
+        bail!(
+            "--mesos-executor artifact needs --artifact-listen, which is off: name a URI or a path that agents have it at"
+        );
+    }
+    let file = beside_this_program()?;
+    let bytes = std::fs::read(&file).with_context(|| {
+        let file = file.display();
+        format!("--mesos-executor artifact: no executor at {file} (hack/executor builds it); name a URI or a path instead")
+    })?;
+    Ok(Artifact::new(NAME, bytes))
 }
 
 fn beside_this_program() -> Result<PathBuf> {

@@ -8,6 +8,7 @@
 
 mod cluster;
 mod documents;
+mod exec;
 mod executor;
 mod installation;
 mod logs;
@@ -36,13 +37,13 @@ use crate::registry::{Cache, Prefix, Registry, Scheme};
 use crate::runtime::{Election, LEADER_TTL};
 use crate::server::{
     Audit, Authority, Kubeconfig, LiveOffers, ReadyCheck, ReadyMetrics, RequestMetrics, Server,
-    ServerCertificate, SigningKeys, TaskLogs, Token,
+    ServerCertificate, SigningKeys, Token,
 };
-use cluster::{Scene, Way};
+use cluster::{Inside, Scene, Way};
 use documents::{Documents, Hall};
 use installation::Installation;
 pub use mesos::run_mesos;
-use offers::HeldOffers;
+use offers::{HeldOffers, WhoLeads};
 use sealing::Sealing;
 
 /// How long the end may take before whatever still runs is cut off.
@@ -97,8 +98,10 @@ async fn serve(config: ServerConfig) -> Result<()> {
     registry.follow_definitions();
     hall.wait(|| installation::seed(&registry)).await?;
 
-    let scene = Scene { env: &env, config: &config, installation: &installation, registry: &registry };
-    let (leader, logs) = way.lead(&scene, &store).await?;
+    let who = Arc::new(WhoLeads { store: store.clone(), key: prefix.leader() });
+    let scene =
+        Scene { env: &env, config: &config, installation: &installation, registry: &registry, leader: &who };
+    let (leader, inside) = way.lead(&scene, &store).await?;
     let election = Election {
         env: env.clone(),
         store: store.clone(),
@@ -110,8 +113,8 @@ async fn serve(config: ServerConfig) -> Result<()> {
     let address = listener.local_addr().context("no address")?;
     env.spawn("room", documents.probe_room(&env, prefix.meta("room")));
     let full = documents.full.clone();
-    let held = HeldOffers { offers: leader.offers.clone(), store: store.clone(), leader: prefix.leader() };
-    let cluster = Cluster { logs, offers: Arc::new(held), contact: leader.contact.clone() };
+    let held = HeldOffers { offers: leader.offers.clone(), leader: who };
+    let cluster = Cluster { inside, offers: Arc::new(held), contact: leader.contact.clone() };
     let door = front_door(&env, &config, &registry, &installation, &sealing, cluster, (certificate, full))?;
     let (server, kubeconfig) = door.at(address);
 
@@ -187,7 +190,7 @@ struct Door {
 
 /// What the front door asks of the cluster.
 struct Cluster {
-    logs: Arc<dyn TaskLogs>,
+    inside: Inside,
     offers: Arc<dyn LiveOffers>,
     contact: Contact,
 }
@@ -232,7 +235,7 @@ impl Door {
     /// The server, and how to enter it at `address`.
     fn at(self, address: SocketAddr) -> (Server, Entrance) {
         let Door { env, registry, installation, token, signing, audit, certificate, full, cluster } = self;
-        let Cluster { logs, offers, contact } = cluster;
+        let Cluster { inside: Inside { logs, exec }, offers, contact } = cluster;
         // Nobody connects to an unspecified address.
         let url = match address.ip().is_unspecified() {
             true => format!("https://127.0.0.1:{}", address.port()),
@@ -268,6 +271,7 @@ impl Door {
             audit,
             certificate,
             logs,
+            exec,
             offers,
             ready,
             requests,

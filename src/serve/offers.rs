@@ -14,9 +14,15 @@ use crate::store::Store;
 #[derive(Debug)]
 pub(super) struct HeldOffers {
     pub(super) offers: Offers,
+    pub(super) leader: Arc<WhoLeads>,
+}
+
+/// Knows who leads, by the store.
+#[derive(Debug)]
+pub(super) struct WhoLeads {
     pub(super) store: Arc<dyn Store>,
     /// The leader's key.
-    pub(super) leader: Arc<str>,
+    pub(super) key: Arc<str>,
 }
 
 #[async_trait]
@@ -24,21 +30,21 @@ impl LiveOffers for HeldOffers {
     async fn live(&self) -> Result<Vec<Offer>, String> {
         match self.offers.live() {
             Some(offers) => Ok(offers),
-            None => Err(self.elsewhere().await),
+            None => Err(self.leader.told("offers are held by the leader").await),
         }
     }
 }
 
-impl HeldOffers {
-    /// Who holds them, as the store has it.
-    async fn elsewhere(&self) -> String {
-        match self.store.get(&self.leader).await {
+impl WhoLeads {
+    /// Whom to ask instead of this server, and why: `what` is the leader's affair.
+    pub(super) async fn told(&self, what: &str) -> String {
+        match self.store.get(&self.key).await {
             Ok(Some(record)) => {
                 let holder = serde_json::from_slice::<Value>(&record.value).ok();
                 let holder = holder.as_ref().and_then(|it| it["holder"].as_str()).unwrap_or("another server");
-                format!("offers are held by the leader, and this server does not lead: ask {holder}")
+                format!("{what}, and this server does not lead: ask {holder}")
             }
-            Ok(None) => "nobody leads now, so no offers are held".to_owned(),
+            Ok(None) => format!("{what}, and nobody leads now"),
             Err(error) => format!("this server does not lead, and the store does not tell who does: {error}"),
         }
     }
@@ -57,8 +63,9 @@ mod tests {
     async fn who_does_not_lead_names_the_leader() {
         let env = Env::system().unwrap();
         let store: Arc<dyn Store> = MemoryStore::new(&env);
-        let held = HeldOffers { offers: Offers::default(), store: store.clone(), leader: "/leader".into() };
-        assert_eq!(held.live().await.unwrap_err(), "nobody leads now, so no offers are held");
+        let leader = WhoLeads { store: store.clone(), key: "/leader".into() };
+        let held = HeldOffers { offers: Offers::default(), leader: Arc::new(leader) };
+        assert_eq!(held.live().await.unwrap_err(), "offers are held by the leader, and nobody leads now");
         let value = Bytes::from_static(br#"{"holder":"m2 (pid 7)","ballot":"x"}"#);
         let put = Op::Put { key: "/leader".into(), value, lease: None };
         store.txn(Txn { guards: Vec::new(), ops: vec![put] }).await.unwrap();

@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::lines::Lines;
 use crate::env::Env;
 
 /// One file by the name under which it is fetched.
@@ -42,31 +43,6 @@ impl Artifact {
         format!("/artifacts/{}", self.name)
     }
 
-    /// Serves it at `listener` until `stop` fires.
-    pub async fn serve(self, env: Env, listener: TcpListener, stop: CancellationToken) {
-        let artifact = Arc::new(self);
-        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
-            let Ok((stream, _)) = accepted else {
-                // No file descriptor is left, for instance: agents ask again.
-                env.sleep(std::time::Duration::from_millis(100)).await;
-                continue;
-            };
-            let artifact = artifact.clone();
-            let service = service_fn(move |request| {
-                let answer = artifact.answer(&request);
-                async move { Ok::<_, Infallible>(answer) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service);
-            let stop = stop.clone();
-            env.spawn("artifact", async move {
-                // A fetch that breaks off is the agent's to tell and to repeat.
-                let _over = stop.run_until_cancelled(connection).await;
-            });
-        }
-    }
-
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let (status, body) = match *request.method() {
             Method::GET | Method::HEAD if request.uri().path() == self.path() => {
@@ -80,6 +56,58 @@ impl Artifact {
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
         response
+    }
+}
+
+/// The door for agents and executors, without TLS: files, and lines that somebody here waits for.
+#[derive(Debug, Clone)]
+pub struct AgentDoor {
+    pub artifact: Option<Artifact>,
+    pub lines: Lines,
+}
+
+/// Where executors make their lines.
+const LINES: &str = "/exec";
+
+impl AgentDoor {
+    /// Serves at `listener` until `stop` fires.
+    pub async fn serve(self, env: Env, listener: TcpListener, stop: CancellationToken) {
+        let door = Arc::new(self);
+        while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+            let Ok((stream, _)) = accepted else {
+                // No file descriptor is left, for instance: agents ask again.
+                env.sleep(std::time::Duration::from_millis(100)).await;
+                continue;
+            };
+            let (door, node) = (door.clone(), env.clone());
+            let service = service_fn(move |request| {
+                let answer = door.answer(&node, request);
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
+            let stop = stop.clone();
+            env.spawn("artifact", async move {
+                // A fetch that breaks off is the agent's to tell and to repeat.
+                let _over = stop.run_until_cancelled(connection).await;
+            });
+        }
+    }
+
+    fn answer(&self, env: &Env, mut request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if request.uri().path() == LINES && *request.method() == Method::POST {
+            return self.lines.meet(env, &mut request);
+        }
+        match &self.artifact {
+            Some(artifact) => artifact.answer(&request),
+            None => {
+                let mut response = Response::new(Full::new(Bytes::from("no such artifact\n")));
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                response
+            }
+        }
     }
 }
 
@@ -111,7 +139,8 @@ mod tests {
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let env = Env::system().unwrap();
         let path = artifact.path();
-        let serving = env.spawn("artifacts", artifact.serve(env.clone(), listener, stop.clone()));
+        let door = AgentDoor { artifact: Some(artifact), lines: Lines::default() };
+        let serving = env.spawn("artifacts", door.serve(env.clone(), listener, stop.clone()));
         let answer = get(address, &format!("GET {path}")).await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\none"), "{answer}");
         let head = get(address, &format!("HEAD {path}")).await;

@@ -12,10 +12,12 @@
 mod artifacts;
 mod audit;
 mod auth;
+mod exec;
 mod files;
 mod health;
 mod kube;
 mod kubeconfig;
+mod lines;
 mod listen;
 mod logs;
 mod metrics;
@@ -38,12 +40,14 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use artifacts::Artifact;
+pub use artifacts::{AgentDoor, Artifact};
 pub use audit::Audit;
 pub use auth::{SigningKeys, Token};
+pub use exec::{ExecError, ExecRequest, Line, TaskExec};
 pub use files::{FileError, read_private, write_private};
 pub use health::ReadyCheck;
 pub use kubeconfig::Kubeconfig;
+pub use lines::Lines;
 pub use logs::{LogError, LogQuery, LogStream, TaskLogs};
 pub use metrics::{ReadyMetrics, RequestMetrics};
 pub use offers::LiveOffers;
@@ -74,6 +78,8 @@ pub struct Server {
     pub certificate: Arc<ServerCertificate>,
     /// Where a task's output is read from.
     pub logs: Arc<dyn TaskLogs>,
+    /// Where commands are run beside tasks.
+    pub exec: Arc<dyn TaskExec>,
     /// Where the offers that are held are known.
     pub offers: Arc<dyn LiveOffers>,
     /// What `/readyz` asks, in order.
@@ -97,14 +103,14 @@ impl Server {
     }
 
     fn router(self, shutdown: CancellationToken) -> Router {
-        let Server { env, registry, token, signing, logs, offers, requests, .. } = self;
+        let Server { env, registry, token, signing, logs, exec, offers, requests, .. } = self;
         let Server { installation, audit, certificate: _, ready, metrics, .. } = self;
         let authenticator = Authenticator::new(&env, &registry, &token, signing);
         let api = Arc::new(Api::new(
             env.clone(),
             registry.clone(),
             authenticator.clone(),
-            kube::Cluster { logs, offers },
+            kube::Cluster { logs, exec, offers },
             requests,
             shutdown,
         ));

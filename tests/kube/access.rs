@@ -13,7 +13,7 @@ const SECRETS: &str = "/api/v1/namespaces/default/secrets";
 const ACCOUNTS: &str = "/api/v1/namespaces/default/serviceaccounts";
 
 /// Somebody with a token of their own.
-struct Person(kube::Client);
+pub(crate) struct Person(kube::Client);
 
 impl Person {
     async fn with(server: &TestServer, token: &str) -> Person {
@@ -24,7 +24,7 @@ impl Person {
     }
 
     /// A ServiceAccount of `default`, made with its token.
-    async fn account(server: &TestServer, name: &str) -> Person {
+    pub(crate) async fn account(server: &TestServer, name: &str) -> Person {
         let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
         assert_eq!(server.json(Method::POST, ACCOUNTS, &account).await.status, 201);
         Person::with(server, &token(server, name).await).await
@@ -34,6 +34,15 @@ impl Person {
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
         let request = request.body(Body::from(body.to_string().into_bytes())).unwrap();
         Answer::of(self.0.send(request).await.unwrap()).await
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        Answer::of(self.0.send(request).await.unwrap()).await
+    }
+
+    /// The status of an answer whose body may never end.
+    pub(crate) async fn begin(&self, request: Request<Body>) -> u16 {
+        self.0.send(request).await.unwrap().status().as_u16()
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -53,12 +62,12 @@ async fn token(server: &TestServer, account: &str) -> String {
     answer.json()["status"]["token"].as_str().unwrap().to_owned()
 }
 
-fn rule(verbs: &[&str], group: &str, resources: &[&str]) -> Value {
+pub(crate) fn rule(verbs: &[&str], group: &str, resources: &[&str]) -> Value {
     json!({"verbs": verbs, "apiGroups": [group], "resources": resources})
 }
 
 /// Gives `account` of `default` these rules in `default`.
-async fn permit(server: &TestServer, account: &str, rules: &Value) {
+pub(crate) async fn permit(server: &TestServer, account: &str, rules: &Value) {
     let role = json!({"metadata": {"name": account}, "rules": rules});
     let created = server.json(Method::POST, &format!("{RBAC}/namespaces/default/roles"), &role).await;
     assert_eq!(created.status, 201, "{}", created.text());

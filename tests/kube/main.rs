@@ -12,6 +12,7 @@ mod client;
 mod confirm;
 mod definitions;
 mod events;
+mod exec;
 mod kubectl;
 mod kubectl_verbs;
 mod offers;

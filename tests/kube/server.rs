@@ -18,10 +18,11 @@ use tenure::env::Env;
 use tenure::registry::cache::CacheOptions;
 use tenure::registry::{Cache, Fence, Prefix, Registry, Scheme, Write};
 use tenure::server::{
-    Audit, Authority, Kubeconfig, LiveOffers, LogError, LogQuery, LogStream, ReadyCheck, RequestMetrics,
-    Server, ServerCertificate, SigningKeys, TaskLogs, Token,
+    Audit, Authority, ExecError, ExecRequest, Kubeconfig, Line, LiveOffers, LogError, LogQuery, LogStream,
+    ReadyCheck, RequestMetrics, Server, ServerCertificate, SigningKeys, TaskExec, TaskLogs, Token,
 };
 use tenure::store::memory::MemoryStore;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -69,6 +70,7 @@ impl TestServer {
             audit: Audit::open(&env, &folder.path().join("audit")).unwrap(),
             certificate,
             logs: Arc::new(CannedLogs),
+            exec: Arc::new(CannedExec),
             offers: Arc::new(CannedOffers),
             ready: [ReadyCheck::new("store", || Ok(()))].into(),
             requests: RequestMetrics::register(&mut metrics),
@@ -174,6 +176,21 @@ async fn client(kubeconfig: &std::path::Path) -> kube::Client {
     let config = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
     let config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await.unwrap();
     kube::Client::try_from(config).unwrap()
+}
+
+/// Says what it is asked to run, and that is all.
+struct CannedExec;
+
+#[async_trait]
+impl TaskExec for CannedExec {
+    async fn open(&self, task: &Task, request: ExecRequest) -> Result<Line, ExecError> {
+        let ExecRequest { argv, terminal, stdin } = request;
+        let name = task.metadata.name.as_deref().unwrap();
+        let said = format!("{name} runs {argv:?} terminal={terminal} stdin={stdin}");
+        let (mut ours, theirs) = tokio::io::duplex(1024);
+        ours.write_all(said.as_bytes()).await.unwrap();
+        Ok(Box::new(theirs))
+    }
 }
 
 /// Two offers, of which one is wanted.

@@ -189,8 +189,6 @@ async fn logs_of_a_task_are_streamed() {
         (code, message.as_str()),
         (400, "tailLines: Invalid value: \"-1\": must be a whole number, 0 or more")
     );
-    let (code, _, message) = server.get(&format!("{tasks}/web-1/exec")).await.refusal();
-    assert!(code == 501 && message.starts_with("exec is not supported yet"), "{message}");
     assert_eq!(server.get(&format!("{tasks}/nope/log")).await.refusal().0, 404);
 }
 

@@ -18,6 +18,8 @@ mod zookeeper;
 
 mod cluster;
 mod engine;
+mod exec;
+mod failover;
 mod harness;
 mod kill;
 mod life;

@@ -32,7 +32,7 @@ impl Mesos {
         Mesos::start_with(flags, &[]).await
     }
 
-    async fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Mesos {
+    pub(crate) async fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Mesos {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let variables =

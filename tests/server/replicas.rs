@@ -8,7 +8,7 @@ use crate::harness::Server;
 use crate::mesos::Mesos;
 
 /// A server of the installation that `first` is of, which leads as it was there first.
-async fn second(first: &Server, name: &str, flags: &[&str]) -> Server {
+pub(crate) async fn second(first: &Server, name: &str, flags: &[&str]) -> Server {
     let mut second = Server::prepare(Dockerd::start(), name, flags).await;
     std::fs::create_dir_all(second.data()).unwrap();
     std::fs::copy(first.data().join("secrets.key"), second.data().join("secrets.key")).unwrap();

@@ -8,6 +8,7 @@ mod constraints;
 mod container;
 mod containerizer;
 mod env;
+mod fetch;
 mod ports;
 mod text;
 
@@ -37,6 +38,7 @@ pub fn validate(app: &App, _old: Option<&App>) -> Vec<FieldError> {
     }
     ports::validate(template, &mut errors);
     env::validate(&template.env, &mut errors);
+    fetch::validate(&template.fetch, &mut errors);
     checks::validate(template, &mut errors);
     constraints::validate(&template.constraints, &mut errors);
     timing(&app.spec, &mut errors);

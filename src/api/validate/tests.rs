@@ -25,6 +25,7 @@ fn the_app_of_the_design_is_valid() {
         "ports": [{"name": "http", "containerPort": 80, "hostPort": 0, "servicePort": 10001, "protocol": "tcp"}],
         "env": [{"name": "MODE", "value": "live"},
             {"name": "PASSWORD", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}],
+        "fetch": [{"uri": "https://files.local/assets.tgz", "extract": true}],
         "healthChecks": [{"http": {"port": "http", "path": "/health"}, "gracePeriod": "30s", "interval": "10s"}],
         "readinessChecks": [{"http": {"port": "http", "path": "/ready"}}],
         "constraints": [{"attribute": "hostname", "operator": "UNIQUE"}],
@@ -331,4 +332,32 @@ fn mesos_own_containerizers_are_refused_what_they_would_leave_undone() {
     }
     let plain = json!({"container": {"image": "web", "containerizer": "Mesos", "network": "host"}});
     assert_eq!(faults(plain), Vec::<String>::new());
+}
+
+#[test]
+fn files_are_fetched_from_a_uri_under_a_name_that_is_free() {
+    let one = |file: Value| faults(json!({"cmd": "a", "fetch": [file]}));
+    for file in [
+        json!({"uri": "https://h/a.tgz"}),
+        json!({"uri": "/srv/a"}),
+        json!({"uri": "s3+x://bucket/a?b", "outputFile": "conf/a", "executable": true}),
+    ] {
+        assert_eq!(one(file.clone()), Vec::<String>::new(), "{file}");
+    }
+    let relative = "must be a relative path of a file, without . and ..";
+    for (file, words) in [
+        (json!({"uri": "a.tgz"}), "fetch[0].uri: Invalid value: \"a.tgz\": must be a URI such as"),
+        (json!({"uri": "://h/a"}), "fetch[0].uri: Invalid value: \"://h/a\": must be a URI such as"),
+        (json!({"uri": "http://h/"}), "fetch[0].uri: Invalid value: \"http://h/\": names no file"),
+        (
+            json!({"uri": "http://h/stdout"}),
+            "fetch[0].uri: Invalid value: \"http://h/stdout\": stdout is taken",
+        ),
+        (json!({"uri": "/a", "outputFile": "../a"}), relative),
+        (json!({"uri": "/a", "outputFile": "/a"}), relative),
+        (json!({"uri": "/a", "outputFile": "tenure-executor"}), "is taken in a sandbox"),
+    ] {
+        let told = one(file.clone());
+        assert!(told.len() == 1 && told[0].contains(words), "{file}: {told:?}");
+    }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::conversation::{Act, Conversation};
+use super::exec;
 use super::line::{Line, News};
 use super::link::{LinkError, Way};
 use super::settings::Settings;
@@ -210,7 +211,10 @@ impl Front {
                 let words = format!("error of the agent: {words}");
                 self.stop(&words, Outcome::Failed(words.clone())).await;
             }
-            ExecutorEventType::Message => tracing::debug!("a message that means nothing here"),
+            ExecutorEventType::Message => {
+                let data = event.message.map(|message| message.data).unwrap_or_default();
+                exec::obey(&self.env, &self.launcher, &data);
+            }
             ExecutorEventType::Heartbeat | ExecutorEventType::Unknown | ExecutorEventType::Unrecognised => {}
         }
     }

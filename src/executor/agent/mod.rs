@@ -13,6 +13,7 @@
 //! removed by the next one on the machine, which sees that nobody holds the lock that the container names.
 
 mod conversation;
+mod exec;
 mod front;
 mod line;
 mod link;

@@ -164,7 +164,7 @@ impl Engine {
         Err(EngineError { operation: Operation::Ping, subject: self.host.clone(), fault })
     }
 
-    fn docker(&self) -> Result<&Docker, EngineError> {
+    pub(super) fn docker(&self) -> Result<&Docker, EngineError> {
         if let Some(docker) = self.docker.get() {
             return Ok(docker);
         }
@@ -398,7 +398,7 @@ fn url_safe_registry_auth(mut request: bollard::BollardRequest) -> bollard::Boll
     request
 }
 
-fn failed(operation: Operation, subject: &str) -> impl FnOnce(Bollard) -> EngineError + use<> {
+pub(super) fn failed(operation: Operation, subject: &str) -> impl FnOnce(Bollard) -> EngineError + use<> {
     let subject = subject.to_owned();
     move |error| EngineError { operation, subject, fault: fault_of(&error) }
 }

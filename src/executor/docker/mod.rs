@@ -9,6 +9,7 @@
 //! name and label ([`adopt`]). A container belongs to the installation whose uid it carries; no other is ever touched.
 
 pub mod adopt;
+mod attach;
 mod engine;
 mod events;
 mod image;
@@ -19,6 +20,7 @@ mod spec;
 mod sweep;
 mod task;
 
+pub use attach::{Attached, ExecState};
 pub use engine::{DEFAULT_HOST, Engine, EngineError, Fault, Operation};
 pub use events::Events;
 pub use image::{ImageError, Images, Wanted};

@@ -21,6 +21,7 @@ fn task(container: Container) -> Task {
         container: Some(container),
         health: Vec::new(),
         readiness: Vec::new(),
+        fetch: Vec::new(),
         kill_grace: Duration::from_secs(3),
     }
 }

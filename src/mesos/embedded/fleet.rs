@@ -163,6 +163,8 @@ impl Member {
                 self.tasks.retain(|_, task| task.framework_id != framework_id);
             }
             ToAgent::Shutdown => self.tasks.clear(),
+            // Nothing of a fleet has executors.
+            ToAgent::Message { .. } => {}
             order @ (ToAgent::Drain { .. } | ToAgent::Reactivated) => {
                 tracing::error!(?order, "the agents of a fleet do not drain");
             }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::mesos::wire::{AgentId, AgentInfo, FrameworkId, TaskId, TaskInfo, TaskState, TaskStatus};
+use crate::mesos::wire::{
+    AgentId, AgentInfo, ExecutorId, FrameworkId, TaskId, TaskInfo, TaskState, TaskStatus,
+};
 
 /// From an agent to the master.
 #[derive(Debug)]
@@ -97,6 +99,15 @@ pub enum ToAgent {
         task_id: TaskId,
         /// Of the status.
         uuid: Vec<u8>,
+    },
+    /// Pass a message on to an executor.
+    Message {
+        /// Whose executor.
+        framework_id: FrameworkId,
+        /// Which one.
+        executor_id: ExecutorId,
+        /// Opaque to the agent.
+        data: Vec<u8>,
     },
     /// The framework subscribed again: updates that wait are sent at once.
     Resubscribed {

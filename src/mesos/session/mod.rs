@@ -30,8 +30,8 @@ use super::wire::scheduler::{
     Accept, Acknowledge, Call, Decline, InverseOfferAnswer, Kill, Message, Reconcile, ReconcileTask, Roles,
 };
 use super::wire::{
-    AgentId, CallType, Filters, FrameworkId, FrameworkInfo, KillPolicy, OfferId, Operation, TaskId,
-    TaskStatus,
+    AgentId, CallType, ExecutorId, Filters, FrameworkId, FrameworkInfo, KillPolicy, OfferId, Operation,
+    TaskId, TaskStatus,
 };
 use crate::env::Env;
 use mailbox::Mailbox;
@@ -375,6 +375,20 @@ impl Session {
         let kill_policy = grace.map(|grace| KillPolicy { grace_period: Some(grace.into()) });
         let kill = Kill { task_id, agent_id, kill_policy };
         self.call(Call { kill: Some(kill), ..of(CallType::Kill) }).await
+    }
+
+    /// Sends `data` to an executor. Mesos drops what it cannot deliver, without a word.
+    ///
+    /// # Errors
+    /// When it was not sent.
+    pub async fn message(
+        &self,
+        agent_id: AgentId,
+        executor_id: ExecutorId,
+        data: Vec<u8>,
+    ) -> Result<(), CallError> {
+        let message = Message { agent_id, executor_id, data };
+        self.call(Call { message: Some(message), ..of(CallType::Message) }).await
     }
 
     /// Removes the framework and all its tasks from the cluster, for ever.

@@ -14,6 +14,7 @@ pub mod container;
 pub mod encoding;
 pub mod enums;
 pub mod executor;
+pub mod executor_data;
 pub mod framework;
 pub mod ids;
 pub mod json;
@@ -34,6 +35,7 @@ pub use container::{
 };
 pub use encoding::Encoding;
 pub use enums::*;
+pub use executor_data::{EXEC_PATH, EXEC_PROTOCOL, ExecOrder, ExecutorData};
 pub use framework::{AgentInfo, ExecutorInfo, FrameworkCapability, FrameworkInfo, MasterInfo};
 pub use ids::{
     AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, OperationId, ResourceProviderId, TaskId,

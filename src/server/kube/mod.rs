@@ -5,13 +5,14 @@
 //!                    └── objects ── accept ── body ── registry ── view ── reply
 //! ```
 //!
-//! Nothing here knows a particular kind, except that Tasks have logs and that Offers are not stored.
+//! Nothing here knows a particular kind, except that Tasks have logs and lines into them, and that Offers are not stored.
 
 mod accept;
 mod body;
 mod catalog;
 mod discovery;
 mod document;
+mod exec;
 mod facade;
 mod objects;
 mod offers;
@@ -37,6 +38,7 @@ use self::catalog::Catalogs;
 use self::route::Route;
 use super::auth::Authenticator;
 use super::auth::user::User;
+use super::exec::TaskExec;
 use super::logs::TaskLogs;
 use super::metrics::RequestMetrics;
 use super::offers::LiveOffers;
@@ -54,6 +56,7 @@ pub(super) struct Api {
     env: Env,
     registry: Arc<Registry>,
     logs: Arc<dyn TaskLogs>,
+    exec: Arc<dyn TaskExec>,
     offers: Arc<dyn LiveOffers>,
     requests: RequestMetrics,
     catalogs: Catalogs,
@@ -70,6 +73,7 @@ pub(super) struct Api {
 /// What is asked of the cluster and not of the registry.
 pub(super) struct Cluster {
     pub(super) logs: Arc<dyn TaskLogs>,
+    pub(super) exec: Arc<dyn TaskExec>,
     pub(super) offers: Arc<dyn LiveOffers>,
 }
 
@@ -78,7 +82,7 @@ impl Api {
         env: Env,
         registry: Arc<Registry>,
         authenticator: Authenticator,
-        Cluster { logs, offers }: Cluster,
+        Cluster { logs, exec, offers }: Cluster,
         requests: RequestMetrics,
         shutdown: CancellationToken,
     ) -> Api {
@@ -90,6 +94,7 @@ impl Api {
             authenticator,
             watchers,
             logs,
+            exec,
             offers,
             requests,
             catalogs,

@@ -232,9 +232,9 @@ impl Api {
         let subresource = match (verb, ask.part()?) {
             (Verb::Create, Part::Token) => return self.account_token(ask, body).await,
             (_, Part::Token) => return Err(Failure::method_not_allowed()),
+            (_, Part::Exec) => return self.task_exec(ask).await,
             (Verb::Create, _) if ask.target.name.is_some() => return Err(Failure::method_not_allowed()),
             (Verb::Get, Part::Log) => return self.task_log(ask).await,
-            (_, Part::Exec) => return super::task::exec(),
             (_, Part::Log) => return Err(Failure::method_not_allowed()),
             (Verb::Delete, Part::Object(Subresource::Status | Subresource::Scale)) => {
                 return Err(Failure::method_not_allowed());

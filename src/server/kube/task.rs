@@ -55,12 +55,6 @@ fn log_query(ask: &Ask<'_>) -> Result<LogQuery, Failure> {
     Ok(LogQuery { follow: ask.query.flag("follow"), tail_lines, stream })
 }
 
-/// Not built yet, and said so.
-pub(super) fn exec() -> Result<Response, Failure> {
-    let text = "exec is not supported yet: this server has no stream into tasks; use `docker exec` on the task's host";
-    Err(refused(501, None, text.to_owned()))
-}
-
-fn refused(code: u16, reason: Option<Reason>, message: String) -> Failure {
+pub(super) fn refused(code: u16, reason: Option<Reason>, message: String) -> Failure {
     Failure { code, reason, ..Failure::internal(message) }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tenure::controllers::{Contact, Leader, Offers, Policy, framework};
+use tenure::controllers::{Contact, Leader, Messages, Offers, Policy, framework};
 use tenure::env::{Env, watch};
 use tenure::mesos::embedded;
 use tenure::mesos::embedded::agent::AgentConfig;
@@ -348,6 +348,7 @@ fn lead(sim: &Sim, env: &Env, name: &str, registry: Arc<Registry>, store: Arc<dy
         policy: Policy { launches: limits, ..Policy::sole() },
         contact: Contact::default(),
         offers: Offers::default(),
+        messages: Messages::default(),
         anew: None,
     };
     let (holder, key) = (name.to_owned(), prefix().leader());

@@ -28,7 +28,9 @@ use super::launcher::{Adopted, Launch, Launcher, Reports};
 use super::master::MasterHandle;
 use super::protocol::{LINK, ToAgent, ToMaster};
 use crate::env::Env;
-use crate::mesos::wire::{AgentId, AgentInfo, Reason, Source, TaskId, TaskState, TaskStatus};
+use crate::mesos::wire::{
+    AgentId, AgentInfo, ExecutorId, FrameworkId, Reason, Source, TaskId, TaskState, TaskStatus,
+};
 use journal::{Journal, JournalError};
 use orders::Drain;
 use resend::Resends;
@@ -106,6 +108,8 @@ enum Act {
     Send(TaskId),
     /// Its end is on the disk: nothing that is left of it is needed any more.
     Remove(TaskId),
+    /// Pass a message on to an executor.
+    Message(FrameworkId, ExecutorId, Vec<u8>),
     /// Tell how the container engine and the journal are.
     TellEngine,
 }
@@ -376,6 +380,9 @@ impl Agent {
                 Act::Launch(launch) => launcher.launch(*launch).await,
                 Act::Kill(task_id, grace) => launcher.kill(&task_id, grace).await,
                 Act::Remove(task_id) => launcher.remove(&task_id).await,
+                Act::Message(framework, executor, data) => {
+                    launcher.message(&framework, &executor, data).await;
+                }
                 Act::Send(_) | Act::TellEngine => {}
             }
         };

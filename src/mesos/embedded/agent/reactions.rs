@@ -28,6 +28,9 @@ impl Agent {
             ToAgent::Acknowledge { framework_id, task_id, uuid } => {
                 self.acknowledged(Acknowledged { framework_id, task_id, uuid });
             }
+            ToAgent::Message { framework_id, executor_id, data } => {
+                self.acts.push(Act::Message(framework_id, executor_id, data));
+            }
             ToAgent::Resubscribed { framework_id } => {
                 let waiting = self.state.tasks.iter().filter(|(_, task)| {
                     task.launch.framework_id == framework_id && task.in_flight().is_some()

@@ -10,7 +10,6 @@
 //! killed before it came is sent away; a second subscription closes the first. Left out: containers around executors, commands
 //! without one, and finding executors again after the agent's process has ended.
 
-mod fetch;
 mod process;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +23,9 @@ use tokio::sync::mpsc;
 
 use super::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
 use crate::env::Env;
-use crate::mesos::wire::executor::{Acknowledged, Event, Kill, Launch as LaunchEvent, Subscribed};
+use crate::mesos::wire::executor::{
+    Acknowledged, Event, Kill, Launch as LaunchEvent, MessageEvent, Subscribed,
+};
 use crate::mesos::wire::{
     AgentInfo, ExecutorEventType, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, KillPolicy, Reason,
     Source, TaskId, TaskInfo, TaskState, TaskStatus,
@@ -207,7 +208,7 @@ impl Executors {
         let container = env.uid();
         let begun = process::Sandbox::make(config, launch, info, &container);
         let process = match begun {
-            Ok(sandbox) => sandbox.start(env, config, launch, info).await,
+            Ok(sandbox) => sandbox.start(config, launch, info).await,
             Err(error) => Err(error),
         };
         let mut process = match process {
@@ -334,6 +335,12 @@ impl Launcher for Executors {
             Some(None) => self.inner.sink.report(TaskStatus::of(task_id.clone(), TaskState::Killed)).await,
             None => tracing::debug!(task = %task_id, "nothing of the task runs"),
         }
+    }
+
+    async fn message(&self, framework: &FrameworkId, executor: &ExecutorId, data: Vec<u8>) {
+        let message = Some(MessageEvent { data });
+        let event = Event { message, ..event(ExecutorEventType::Message) };
+        self.send(&(framework.clone(), executor.clone()), event);
     }
 
     async fn adopt(&self, tasks: &[Launch]) -> Result<Vec<Adopted>, LauncherUnavailable> {

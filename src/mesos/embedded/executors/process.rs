@@ -10,9 +10,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
 use super::ExecutorsConfig;
-use super::fetch::fetch;
-use crate::env::Env;
 use crate::mesos::embedded::launcher::Launch;
+use crate::mesos::launcher::fetch::fetch;
 use crate::mesos::wire::{CommandInfo, ExecutorInfo};
 
 /// The folder that an executor runs in.
@@ -51,14 +50,13 @@ impl Sandbox {
     /// Fetches what the executor is made of and starts it.
     pub(super) async fn start(
         self,
-        env: &Env,
         config: &ExecutorsConfig,
         launch: &Launch,
         info: &ExecutorInfo,
     ) -> io::Result<Process> {
         let wanted = info.command.clone().unwrap_or_default();
         for uri in &wanted.uris {
-            fetch(env, uri, &self.path).await?;
+            fetch(uri, &self.path).await.map_err(io::Error::other)?;
         }
         let output = |name: &str| File::options().append(true).create(true).open(self.path.join(name));
         let own = wanted.environment.iter().flat_map(|it| &it.variables);

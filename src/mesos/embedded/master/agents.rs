@@ -237,6 +237,12 @@ impl Master {
         }
     }
 
+    /// MESSAGE: to an executor, if its agent is there.
+    pub(super) fn pass_on(&mut self, framework: &FrameworkId, message: Message) {
+        let Message { agent_id, executor_id, data } = message;
+        self.tell_agent(&agent_id, ToAgent::Message { framework_id: framework.clone(), executor_id, data });
+    }
+
     /// The link broke. The agent has the ping timeout to come back; nobody is told of its tasks meanwhile.
     pub(super) fn disconnect_agent(&mut self, id: &AgentId, connection: u64) {
         let Some(agent) = self.agents.get_mut(id) else { return };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::books::Books;
 use super::faults::{Disturbance, Fault};
 use super::maintenance::{MachineId, MaintenanceView, Window};
 use super::operator::Wish;
@@ -43,6 +44,7 @@ pub(super) enum Control {
     Agents(oneshot::Sender<Vec<AgentView>>),
     Introduce(oneshot::Sender<MasterInfo>),
     Maintenance(oneshot::Sender<MaintenanceView>),
+    Books(oneshot::Sender<Books>),
 }
 
 impl MasterHandle {
@@ -129,6 +131,11 @@ impl MasterHandle {
     /// The schedule and what frameworks answered; nothing while the master is away.
     pub async fn maintenance(&self) -> Option<MaintenanceView> {
         self.ask(Control::Maintenance).await
+    }
+
+    /// All agents, frameworks and tasks; nothing while the master is away.
+    pub async fn books(&self) -> Option<Books> {
+        self.ask(Control::Books).await
     }
 
     /// Fault: rescinds the offers of an agent, or all. What was offered comes again at the next allocation.

@@ -4,6 +4,7 @@
 //! never waits for anybody. What it tells goes into bounded queues, and who does not drain his is cut off.
 
 mod agents;
+mod books;
 mod control;
 mod faults;
 mod frameworks;
@@ -33,6 +34,7 @@ use crate::env::Env;
 use crate::mesos::wire::scheduler::Call;
 use crate::mesos::wire::{AgentId, CallType, FrameworkId};
 use agents::Registration;
+pub use books::{AgentEntry, Books, FrameworkEntry, TaskEntry};
 use control::Control;
 pub use control::{AgentView, OperatorError};
 pub use faults::Disturbance;
@@ -303,6 +305,9 @@ impl Actor {
             Control::Maintenance(answer) => {
                 let _gone = answer.send(self.master.maintenance());
             }
+            Control::Books(answer) => {
+                let _gone = answer.send(self.master.books());
+            }
             Control::Introduce(answer) => {
                 let _gone = answer.send(self.master.introduction());
             }
@@ -430,8 +435,8 @@ impl Actor {
                 return master.update_framework(id, call.update_framework.unwrap_or_default());
             }
             // Best effort or without effect in Mesos, too, where there is nothing that they could be about.
-            CallType::Message
-            | CallType::Shutdown
+            CallType::Message => master.pass_on(id, call.message.unwrap_or_default()),
+            CallType::Shutdown
             | CallType::Request
             | CallType::AcknowledgeOperationStatus
             | CallType::ReconcileOperations => tracing::debug!(call = %call.r#type(), "call without effect"),

@@ -1,0 +1,115 @@
+//! Commands beside tasks, from the front door to the executor: in this process, or over a line that the task's executor makes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::timeout;
+
+use super::offers::WhoLeads;
+use crate::api::{Binding, Phase, Task};
+use crate::controllers::{MessageError, Messages};
+use crate::env::Env;
+use crate::executor::LocalLauncher;
+use crate::executor::exec::Command;
+use crate::mesos::wire::{AgentId, ExecOrder, ExecutorData, ExecutorId, TaskId};
+use crate::server::{ExecError, ExecRequest, Line, Lines, TaskExec};
+
+/// How much of what is written may wait to be read.
+const BUFFER: usize = 64 * 1024;
+/// How long an executor may take to make its line.
+const LINE_MAX: Duration = Duration::from_secs(15);
+
+/// Commands beside this machine's tasks.
+#[derive(Debug)]
+pub(super) struct LocalExec {
+    pub(super) env: Env,
+    pub(super) launcher: LocalLauncher,
+}
+
+#[async_trait]
+impl TaskExec for LocalExec {
+    async fn open(&self, task: &Task, request: ExecRequest) -> Result<Line, ExecError> {
+        let id = TaskId::new(&running(task)?.mesos_task_id);
+        let ExecRequest { argv, terminal, stdin } = request;
+        let (ours, theirs) = tokio::io::duplex(BUFFER);
+        let launcher = self.launcher.clone();
+        self.env.spawn("exec", async move {
+            launcher.exec(&id, &Command { argv, terminal, stdin }, theirs).await;
+        });
+        Ok(Box::new(ours))
+    }
+}
+
+/// Commands beside tasks on Apache Mesos.
+#[derive(Debug)]
+pub(super) struct AgentExec {
+    pub(super) env: Env,
+    pub(super) messages: Messages,
+    pub(super) leader: Arc<WhoLeads>,
+    /// Where executors make their lines to, and how they are met; absent where nothing listens.
+    pub(super) door: Option<(String, Lines)>,
+    /// Whether tasks have our executor.
+    pub(super) is_ours: bool,
+}
+
+#[async_trait]
+impl TaskExec for AgentExec {
+    async fn open(&self, task: &Task, request: ExecRequest) -> Result<Line, ExecError> {
+        let binding = running(task)?;
+        if !self.is_ours {
+            let text =
+                "tasks are run by Mesos's own executors (--mesos-executor off), into which there is no line";
+            return Err(ExecError::Refused(text.to_owned()));
+        }
+        let Some((server, lines)) = &self.door else {
+            let text =
+                "executors have nowhere to make their lines to: start this server with --artifact-listen";
+            return Err(ExecError::Unavailable(text.to_owned()));
+        };
+        let expected = lines.expect(&self.env);
+        let ExecRequest { argv, terminal, stdin } = request;
+        let id = &binding.mesos_task_id;
+        let (token, server) = (expected.token().to_owned(), server.clone());
+        let order = ExecOrder { task: TaskId::new(id), argv, terminal, stdin, server, token };
+        let (agent, executor) = (AgentId::new(&binding.agent_id), ExecutorId::new(id));
+        let sent = self.messages.send(agent, executor, ExecutorData::Exec(order).encode()).await;
+        match sent {
+            Ok(()) => {}
+            Err(MessageError::NotLeading) => {
+                let text = self.leader.told("executors are reached through the leader").await;
+                return Err(ExecError::Unavailable(text));
+            }
+            Err(error) => return Err(ExecError::Unavailable(format!("{error}: {}", root(&error)))),
+        }
+        match timeout(LINE_MAX, expected.line()).await {
+            Ok(Some(line)) => Ok(line),
+            Ok(None) | Err(_) => Err(ExecError::Unavailable(format!(
+                "the task's executor on {} made no line to this server within {} s: is --address reachable from there, and is the \
+                 task run by tenure-executor?",
+                binding.host,
+                LINE_MAX.as_secs()
+            ))),
+        }
+    }
+}
+
+/// Where a task runs.
+fn running(task: &Task) -> Result<&Binding, ExecError> {
+    let refused =
+        |what: &str| ExecError::Refused(format!("the task {what}: there is nothing to run a command beside"));
+    let binding = task.spec.binding.as_ref().ok_or_else(|| refused("has not been placed yet"))?;
+    match task.phase() {
+        Phase::Running | Phase::Stopping => Ok(binding),
+        phase if phase.is_terminal() => Err(refused("has ended")),
+        _ => Err(refused("does not run yet")),
+    }
+}
+
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

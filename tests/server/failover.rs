@@ -1,0 +1,209 @@
+//! Two servers of one installation, on one etcd and one Mesos: whatever happens to the one that leads, the other goes on, and no task
+//! is lost or started twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tenure::api::{App, Task};
+use tenure::env::{Env, watch};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::dockerd::Dockerd;
+use crate::etcd::Etcd;
+use crate::harness::{Server, curl, is_converged, is_live};
+use crate::mesos::Mesos;
+use crate::replicas::second;
+
+/// Nobody here looks whether it is healthy.
+fn sleeper(instances: u32) -> Value {
+    json!({"instances": instances, "cmd": "sleep 1000", "resources": {"cpus": "100m", "memory": "32Mi"}})
+}
+
+/// Which instance runs under which of Mesos's names.
+type Running = BTreeMap<String, String>;
+
+/// Has `server` scale the App, and waits until all is as wanted: whoever was there before is there still, and the master knows of
+/// nobody else.
+async fn scaled((server, mesos): (&Server, &Mesos), instances: u32, before: &Running) -> Running {
+    server.apply("web", sleeper(instances)).await;
+    let done = |app: &App| app.spec.instances == instances && is_converged(app);
+    let app = server.until::<App>("web", &format!("scaled to {instances}"), done).await;
+    let tasks: Vec<Task> = server.tasks("web").await;
+    let ended: Vec<_> = tasks.iter().filter(|task| !is_live(task)).map(|task| &task.status).collect();
+    assert!(ended.is_empty(), "{ended:?}");
+    let named = |task: Task| Some((task.metadata.name?, task.spec.binding?.mesos_task_id));
+    let now: Running = tasks.into_iter().filter_map(named).collect();
+    assert!(before.iter().all(|(name, id)| now.get(name) == Some(id)), "{before:?} became {now:?}");
+    assert_eq!(now.len(), usize::try_from(instances).unwrap());
+    // Nothing was started beside them.
+    assert_eq!(app.status.unwrap().launched, u64::from(instances));
+    until_known(mesos, &now.values().cloned().collect()).await;
+    now
+}
+
+/// Waits until the master says that these tasks are there, and no other ones.
+async fn until_known(mesos: &Mesos, wanted: &BTreeSet<String>) {
+    let began = tokio::time::Instant::now();
+    loop {
+        let told: Value =
+            serde_json::from_str(&curl(&format!("{}/tasks?limit=1000", mesos.url()), &[]).await).unwrap();
+        let tasks = told["tasks"].as_array().unwrap();
+        let known: BTreeSet<String> =
+            tasks.iter().filter_map(|task| Some(task["id"].as_str()?.to_owned())).collect();
+        if known == *wanted && tasks.iter().all(|task| task["state"] == "TASK_RUNNING") {
+            return;
+        }
+        assert!(began.elapsed().as_secs() < 60, "{wanted:?} are wanted: {told:#}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Waits until `server` leads for the time of this number.
+async fn leads(server: &Server, times: usize) {
+    let began = tokio::time::Instant::now();
+    while server.lines_with("leading term=") < times {
+        assert!(began.elapsed().as_secs() < 120, "it does not lead\n{}", server.log_tail());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn signal(server: &Server, signal: &str) {
+    let sent = Command::new("kill").args([signal, &server.pid().to_string()]).status();
+    assert!(sent.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_killed_or_stands_still_is_replaced_and_no_task_is_lost_or_doubled() {
+    let etcd = Etcd::start().await;
+    let mesos = Mesos::start(&["--agents", "3"]).await;
+    let (store, masters) = (etcd.url(), mesos.url());
+    let flags = ["--store", &store, "--mesos", &masters];
+    let mut first = Server::prepare(Dockerd::start(), "failover", &flags).await;
+    first.up(&[]).await;
+    leads(&first, 1).await;
+    let second = second(&first, "failover", &flags).await;
+    let running = scaled((&second, &mesos), 3, &Running::new()).await;
+
+    first.kill9();
+    leads(&second, 1).await;
+    let running = scaled((&second, &mesos), 5, &running).await;
+    first.up(&[]).await;
+    assert_eq!(first.lines_with("leading term="), 1, "one leads already");
+
+    signal(&second, "-STOP");
+    leads(&first, 2).await;
+    let running = scaled((&first, &mesos), 7, &running).await;
+    signal(&second, "-CONT");
+    second.logged("leadership lost").await;
+    let running = scaled((&second, &mesos), 8, &running).await;
+    assert_eq!((first.lines_with("leading term="), second.lines_with("leading term=")), (2, 1));
+
+    scaled_to_nothing((&first, &mesos), &running).await;
+}
+
+/// Scales the App down; every instance that ran is told ended.
+async fn scaled_to_nothing((server, mesos): (&Server, &Mesos), running: &Running) {
+    assert!(!running.is_empty());
+    server.apply("web", sleeper(0)).await;
+    server.none_left::<Task>().await;
+    until_known(mesos, &BTreeSet::new()).await;
+    let doubtful = server.lines_with("orphan");
+    assert_eq!(doubtful, 0, "{}", server.log_tail());
+}
+
+/// A way to a port that can be cut: then nothing passes and nothing breaks, as when a cable is pulled.
+struct Way {
+    port: u16,
+    cut: watch::Sender<bool>,
+}
+
+impl Way {
+    async fn to(env: &Env, target: u16) -> Way {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (cut, state) = watch::channel(false);
+        let node = env.clone();
+        env.spawn("way", async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let (state, inner) = (state.clone(), node.clone());
+                node.spawn("connection", async move {
+                    let mut state_of_start = state.clone();
+                    until_open(&mut state_of_start).await;
+                    let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await else { return };
+                    let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+                    inner.spawn("back", carry(far_in, near_out, state.clone()));
+                    carry(near_in, far_out, state).await;
+                });
+            }
+        });
+        Way { port, cut }
+    }
+}
+
+async fn until_open(cut: &mut watch::Receiver<bool>) {
+    while *cut.borrow_and_update() {
+        if cut.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn carry(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    mut cut: watch::Receiver<bool>,
+) {
+    let mut piece = vec![0; 16 * 1024];
+    while let Ok(length) = from.read(&mut piece).await {
+        until_open(&mut cut).await;
+        if length == 0 || to.write_all(&piece[..length]).await.is_err() {
+            break;
+        }
+    }
+    let _gone = to.shutdown().await;
+}
+
+fn port_of(url: &str) -> u16 {
+    url.trim_end_matches('/').rsplit(':').next().unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_is_cut_off_from_store_and_master_does_nothing_more_and_comes_back_as_the_other_one() {
+    let env = Env::system().unwrap();
+    let etcd = Etcd::start().await;
+    let mesos = Mesos::start(&["--agents", "3"]).await;
+    let (to_store, to_master) =
+        (Way::to(&env, port_of(&etcd.url())).await, Way::to(&env, port_of(&mesos.url())).await);
+    let store = format!("etcd://127.0.0.1:{}", to_store.port);
+    let masters = format!("http://127.0.0.1:{}", to_master.port);
+    let mut first =
+        Server::prepare(Dockerd::start(), "cut-off", &["--store", &store, "--mesos", &masters]).await;
+    first.up(&[]).await;
+    leads(&first, 1).await;
+    let (store, masters) = (etcd.url(), mesos.url());
+    let second = second(&first, "cut-off", &["--store", &store, "--mesos", &masters]).await;
+    let running = scaled((&second, &mesos), 3, &Running::new()).await;
+
+    // From the store alone, and then from both.
+    for (times, ways) in [(1, vec![&to_store]), (2, vec![&to_store, &to_master])] {
+        for way in &ways {
+            way.cut.send_replace(true);
+        }
+        leads(&second, times).await;
+        first.logged("leadership lost").await;
+        scaled((&second, &mesos), if times == 1 { 5 } else { 7 }, &running).await;
+        for way in &ways {
+            way.cut.send_replace(false);
+        }
+        // Whoever leads now is killed in its turn, so that the one that was cut off leads again.
+        signal(&second, "-STOP");
+        leads(&first, times + 1).await;
+        signal(&second, "-CONT");
+        let grown = scaled((&first, &mesos), if times == 1 { 6 } else { 8 }, &running).await;
+        assert!(grown.len() > running.len());
+    }
+    scaled_to_nothing((&second, &mesos), &running).await;
+}
