@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::Value;
 
+use super::applyset::ApplySet;
 use super::connection::{APPLY_PATCH, Connection, FIELD_MANAGER, RequestError, with_query};
 use super::kinds::{Catalog, Resource};
 use super::manifest::{self, Document};
@@ -23,6 +24,12 @@ pub struct ApplyArgs {
     /// Ask the server what would happen, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Delete what was applied earlier with the same --applyset and is not among the files now
+    #[arg(long, requires = "applyset")]
+    pub prune: bool,
+    /// What belongs together, by the Secret or ConfigMap that keeps it: NAME (of a Secret), secrets/NAME or configmaps/NAME
+    #[arg(long, value_name = "[KIND/]NAME", requires = "prune")]
+    pub applyset: Option<String>,
     /// Show the results as documents
     #[arg(short, long, value_enum)]
     pub output: Option<DocumentForm>,
@@ -46,10 +53,15 @@ pub(super) async fn run(connection: &Connection, args: &ApplyArgs) -> anyhow::Re
     }
     if !documents.is_empty() {
         let catalog = Catalog::load(connection).await?;
-        for document in &documents {
-            match apply(connection, &catalog, document, args).await {
-                Ok(text) => print::out(&text)?,
-                Err(error) => errors.push(error.context(document.place.to_string())),
+        match &args.applyset {
+            Some(set) => as_set(connection, &catalog, set, &documents, args, &mut errors).await?,
+            None => {
+                for document in &documents {
+                    match one(connection, &catalog, document, args).await {
+                        Ok(text) => print::out(&text)?,
+                        Err(error) => errors.push(error.context(document.place.to_string())),
+                    }
+                }
             }
         }
     }
@@ -59,24 +71,73 @@ pub(super) async fn run(connection: &Connection, args: &ApplyArgs) -> anyhow::Re
     Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn apply(
+/// Applies all documents as one set and deletes what is in it no more; nothing is deleted when anything of it failed.
+async fn as_set(
+    connection: &Connection,
+    catalog: &Catalog,
+    set: &str,
+    documents: &[Document],
+    args: &ApplyArgs,
+    errors: &mut Vec<anyhow::Error>,
+) -> anyhow::Result<()> {
+    let mut set = ApplySet::open(connection, catalog, set).await?;
+    let mut objects = Vec::new();
+    for document in documents {
+        let taken = async {
+            let mut object = Object::of(connection, catalog, &document.value)?;
+            set.take(connection, &mut object).await?;
+            anyhow::Ok(object)
+        };
+        match taken.await {
+            Ok(object) => objects.push(object),
+            Err(error) => errors.push(error.context(document.place.to_string())),
+        }
+    }
+    if !errors.is_empty() {
+        // What cannot be read or taken may be what the rest needs, and what would be missed.
+        print::note("nothing was applied, because a set is applied as a whole");
+        return Ok(());
+    }
+    if !args.dry_run {
+        set.grow(connection, &objects).await?;
+    }
+    for (object, document) in objects.iter().zip(documents) {
+        match object.applied(connection, args).await {
+            Ok(text) => print::out(&text)?,
+            Err(error) => errors.push(error.context(document.place.to_string())),
+        }
+    }
+    if !errors.is_empty() {
+        print::note("nothing was pruned, because not all was applied");
+        return Ok(());
+    }
+    for leftover in set.leftovers(connection, catalog, &objects).await? {
+        match leftover.delete(connection, args.dry_run).await {
+            Ok(()) => print::line(&format!("{} pruned{}", leftover.called, args.dry()))?,
+            Err(error) => errors.push(error),
+        }
+    }
+    // What could not be deleted is still a member.
+    if errors.is_empty() && !args.dry_run {
+        set.settle(connection, &objects).await?;
+    }
+    Ok(())
+}
+
+async fn one(
     connection: &Connection,
     catalog: &Catalog,
     document: &Document,
     args: &ApplyArgs,
 ) -> anyhow::Result<String> {
-    let object = Object::of(connection, catalog, &document.value)?;
-    let before = object.live(connection).await.with_context(|| object.called())?;
-    let after = object.apply(connection, args).await.with_context(|| object.called())?;
-    Ok(match args.output {
-        Some(DocumentForm::Json) => Form::Json.text(&after)?,
-        Some(DocumentForm::Yaml) => Form::Yaml.text(&after)?,
-        Some(DocumentForm::Name) => format!("{}\n", object.called()),
-        None => {
-            let dry = if args.dry_run { " (server dry run)" } else { "" };
-            format!("{} {}{dry}\n", object.called(), what_happened(before.as_ref(), &after))
-        }
-    })
+    Object::of(connection, catalog, &document.value)?.applied(connection, args).await
+}
+
+impl ApplyArgs {
+    /// What is said behind what did not really happen.
+    fn dry(&self) -> &'static str {
+        if self.dry_run { " (server dry run)" } else { "" }
+    }
 }
 
 /// Created, changed, or as it was.
@@ -139,6 +200,38 @@ impl<'a> Object<'a> {
 
     pub(super) fn called(&self) -> String {
         self.resource.called(self.name)
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// A label of its document.
+    pub(super) fn label(&self, key: &str) -> Option<&str> {
+        self.body["metadata"]["labels"].get(key)?.as_str()
+    }
+
+    /// Sets a label of its document; labels that are no object are left for the server to refuse.
+    pub(super) fn set_label(&mut self, key: &str, value: &str) {
+        let labels = &mut self.body["metadata"]["labels"];
+        if labels.is_object() || labels.is_null() {
+            labels[key] = value.into();
+        }
+    }
+
+    /// Applies it and says what happened, in the form that was asked for.
+    async fn applied(&self, connection: &Connection, args: &ApplyArgs) -> anyhow::Result<String> {
+        let before = self.live(connection).await.with_context(|| self.called())?;
+        let after = self.apply(connection, args).await.with_context(|| self.called())?;
+        Ok(match args.output {
+            Some(DocumentForm::Json) => Form::Json.text(&after)?,
+            Some(DocumentForm::Yaml) => Form::Yaml.text(&after)?,
+            Some(DocumentForm::Name) => format!("{}\n", self.called()),
+            None => {
+                let happened = what_happened(before.as_ref(), &after);
+                format!("{} {happened}{}\n", self.called(), args.dry())
+            }
+        })
     }
 
     /// What stands in the store, if anything.

@@ -126,6 +126,11 @@ impl Catalog {
         Self(resources)
     }
 
+    /// All of them, ours first.
+    pub fn iter(&self) -> impl Iterator<Item = &Resource> {
+        self.0.iter()
+    }
+
     /// The kind that is meant by a name.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 pub mod age;
 pub mod apply;
+mod applyset;
 pub mod completion;
 pub mod confirm;
 pub mod connection;

@@ -29,6 +29,9 @@ pub struct ServerArgs {
     /// Where the Kubernetes API and the UI listen, with TLS [default: 127.0.0.1:7443]
     #[arg(long, env = "TENURE_LISTEN", value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+    /// Authorities (PEM) whose client certificates are believed: the common name is the user, the organizations are the groups
+    #[arg(long, env = "TENURE_CLIENT_CA_FILE", value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
     /// Where the Marathon API listens, or `off` [default: 127.0.0.1:8080]
     #[arg(long, env = "TENURE_MARATHON_LISTEN", value_name = "ADDR|off")]
     pub marathon_listen: Option<Listen>,
@@ -83,6 +86,8 @@ pub struct ServerConfig {
     pub name: String,
     /// Where the Kubernetes API listens.
     pub listen: SocketAddr,
+    /// Who signs the certificates that clients may show.
+    pub client_ca_file: Option<PathBuf>,
     /// Where the Marathon API listens.
     pub marathon_listen: Listen,
     /// Where DNS listens.
@@ -133,6 +138,7 @@ impl ServerArgs {
             data_dir,
             name: self.name.or(file.name).unwrap_or_else(|| "tenure".to_owned()),
             listen: self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7443))),
+            client_ca_file: self.client_ca_file.or(file.client_ca_file),
             marathon_listen: self
                 .marathon_listen
                 .or(file.marathon_listen)

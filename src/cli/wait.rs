@@ -81,10 +81,14 @@ impl Goal {
                 let named = |condition: &&Value| {
                     condition["type"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(type_))
                 };
-                // A condition of an older generation says nothing about what is wanted now.
-                let is_current = |condition: &Value| match condition["observedGeneration"].as_i64() {
-                    Some(observed) => Some(observed) >= object["metadata"]["generation"].as_i64(),
-                    None => true,
+                // A condition of an older generation says nothing about what is wanted now. One that does not say speaks of
+                // the generation that the status does.
+                let is_current = |condition: &Value| {
+                    let observed = condition["observedGeneration"].as_i64();
+                    match observed.or_else(|| object["status"]["observedGeneration"].as_i64()) {
+                        Some(observed) => Some(observed) >= object["metadata"]["generation"].as_i64(),
+                        None => true,
+                    }
                 };
                 conditions.iter().find(named).is_some_and(|condition| {
                     is_current(condition)

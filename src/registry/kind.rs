@@ -93,7 +93,16 @@ pub struct Column {
     pub description: String,
     /// 0: always shown; above: only `-o wide`.
     pub priority: i32,
-    pub path: JsonPath,
+    pub cell: Cell,
+}
+
+/// Where the value of a cell comes from.
+#[derive(Debug, Clone)]
+pub enum Cell {
+    /// From a place of the object.
+    At(JsonPath),
+    /// It is made of the whole object.
+    Made(fn(&Value) -> Value),
 }
 
 /// What a cell holds.

@@ -74,3 +74,10 @@ pub(super) fn generation(object: &Value) -> i64 {
 pub(super) fn seconds(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
+
+/// Spells a time as Kubernetes does, to the second or to the microsecond, however a client spelt it: some write `+00:00`. What
+/// is no time stays.
+pub(super) fn respell_time(value: &mut Value, to_micros: bool) {
+    let Some(at) = value.as_str().and_then(|text| text.parse::<Timestamp>().ok()) else { return };
+    *value = if to_micros { format!("{at:.6}") } else { seconds(at) }.into();
+}

@@ -64,7 +64,7 @@ impl Registry {
                 Ok(super::write::scale_view(kind, &doc, &object)?.to_string().into())
             }
             Subresource::Status if !kind.status => Err(Failure::not_found(kind, &key.name)),
-            Subresource::Status | Subresource::Main => Ok(doc.bytes().clone()),
+            Subresource::Status | Subresource::Main | Subresource::Finalize => Ok(doc.bytes().clone()),
         }
     }
 

@@ -3,17 +3,27 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::kind::{Column, ColumnType, KindDef};
+use super::kind::{Cell, Column, ColumnType, KindDef};
 
 const NAME_DESCRIPTION: &str = "Name must be unique within a namespace. Is required when creating resources, although \
     some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily \
     intended for creation idempotence and configuration definition. Cannot be updated. More info: \
     https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
 
-/// The `columnDefinitions` of a Table of `kind`: the name, then the kind's own.
+/// The format of the column that names objects.
+pub const NAME_FORMAT: &str = "name";
+
+/// Whether a kind says itself where the name stands.
+fn places_name(kind: &KindDef) -> bool {
+    kind.columns.iter().any(|column| column.format == NAME_FORMAT)
+}
+
+/// The `columnDefinitions` of a Table of `kind`: the name, unless the kind places it itself, then the kind's own.
 #[must_use]
 pub fn column_definitions(kind: &KindDef) -> Value {
-    let name = json!({"name": "Name", "type": "string", "format": "name", "description": NAME_DESCRIPTION, "priority": 0});
+    let name = json!({
+        "name": "Name", "type": "string", "format": NAME_FORMAT, "description": NAME_DESCRIPTION, "priority": 0,
+    });
     let own = kind.columns.iter().map(|column| {
         json!({
             "name": column.name,
@@ -23,18 +33,25 @@ pub fn column_definitions(kind: &KindDef) -> Value {
             "priority": column.priority,
         })
     });
-    std::iter::once(name).chain(own).collect()
+    (!places_name(kind)).then_some(name).into_iter().chain(own).collect()
 }
 
 /// The cells of `object`, in the order of [`column_definitions`].
 #[must_use]
 pub fn cells(kind: &KindDef, object: &Value, now: Timestamp) -> Vec<Value> {
-    let name = object.pointer("/metadata/name").cloned().unwrap_or_default();
-    std::iter::once(name).chain(kind.columns.iter().map(|column| cell(column, object, now))).collect()
+    let name = (!places_name(kind)).then(|| object.pointer("/metadata/name").cloned().unwrap_or_default());
+    name.into_iter().chain(kind.columns.iter().map(|column| cell(column, object, now))).collect()
 }
 
 fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
-    let found = column.path.find(object);
+    let found = match &column.cell {
+        Cell::At(path) => path.find(object),
+        Cell::Made(make) => {
+            let made = make(object);
+            // A count stays a number, as Kubernetes tells it, though its column is one of texts.
+            return if column.type_ == ColumnType::Date { date(Some(&made), now) } else { made };
+        }
+    };
     match column.type_ {
         ColumnType::Date => date(found.first().copied(), now),
         ColumnType::String => printed(&found),

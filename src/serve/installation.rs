@@ -59,11 +59,9 @@ pub(super) async fn seed(registry: &Arc<Registry>) -> Result<()> {
         seed_one(registry, &namespaces, name, object).await?;
     }
     let roles = Resource::new(rbac::GROUP, "clusterroles");
-    for (name, rules) in rbac::default_roles() {
-        let object = json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": name},
-            "rules": rules,
-        });
+    for (name, mut object) in rbac::default_roles() {
+        object["apiVersion"] = json!("rbac.authorization.k8s.io/v1");
+        object["kind"] = json!("ClusterRole");
         seed_one(registry, &roles, name, object).await?;
     }
     Ok(())

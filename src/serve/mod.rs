@@ -36,8 +36,8 @@ use crate::env::{Env, watch};
 use crate::registry::{Cache, Prefix, Registry, Scheme};
 use crate::runtime::{Election, LEADER_TTL};
 use crate::server::{
-    Audit, Authority, Kubeconfig, LiveOffers, ReadyCheck, ReadyMetrics, RequestMetrics, Server,
-    ServerCertificate, SigningKeys, Token,
+    Audit, Authority, ClientAuthority, Kubeconfig, LiveOffers, ReadyCheck, ReadyMetrics, RequestMetrics,
+    Server, ServerCertificate, SigningKeys, Token,
 };
 use cluster::{Inside, Scene, Way};
 use documents::{Documents, Hall};
@@ -172,7 +172,11 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener> {
 fn certificate(env: &Env, config: &ServerConfig) -> Result<Arc<ServerCertificate>> {
     let tls: &Path = &config.data_dir.join("tls");
     let names: Vec<String> = config.address.iter().cloned().chain([machine::hostname()?]).collect();
-    Ok(Arc::new(ServerCertificate::new(env.clone(), Authority::load_or_create(tls)?, &names)?))
+    let certificate = ServerCertificate::new(env.clone(), Authority::load_or_create(tls)?, &names)?;
+    let Some(file) = &config.client_ca_file else { return Ok(Arc::new(certificate)) };
+    let place = || format!("--client-ca-file {}", file.display());
+    let clients = ClientAuthority::from_pem(&std::fs::read(file).with_context(place)?).with_context(place)?;
+    Ok(Arc::new(certificate.believing(clients)))
 }
 
 /// All of the front door but its address.

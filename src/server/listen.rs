@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -19,12 +19,14 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::auth::certificate::Peer;
 use crate::env::Env;
 
 /// Connections open at once; one more waits in the kernel's queue.
 const CONNECTIONS_MAX: u32 = 4_096;
-/// Requests at once on one HTTP/2 connection (each open watch is one).
-const STREAMS_MAX: u32 = 1_000;
+/// Requests at once on one HTTP/2 connection (each open watch is one), as Kubernetes has it since rapid resets became an
+/// attack (CVE-2023-44487): clients open another connection for more.
+const STREAMS_MAX: u32 = 100;
 const HEADER_BYTES_MAX: u32 = 64 * 1_024;
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 const HEADERS_MAX: Duration = Duration::from_secs(30);
@@ -115,6 +117,11 @@ impl Connection {
             .max_header_list_size(HEADER_BYTES_MAX)
             .keep_alive_interval(PING_EVERY)
             .keep_alive_timeout(PING_ANSWER_MAX);
+        let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let router = match certificate.and_then(|certificate| Peer::of(certificate)) {
+            Some(peer) => router.layer(Extension(peer)),
+            None => router,
+        };
         let service = TowerToHyperService::new(router);
         let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
         tokio::pin!(connection);

@@ -14,6 +14,7 @@ mod audit;
 mod auth;
 mod exec;
 mod files;
+mod gzip;
 mod health;
 mod kube;
 mod kubeconfig;
@@ -22,6 +23,7 @@ mod listen;
 mod logs;
 mod metrics;
 mod offers;
+mod rates;
 mod rbac;
 mod shares;
 mod tls;
@@ -51,7 +53,7 @@ pub use lines::Lines;
 pub use logs::{LogError, LogQuery, LogStream, TaskLogs};
 pub use metrics::{ReadyMetrics, RequestMetrics};
 pub use offers::LiveOffers;
-pub use tls::{Authority, ServerCertificate, TlsError};
+pub use tls::{Authority, ClientAuthority, ServerCertificate, TlsError};
 pub use waiting::Waiting;
 
 use self::audit::told::Told;
@@ -157,10 +159,12 @@ struct Door {
 }
 
 async fn enter(State(door): State<Arc<Door>>, request: Request) -> Response {
-    if request.method() == Method::HEAD {
-        headless(door.answer(request).await)
-    } else {
-        door.answer(request).await
+    let takes_gzip = gzip::is_accepted(request.headers());
+    let is_head = request.method() == Method::HEAD;
+    match door.answer(request).await {
+        response if is_head => headless(response),
+        response if takes_gzip => gzip::compressed(response),
+        response => response,
     }
 }
 
@@ -178,7 +182,7 @@ impl Door {
             "/version" if reads => return kube::version(&self.installation),
             _ => {}
         }
-        let Some(user) = self.authenticator.identify(request.headers()) else { return kube::unauthorized() };
+        let Some(user) = self.authenticator.identify(&request) else { return kube::unauthorized() };
         let told = Told::of(&self.env, &request, &user);
         let (response, acting) = self.answer_known(request, user).await;
         if told.is_worth_it(&response) {

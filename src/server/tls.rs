@@ -13,11 +13,13 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 
 use super::files::{self, FileError};
 use crate::env::Env;
@@ -39,6 +41,8 @@ pub enum TlsError {
     Certificate(#[source] rcgen::Error),
     #[error("failed to set up TLS")]
     Setup(#[source] rustls::Error),
+    #[error("the authorities of client certificates cannot be used: {0}")]
+    Clients(String),
 }
 
 /// The certificate authority of one installation.
@@ -130,11 +134,39 @@ fn day_after(now: Timestamp, days: i64) -> (i32, u8, u8) {
     (day.year().into(), day.month().unsigned_abs(), day.day().unsigned_abs())
 }
 
+/// Whose certificates are believed when clients show them instead of a token.
+#[derive(Debug, Clone)]
+pub struct ClientAuthority(Arc<dyn ClientCertVerifier>);
+
+impl ClientAuthority {
+    /// The authorities in `pem`. A client need not show a certificate; one that shows an expired one, or one of another
+    /// authority, gets no connection, and the alert of TLS tells it why.
+    ///
+    /// # Errors
+    /// When there is no certificate in it, or one that cannot be an authority.
+    pub fn from_pem(pem: &[u8]) -> Result<ClientAuthority, TlsError> {
+        let unusable = |error: &dyn fmt::Display| TlsError::Clients(error.to_string());
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| unusable(&error))?;
+            roots.add(certificate).map_err(|error| unusable(&error))?;
+        }
+        if roots.is_empty() {
+            return Err(TlsError::Clients("there is no certificate in PEM form".to_owned()));
+        }
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let verifier = verifier.allow_unauthenticated().build().map_err(|error| unusable(&error))?;
+        Ok(ClientAuthority(verifier))
+    }
+}
+
 /// The server's certificate: valid at every handshake.
 pub struct ServerCertificate {
     env: Env,
     authority: Authority,
     names: Vec<String>,
+    clients: Option<ClientAuthority>,
     /// Held only while a certificate is picked or, once a year, made; never across an await.
     current: Mutex<Current>,
 }
@@ -157,7 +189,14 @@ impl ServerCertificate {
         all.sort();
         all.dedup();
         let current = Current::issue(&authority, &all, env.now())?;
-        Ok(ServerCertificate { env, authority, names: all, current: Mutex::new(current) })
+        Ok(ServerCertificate { env, authority, names: all, clients: None, current: Mutex::new(current) })
+    }
+
+    /// The same, for a server that believes the certificates of `clients`.
+    #[must_use]
+    pub fn believing(mut self, clients: ClientAuthority) -> ServerCertificate {
+        self.clients = Some(clients);
+        self
     }
 
     /// The authority's certificate, PEM: what clients must trust.
@@ -171,11 +210,14 @@ impl ServerCertificate {
     /// # Errors
     /// When the crypto provider refuses, which a test would have shown.
     pub fn config(self: Arc<Self>) -> Result<Arc<ServerConfig>, TlsError> {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(TlsError::Setup)?
-            .with_no_client_auth()
-            .with_cert_resolver(self);
+            .map_err(TlsError::Setup)?;
+        let builder = match &self.clients {
+            Some(clients) => builder.with_client_cert_verifier(clients.0.clone()),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(self);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
@@ -246,6 +288,17 @@ mod tests {
         assert_eq!(at(334), first);
         assert_ne!(at(335), first);
         assert_eq!(at(336), at(335));
+    }
+
+    #[test]
+    fn what_is_no_authority_of_clients_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::load_or_create(folder.path()).unwrap();
+        assert!(ClientAuthority::from_pem(authority.pem().as_bytes()).is_ok());
+        for pem in ["", "tenure", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+            let error = ClientAuthority::from_pem(pem.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("the authorities of client certificates cannot be used: "), "{error}");
+        }
     }
 
     #[test]

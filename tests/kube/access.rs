@@ -344,6 +344,68 @@ async fn nobody_gives_more_than_they_have() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_gathers_gives_what_others_are_labelled_with_and_only_an_administrator_makes_one() {
+    let server = TestServer::start().await;
+    let bot = Person::account(&server, "bot").await;
+    let roles = format!("{RBAC}/clusterroles");
+    let gathers = json!({"metadata": {"name": "test:bot"}, "rules": [],
+        "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"to-bot": "true"}}]}});
+    let made = server.json(Method::POST, &roles, &gathers).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let binding = json!({"metadata": {"name": "gathering"}, "roleRef": {"kind": "ClusterRole", "name": "test:bot"},
+        "subjects": [{"kind": "ServiceAccount", "name": "bot", "namespace": "default"}]});
+    server.json(Method::POST, &format!("{RBAC}/clusterrolebindings"), &binding).await;
+    assert_eq!(bot.get(APPS).await.status, 403);
+    let labelled = json!({"metadata": {"name": "widgets", "labels": {"to-bot": "true"}}, "rules": [
+        rule(&["list"], "tenure.dev", &["apps"]),
+        rule(&["get", "create", "update", "patch"], "rbac.authorization.k8s.io", &["clusterroles"])]});
+    server.json(Method::POST, &roles, &labelled).await;
+    server.get(&roles).await;
+    assert_eq!(bot.get(APPS).await.status, 200);
+    // Who may write roles and holds little may not write one that would come to hold all.
+    let all = json!({"metadata": {"name": "all"},
+        "aggregationRule": {"clusterRoleSelectors": [{"matchExpressions": [{"key": "a", "operator": "DoesNotExist"}]}]}});
+    let (code, _, message) = bot.json(Method::POST, &roles, &all).await.refusal();
+    assert!(code == 403 && message.contains("must have cluster-admin privileges"), "{message}");
+    let wider = json!({"aggregationRule": all["aggregationRule"]});
+    assert_eq!(bot.merge(&format!("{roles}/test:bot"), &wider).await.refusal().0, 403);
+    let label = json!({"metadata": {"labels": {"team": "a"}}});
+    assert_eq!(bot.merge(&format!("{roles}/test:bot"), &label).await.status, 200);
+    let strange = json!({"aggregationRule": {"clusterRoleSelectors": [{"matchExpressions": [{"key": "a", "operator": "Is"}]}]}});
+    let request =
+        Request::patch(format!("{roles}/test:bot")).header("content-type", "application/merge-patch+json");
+    let refused = server.ask(request.body(strange.to_string().into_bytes()).unwrap()).await.refusal();
+    assert!(refused.0 == 422 && refused.2.contains("supported values: \"In\", \"NotIn\""), "{}", refused.2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_is_stuck_is_let_go_by_its_finalize() {
+    let server = TestServer::start().await;
+    let namespaces = "/api/v1/namespaces";
+    server.json(Method::POST, namespaces, &json!({"metadata": {"name": "shop"}})).await;
+    let path = format!("{namespaces}/shop");
+    let mut going = server.json(Method::DELETE, &path, &json!({})).await.json();
+    assert_eq!(
+        (&going["status"]["phase"], &going["spec"]["finalizers"]),
+        (&json!("Terminating"), &json!(["kubernetes"]))
+    );
+    going["metadata"]["labels"]["a"] = json!("b");
+    going["spec"]["finalizers"] = json!([]);
+    let kept = server.json(Method::PUT, &path, &going).await.json();
+    assert_eq!(kept["spec"]["finalizers"], json!(["kubernetes"]), "not by the object itself");
+    going["metadata"]["resourceVersion"] = kept["metadata"]["resourceVersion"].clone();
+    for method in [Method::GET, Method::PATCH, Method::DELETE] {
+        assert_eq!(server.json(method, &format!("{path}/finalize"), &json!({})).await.refusal().0, 405);
+    }
+    assert_eq!(server.json(Method::PUT, &format!("{APPS}/x/finalize"), &going).await.status, 404);
+    let bot = Person::account(&server, "bot").await;
+    assert_eq!(bot.json(Method::PUT, &format!("{path}/finalize"), &going).await.refusal().0, 403);
+    let gone = server.json(Method::PUT, &format!("{path}/finalize"), &going).await;
+    assert_eq!(gone.status, 200, "{}", gone.text());
+    assert_eq!(server.get(&path).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn somebody_else_is_acted_as_where_that_is_permitted() {
     let server = TestServer::start().await;
     let bot = Person::account(&server, "bot").await;

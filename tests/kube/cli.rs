@@ -16,10 +16,10 @@ const TASKS: &str = "/apis/tenure.dev/v1/namespaces/default/tasks";
 /// No command of these tests takes long; one that hangs is a failure.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
 
-struct Outcome {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Outcome {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 fn command(server: &TestServer, arguments: &[&str]) -> Command {
@@ -36,7 +36,7 @@ fn command(server: &TestServer, arguments: &[&str]) -> Command {
     command
 }
 
-async fn with_input(server: &TestServer, arguments: &[&str], input: &str) -> Outcome {
+pub(crate) async fn with_input(server: &TestServer, arguments: &[&str], input: &str) -> Outcome {
     let mut child = command(server, arguments).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).await.unwrap();
     let output = tokio::time::timeout(COMMAND_MAX, child.wait_with_output()).await;
@@ -45,7 +45,7 @@ async fn with_input(server: &TestServer, arguments: &[&str], input: &str) -> Out
     Outcome { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-async fn tenure(server: &TestServer, arguments: &[&str]) -> Outcome {
+pub(crate) async fn tenure(server: &TestServer, arguments: &[&str]) -> Outcome {
     with_input(server, arguments, "").await
 }
 

@@ -43,6 +43,11 @@ impl Kubectl {
         all
     }
 
+    /// Another kubeconfig from now on.
+    pub(crate) fn reads(&mut self, kubeconfig: &Path) {
+        self.kubeconfig = kubeconfig.to_owned();
+    }
+
     /// Whether it is the old one, which validates by itself.
     pub(crate) fn is_old(&self) -> bool {
         self.version == "1.20"
@@ -56,6 +61,7 @@ impl Kubectl {
             .env("PATH", std::env::var_os("PATH").unwrap())
             .env("HOME", self.home.path())
             .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECTL_APPLYSET", "true")
             .env("KUBECACHEDIR", self.home.path().join("cache"))
             .arg(format!("--cache-dir={}", self.home.path().join("cache").display()))
             .stdin(Stdio::null())

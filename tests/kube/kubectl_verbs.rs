@@ -3,9 +3,11 @@
 use std::process::Stdio;
 
 use futures::future::join;
+use http::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
+use crate::cli::shown;
 use crate::kubectl::Kubectl;
 use crate::server::{APPS, app};
 
@@ -446,5 +448,61 @@ async fn core_kinds_are_created_from_manifests() {
         kubectl.ok(&["create", "secret", "generic", "typed", "--from-literal=password=hidden"]).await;
         let data = kubectl.ok(&["get", "secret", "typed", "-o", "jsonpath={.data.password}"]).await;
         assert_eq!(data, "aGlkZGVu");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn get_prints_built_in_kinds_as_it_does_everywhere() {
+    for (server, kubectl) in Kubectl::all().await {
+        kubectl.ok(&["create", "configmap", "c", "--from-literal=a=1", "--from-literal=b=2"]).await;
+        kubectl.ok(&["create", "secret", "generic", "s", "--from-literal=password=x"]).await;
+        kubectl.ok(&["create", "serviceaccount", "bot"]).await;
+        kubectl.ok(&["create", "role", "reader", "--verb=get", "--resource=configmaps"]).await;
+        kubectl
+            .ok(&[
+                "create",
+                "rolebinding",
+                "bot",
+                "--role=reader",
+                "--serviceaccount=default:bot",
+                "--user=ann",
+            ])
+            .await;
+        let event = json!({"metadata": {"name": "e1"}, "reason": "Odd", "type": "Warning", "message": "it is odd\n",
+            "involvedObject": {"kind": "App", "name": "web", "namespace": "default", "fieldPath": "spec"},
+            "eventTime": "2026-01-01T00:00:00.000000Z", "reportingComponent": "test", "reportingInstance": "test-1"});
+        server.json(Method::POST, "/api/v1/namespaces/default/events", &event).await;
+        let table = async |arguments: &[&str]| {
+            let text = kubectl.ok(&[&["get"], arguments].concat()).await;
+            let ages = regex::Regex::new(r"\b\d+(s|m|h|d|y)(\d+[smhd])?\b").unwrap();
+            let rows = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+            rows.map(|row| ages.replace_all(&row, "AGE").into_owned()).collect::<Vec<_>>().join("\n")
+        };
+        for (arguments, expected) in [
+            (&["configmap", "c"][..], "NAME DATA AGE\nc 2 AGE"),
+            (&["secret", "s"], "NAME TYPE DATA AGE\ns Opaque 1 AGE"),
+            (&["serviceaccount", "bot"], "NAME SECRETS AGE\nbot 0 AGE"),
+            (&["rolebinding", "bot"], "NAME ROLE AGE\nbot Role/reader AGE"),
+            (
+                &["rolebinding", "bot", "-o", "wide"],
+                "NAME ROLE AGE USERS GROUPS SERVICEACCOUNTS\nbot Role/reader AGE ann default/bot",
+            ),
+            (&["events"], "LAST SEEN TYPE REASON OBJECT MESSAGE\nAGE Warning Odd app/web it is odd"),
+            (
+                &["events.v1.events.k8s.io"],
+                "LAST SEEN TYPE REASON OBJECT MESSAGE\nAGE Warning Odd app/web it is odd",
+            ),
+            (
+                &["events", "-o", "wide"],
+                "LAST SEEN TYPE REASON OBJECT SUBOBJECT SOURCE MESSAGE FIRST SEEN COUNT NAME\n\
+                 AGE Warning Odd app/web spec test, test-1 it is odd AGE 1 e1",
+            ),
+            (&["namespace", "default"], "NAME STATUS AGE\ndefault Active AGE"),
+        ] {
+            assert_eq!(table(arguments).await, expected, "{} {arguments:?}", kubectl.version);
+        }
+        let role = table(&["role", "reader"]).await;
+        assert!(role.starts_with("NAME CREATED AT\nreader 20"), "{role}");
+        assert!(shown(&server, &["get", "events"]).await.starts_with("LAST SEEN"), "tenure get, too");
     }
 }

@@ -7,16 +7,20 @@
 
 mod access;
 mod bad_input;
+mod certificates;
 mod cli;
 mod client;
 mod confirm;
 mod definitions;
 mod events;
 mod exec;
+mod gitops;
+mod hardening;
 mod kubectl;
 mod kubectl_verbs;
 mod offers;
 mod plugins;
+mod python;
 mod server;
 mod watch;
 mod wire;

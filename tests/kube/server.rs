@@ -18,8 +18,9 @@ use tenure::env::Env;
 use tenure::registry::cache::CacheOptions;
 use tenure::registry::{Cache, Fence, Prefix, Registry, Scheme, Write};
 use tenure::server::{
-    Audit, Authority, ExecError, ExecRequest, Kubeconfig, Line, LiveOffers, LogError, LogQuery, LogStream,
-    ReadyCheck, RequestMetrics, Server, ServerCertificate, SigningKeys, TaskExec, TaskLogs, Token,
+    Audit, Authority, ClientAuthority, ExecError, ExecRequest, Kubeconfig, Line, LiveOffers, LogError,
+    LogQuery, LogStream, ReadyCheck, RequestMetrics, Server, ServerCertificate, SigningKeys, TaskExec,
+    TaskLogs, Token,
 };
 use tenure::store::memory::MemoryStore;
 use tokio::io::AsyncWriteExt;
@@ -43,6 +44,15 @@ impl TestServer {
 
     /// A server that keeps as much history as `options` say.
     pub(crate) async fn start_with(options: CacheOptions) -> TestServer {
+        TestServer::start_as(options, None).await
+    }
+
+    /// A server that believes the certificates of `clients`.
+    pub(crate) async fn believing(clients: ClientAuthority) -> TestServer {
+        TestServer::start_as(CacheOptions::default(), Some(clients)).await
+    }
+
+    async fn start_as(options: CacheOptions, clients: Option<ClientAuthority>) -> TestServer {
         let folder = tempfile::tempdir().unwrap();
         let env = Env::system().unwrap();
         let shutdown = CancellationToken::new();
@@ -50,7 +60,11 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let token = Token::load_or_create(&folder.path().join("token"), &env).unwrap();
         let authority = Authority::load_or_create(&folder.path().join("tls")).unwrap();
-        let certificate = Arc::new(ServerCertificate::new(env.clone(), authority, &[]).unwrap());
+        let certificate = ServerCertificate::new(env.clone(), authority, &[]).unwrap();
+        let certificate = Arc::new(match clients {
+            Some(clients) => certificate.believing(clients),
+            None => certificate,
+        });
         let kubeconfig = folder.path().join("kubeconfig");
         Kubeconfig {
             server: &format!("https://{address}"),

@@ -212,3 +212,32 @@ async fn a_large_body_is_refused_before_it_is_kept() {
     let text = "Request entity too large: limit is 3145728";
     assert_eq!(answer.refusal(), (413, "RequestEntityTooLarge".into(), text.into()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_are_taken_in_any_spelling_and_kept_in_one() {
+    let server = TestServer::start().await;
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+    // As Python writes them.
+    let lease = json!({"metadata": {"name": "l"}, "spec": {"renewTime": "2026-11-20T10:31:42.4518+00:00",
+        "acquireTime": "2026-11-20T11:31:42+01:00"}});
+    let mut made = server.json(Method::POST, leases, &lease).await.json();
+    assert_eq!(made["spec"]["renewTime"], "2026-11-20T10:31:42.451800Z");
+    assert_eq!(made["spec"]["acquireTime"], "2026-11-20T10:31:42.000000Z");
+    let born = made["metadata"]["creationTimestamp"].as_str().unwrap().replace('Z', "+00:00");
+    made["metadata"]["creationTimestamp"] = json!(born);
+    let path = format!("{leases}/l");
+    let same = server.json(Method::PUT, &path, &made).await;
+    assert_eq!(same.status, 200, "{}", same.text());
+    assert_eq!(
+        same.json()["metadata"]["resourceVersion"],
+        made["metadata"]["resourceVersion"],
+        "nothing changed"
+    );
+    made["metadata"]["creationTimestamp"] = json!("2026-11-20T10:31:42Z");
+    assert_eq!(server.json(Method::PUT, &path, &made).await.refusal().0, 422);
+    let event = json!({"metadata": {"name": "e"}, "involvedObject": {"namespace": "default"}, "count": 1,
+        "firstTimestamp": "2026-11-20T10:31:42.4518+00:00", "eventTime": "2026-11-20T10:31:42+00:00"});
+    let event = server.json(Method::POST, "/api/v1/namespaces/default/events", &event).await.json();
+    assert_eq!(event["firstTimestamp"], "2026-11-20T10:31:42Z");
+    assert_eq!(event["eventTime"], "2026-11-20T10:31:42.000000Z");
+}

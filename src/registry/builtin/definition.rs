@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{column, core, object, text, time};
+use super::{columns, core, object, text, time};
 use crate::registry::crd::{self, CrdError};
 use crate::registry::key::Resource;
-use crate::registry::kind::{ColumnType, KindDef};
+use crate::registry::kind::KindDef;
 
 /// The group of definitions.
 pub const GROUP: &str = "apiextensions.k8s.io";
@@ -25,7 +25,7 @@ pub(super) fn kind() -> Result<KindDef, CrdError> {
     kind.finalizers = &[CLEANUP_FINALIZER];
     kind.prepare = Some(crd::rules::prepare);
     kind.rules = Some(crd::rules::faults);
-    kind.columns = vec![column("Created At", ColumnType::String, &["metadata", "creationTimestamp"], 0)];
+    kind.columns = vec![columns::created_at()];
     Ok(kind)
 }
 

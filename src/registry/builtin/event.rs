@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{EVENT_TTL, column, core, integer, object, text, time};
+use super::{EVENT_TTL, columns, core, integer, object, text, time};
 use crate::registry::crd::CrdError;
 use crate::registry::form::Form;
-use crate::registry::kind::{ColumnType, KindDef};
+use crate::registry::kind::KindDef;
+use crate::registry::object::respell_time;
 use crate::registry::selector::{EVENT_FIELDS, NEW_EVENT_FIELDS};
 
 /// An Event as core/v1 has it.
@@ -28,16 +29,8 @@ pub(super) fn old() -> Result<KindDef, CrdError> {
     let mut kind = core("Event", "events", &["ev"], schema)?;
     kind.selectable = names(EVENT_FIELDS);
     kind.ttl = Some(EVENT_TTL);
-    kind.columns = vec![
-        column("Last Seen", ColumnType::Date, &["lastTimestamp"], 0),
-        column("Type", ColumnType::String, &["type"], 0),
-        column("Reason", ColumnType::String, &["reason"], 0),
-        column("Kind", ColumnType::String, &["involvedObject", "kind"], 0),
-        column("Object", ColumnType::String, &["involvedObject", "name"], 0),
-        column("Source", ColumnType::String, &["source", "component"], 1),
-        column("Message", ColumnType::String, &["message"], 0),
-        column("Count", ColumnType::Integer, &["count"], 1),
-    ];
+    kind.prepare = Some(respell_times);
+    kind.columns = columns::event();
     Ok(kind)
 }
 
@@ -64,15 +57,22 @@ pub(super) fn new() -> Result<KindDef, CrdError> {
     kind.form = Form::CoreEvent;
     kind.selectable = names(NEW_EVENT_FIELDS);
     kind.ttl = Some(EVENT_TTL);
-    kind.columns = vec![
-        column("Last Seen", ColumnType::Date, &["deprecatedLastTimestamp"], 0),
-        column("Type", ColumnType::String, &["type"], 0),
-        column("Reason", ColumnType::String, &["reason"], 0),
-        column("Kind", ColumnType::String, &["regarding", "kind"], 0),
-        column("Object", ColumnType::String, &["regarding", "name"], 0),
-        column("Note", ColumnType::String, &["note"], 0),
-    ];
+    kind.columns = columns::event();
     Ok(kind)
+}
+
+/// Recorders of Python spell times in their own way.
+fn respell_times(object: &mut Value) {
+    for (path, to_micros) in [
+        ("/firstTimestamp", false),
+        ("/lastTimestamp", false),
+        ("/eventTime", true),
+        ("/series/lastObservedTime", true),
+    ] {
+        if let Some(time) = object.pointer_mut(path) {
+            respell_time(time, to_micros);
+        }
+    }
 }
 
 fn names(fields: &[&str]) -> Vec<String> {

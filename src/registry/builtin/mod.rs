@@ -1,6 +1,7 @@
 //! The kinds of Kubernetes that are built in, with small schemas made by hand; and what our own kinds have beyond their
 //! CRDs.
 
+mod columns;
 pub mod definition;
 mod event;
 pub mod rbac;
@@ -16,8 +17,9 @@ use super::field::FieldError;
 use super::form::Form;
 use super::jsonpath::JsonPath;
 use super::key::Resource;
-use super::kind::{Column, ColumnType, KindDef, Origin};
+use super::kind::{Cell, Column, ColumnType, KindDef, Origin};
 use super::names::NameRule;
+use super::object::respell_time;
 use super::schema;
 use crate::api;
 
@@ -103,7 +105,7 @@ fn column(name: &str, type_: ColumnType, fields: &[&str], priority: i32) -> Colu
         format: String::new(),
         description: String::new(),
         priority,
-        path: JsonPath::field(fields),
+        cell: Cell::At(JsonPath::field(fields)),
     }
 }
 
@@ -191,6 +193,7 @@ fn config_map() -> Result<KindDef, CrdError> {
     );
     let mut kind = core("ConfigMap", "configmaps", &["cm"], schema)?;
     kind.rules = Some(immutable_data);
+    kind.columns.insert(0, columns::data());
     Ok(kind)
 }
 
@@ -208,7 +211,7 @@ fn secret() -> Result<KindDef, CrdError> {
     let mut kind = core("Secret", "secrets", &[], schema)?;
     kind.prepare = Some(fold_string_data);
     kind.rules = Some(secret_faults);
-    kind.columns.insert(0, column("Type", ColumnType::String, &["type"], 0));
+    kind.columns.splice(0..0, [column("Type", ColumnType::String, &["type"], 0), columns::data()]);
     Ok(kind)
 }
 
@@ -258,7 +261,9 @@ fn service_account() -> Result<KindDef, CrdError> {
             "automountServiceAccountToken": {"type": "boolean", "description": "Kept for clients that write it."},
         }),
     );
-    core("ServiceAccount", "serviceaccounts", &["sa"], schema)
+    let mut kind = core("ServiceAccount", "serviceaccounts", &["sa"], schema)?;
+    kind.columns.insert(0, columns::secrets());
+    Ok(kind)
 }
 
 fn lease() -> Result<KindDef, CrdError> {
@@ -278,5 +283,12 @@ fn lease() -> Result<KindDef, CrdError> {
     kind.group = "coordination.k8s.io".to_owned();
     kind.resource = Resource::new(&kind.group, "leases");
     kind.columns.insert(0, column("Holder", ColumnType::String, &["spec", "holderIdentity"], 0));
+    kind.prepare = Some(|lease| {
+        for path in ["/spec/acquireTime", "/spec/renewTime"] {
+            if let Some(time) = lease.pointer_mut(path) {
+                respell_time(time, true);
+            }
+        }
+    });
     Ok(kind)
 }

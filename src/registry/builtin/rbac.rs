@@ -1,8 +1,8 @@
 //! Roles and their bindings: who may do what.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{core, object, text};
+use super::{columns, core, object, text};
 use crate::registry::crd::CrdError;
 use crate::registry::field::FieldError;
 use crate::registry::key::Resource;
@@ -15,16 +15,19 @@ pub const GROUP: &str = "rbac.authorization.k8s.io";
 pub(super) fn kinds() -> Result<Vec<KindDef>, CrdError> {
     let role = |description| object(description, json!({"rules": rules()}));
     let binding = |description| object(description, json!({"subjects": subjects(), "roleRef": role_ref()}));
+    let mut gathering = role("Permissions that can be given anywhere.");
+    gathering["properties"]["aggregationRule"] = aggregation_rule();
     Ok(vec![
         kind("Role", "roles", true, role("Permissions within a namespace."))?,
-        kind("ClusterRole", "clusterroles", false, role("Permissions that can be given anywhere."))?,
+        kind("ClusterRole", "clusterroles", false, gathering)?,
         kind("RoleBinding", "rolebindings", true, binding("Gives a role within its namespace."))?,
         kind("ClusterRoleBinding", "clusterrolebindings", false, binding("Gives a ClusterRole everywhere."))?,
     ])
 }
 
-/// The ClusterRoles that an installation begins with, and their rules. They are made when they are missing, and people may
-/// change them.
+/// The ClusterRoles that an installation begins with. They are made when they are missing, and people may change them. As in
+/// Kubernetes, `view`, `edit` and `admin` also have what is in ClusterRoles with a label such as
+/// `rbac.authorization.k8s.io/aggregate-to-view: "true"`, and what one of them has, the next has too.
 #[must_use]
 pub fn default_roles() -> Vec<(&'static str, Value)> {
     let read = ["get", "list", "watch"];
@@ -48,12 +51,38 @@ pub fn default_roles() -> Vec<(&'static str, Value)> {
     admin.push(rule(&["create"], "authorization.k8s.io", &["localsubjectaccessreviews"]));
     admin.push(rule(&["create"], "", &["serviceaccounts/token"]));
     let everything = vec![rule(&["*"], "*", &["*"]), json!({"verbs": ["*"], "nonResourceURLs": ["*"]})];
+    let label = |to: &str| format!("{GROUP}/aggregate-to-{to}");
+    let gathering = |name: &'static str, rules: Vec<Value>, next: Option<&str>| {
+        let labels: Map<String, Value> = next.map(|next| (label(next), json!("true"))).into_iter().collect();
+        let selectors = json!([{"matchLabels": {(label(name)): "true"}}]);
+        let role = json!({"metadata": {"name": name, "labels": labels}, "rules": rules,
+            "aggregationRule": {"clusterRoleSelectors": selectors}});
+        (name, role)
+    };
     vec![
-        ("admin", json!(admin)),
-        ("cluster-admin", json!(everything)),
-        ("edit", json!(edit)),
-        ("view", json!(seen(&read))),
+        gathering("admin", admin, None),
+        ("cluster-admin", json!({"metadata": {"name": "cluster-admin"}, "rules": everything})),
+        gathering("edit", edit, Some("admin")),
+        gathering("view", seen(&read), Some("edit")),
     ]
+}
+
+fn aggregation_rule() -> Value {
+    let expression = json!({"type": "object", "required": ["key", "operator"], "properties": {
+        "key": text("The label."),
+        "operator": {"type": "string", "description": "In, NotIn, Exists or DoesNotExist.",
+            "enum": ["In", "NotIn", "Exists", "DoesNotExist"]},
+        "values": texts("What it is compared with."),
+    }});
+    let selector = json!({"type": "object", "properties": {
+        "matchLabels": {"type": "object", "description": "Labels that must be so.",
+            "additionalProperties": {"type": "string"}},
+        "matchExpressions": {"type": "array", "description": "What must hold of labels.", "items": expression},
+    }});
+    json!({"type": "object", "description": "Other ClusterRoles whose rules belong to this one as well.", "properties": {
+        "clusterRoleSelectors": {"type": "array", "description": "Which: those that any of these selects.",
+            "items": selector},
+    }})
 }
 
 fn kind(name: &str, plural: &str, namespaced: bool, schema: Value) -> Result<KindDef, CrdError> {
@@ -64,9 +93,11 @@ fn kind(name: &str, plural: &str, namespaced: bool, schema: Value) -> Result<Kin
     // Colons and capitals stand in the names of roles: system:discovery.
     kind.name_rule = NameRule::Segment;
     if plural.ends_with("bindings") {
+        kind.columns = columns::binding();
         kind.prepare = Some(prepare);
         kind.rules = Some(binding_faults);
     } else {
+        kind.columns = vec![columns::created_at()];
         kind.rules = Some(role_faults);
     }
     Ok(kind)

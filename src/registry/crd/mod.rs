@@ -21,7 +21,7 @@ use self::cel::Expressions;
 use super::form::Form;
 use super::jsonpath::{JsonPath, JsonPathError};
 use super::key::Resource;
-use super::kind::{Column, ColumnType, KindDef, Origin, ScalePaths};
+use super::kind::{Cell, Column, ColumnType, KindDef, Origin, ScalePaths};
 use super::names::NameRule;
 use super::schema::{self, Schema, SchemaError};
 
@@ -182,7 +182,7 @@ impl Place {
             format: declared.format.clone().unwrap_or_default(),
             description: declared.description.clone().unwrap_or_default(),
             priority: declared.priority.unwrap_or_default(),
-            path: self.path(&declared.json_path, &field("jsonPath"))?,
+            cell: Cell::At(self.path(&declared.json_path, &field("jsonPath"))?),
         })
     }
 }
@@ -201,6 +201,6 @@ pub fn age_column() -> Column {
         format: String::new(),
         description: "When the object was created.".to_owned(),
         priority: 0,
-        path: JsonPath::field(&["metadata", "creationTimestamp"]),
+        cell: Cell::At(JsonPath::field(&["metadata", "creationTimestamp"])),
     }
 }

@@ -9,7 +9,7 @@ use crate::registry::failure::Failure;
 use crate::registry::field::FieldError;
 use crate::registry::kind::KindDef;
 use crate::registry::meta;
-use crate::registry::object::{meta_mut, set, text};
+use crate::registry::object::{meta_mut, respell_time, set, text};
 use crate::registry::options::FieldValidation;
 use crate::registry::schema::{Unknown, drop_nulls, prune};
 
@@ -59,7 +59,16 @@ pub(super) fn check_metadata(kind: &KindDef, object: &mut Value) -> Result<(), F
     match meta::type_fault(object) {
         Some(fault) => Err(Failure::bad_request(format!("{}{fault}", cannot_be_handled(kind)))),
         None => {
-            meta_mut(object);
+            let metadata = meta_mut(object);
+            for name in ["creationTimestamp", "deletionTimestamp"] {
+                if let Some(time) = metadata.get_mut(name) {
+                    respell_time(time, false);
+                }
+            }
+            let entries = metadata.get_mut("managedFields").and_then(Value::as_array_mut);
+            for time in entries.into_iter().flatten().filter_map(|entry| entry.get_mut("time")) {
+                respell_time(time, false);
+            }
             Ok(())
         }
     }

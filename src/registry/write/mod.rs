@@ -37,6 +37,8 @@ pub enum Subresource {
     Status,
     /// `autoscaling/v1` Scale, a view of two numbers.
     Scale,
+    /// Only what holds an object by its spec: a Namespace's `spec.finalizers`.
+    Finalize,
 }
 
 impl Subresource {
@@ -47,6 +49,7 @@ impl Subresource {
             Subresource::Main => "",
             Subresource::Status => "status",
             Subresource::Scale => "scale",
+            Subresource::Finalize => "finalize",
         }
     }
 }

@@ -80,10 +80,11 @@ pub(super) fn complete_parts(kind: &KindDef, object: &mut Value) -> Vec<FieldErr
 /// server owns.
 pub(super) fn isolate(kind: &KindDef, object: &mut Value, live: &Value, subresource: Subresource) {
     match subresource {
-        Subresource::Status => {
-            let (status, account) = (object.get("status").cloned(), take(object, "managedFields"));
+        Subresource::Status | Subresource::Finalize => {
+            let part = if subresource == Subresource::Status { "status" } else { "spec" };
+            let (wanted, account) = (object.get(part).cloned(), take(object, "managedFields"));
             *object = live.clone();
-            replace(object, "status", status);
+            replace(object, part, wanted);
             match account {
                 Some(account) => set(object, "managedFields", account),
                 None => drop(take(object, "managedFields")),
@@ -94,7 +95,7 @@ pub(super) fn isolate(kind: &KindDef, object: &mut Value, live: &Value, subresou
         }
         Subresource::Main | Subresource::Scale => {}
     }
-    if kind.holds_by_spec {
+    if kind.holds_by_spec && subresource != Subresource::Finalize {
         replace(object, "spec", live.get("spec").cloned());
     }
     for name in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "namespace"] {

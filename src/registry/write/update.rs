@@ -48,7 +48,9 @@ impl Registry {
     ) -> Result<Written, Failure> {
         let edit = |doc: &Doc, live: &Value| match subresource {
             Subresource::Scale => scale::replaced(kind, key, doc, live, &body.value),
-            Subresource::Main | Subresource::Status => replaced(kind, key, doc, &body, options),
+            Subresource::Main | Subresource::Status | Subresource::Finalize => {
+                replaced(kind, key, doc, &body, options)
+            }
         };
         self.modify(kind, key, subresource, options, &edit).await
     }
@@ -73,7 +75,9 @@ impl Registry {
                 let view = scale::view(kind, doc, live)?;
                 scale::replaced(kind, key, doc, live, &patch.edit(kind, &view)?)
             }
-            Subresource::Main | Subresource::Status => patched(kind, key, &patch, live, options),
+            Subresource::Main | Subresource::Status | Subresource::Finalize => {
+                patched(kind, key, &patch, live, options)
+            }
         };
         self.modify(kind, key, subresource, options, &edit).await
     }
@@ -87,7 +91,12 @@ impl Registry {
         options: &WriteOptions,
         edit: &(dyn Fn(&Doc, &Value) -> Result<Edited, Failure> + Sync),
     ) -> Result<Written, Failure> {
-        if subresource == Subresource::Status && !kind.status {
+        let is_there = match subresource {
+            Subresource::Status => kind.status,
+            Subresource::Finalize => kind.holds_by_spec,
+            Subresource::Main | Subresource::Scale => true,
+        };
+        if !is_there {
             return Err(Failure::not_found(kind, &key.name));
         }
         let kept = self.kept_as(kind);
@@ -143,7 +152,7 @@ impl Registry {
         let outcome = settle(kind, &mut object, live, author, quantities, &mut warnings)?;
         let answer = |object: &Value, doc: &Doc| match subresource {
             Subresource::Scale => scale::view(kind, doc, object).map(|view| view.to_string().into()),
-            Subresource::Main | Subresource::Status => Ok(doc.bytes().clone()),
+            Subresource::Main | Subresource::Status | Subresource::Finalize => Ok(doc.bytes().clone()),
         };
         let written = |object, revision| Written { object, created: false, warnings, revision };
         let as_if = |object: &Value| {

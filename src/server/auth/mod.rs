@@ -1,7 +1,9 @@
 //! Who asks: the administrator by the installation's token, people by tokens that are stored as hashes, programs by the
-//! signed tokens of their ServiceAccounts. Nothing but health and version is answered to anybody else.
+//! signed tokens of their ServiceAccounts, and whoever shows a certificate that the operator's authority signed. Nothing but
+//! health and version is answered to anybody else.
 
 pub(crate) mod accounts;
+pub(crate) mod certificate;
 pub(crate) mod impersonate;
 pub(crate) mod stored;
 mod token;
@@ -9,11 +11,12 @@ pub(crate) mod user;
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::Request;
 use http::header::AUTHORIZATION;
 use sha2::{Digest, Sha256};
 
 pub use self::accounts::SigningKeys;
+use self::certificate::Peer;
 pub use self::token::Token;
 use self::user::User;
 use crate::env::Env;
@@ -40,9 +43,14 @@ impl Authenticator {
         Authenticator { env: env.clone(), registry: registry.clone(), digest, signing }
     }
 
-    /// Whom the bearer token in `headers` stands for; none without one, or for one that nobody has (any more).
-    pub(crate) fn identify(&self, headers: &HeaderMap) -> Option<User> {
-        let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    /// Whom the client's certificate, else the bearer token of `request` stands for; none without one, or for one that nobody
+    /// has (any more).
+    pub(crate) fn identify<B>(&self, request: &Request<B>) -> Option<User> {
+        let peer = request.extensions().get::<Peer>();
+        if let Some(user) = peer.and_then(|peer| peer.user(self.env.now())) {
+            return Some(user);
+        }
+        let (scheme, token) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return None;
         }

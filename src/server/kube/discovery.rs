@@ -13,6 +13,8 @@ use crate::registry::KindDef;
 
 /// What can be done with a kind.
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+/// What can be done with namespaces.
+const NAMESPACE_VERBS: [&str; 7] = ["create", "delete", "get", "list", "patch", "update", "watch"];
 /// What can be done with a kind that is only there to be read.
 const READ_VERBS: [&str; 3] = ["get", "list", "watch"];
 /// And with one that has no history.
@@ -127,6 +129,7 @@ fn verbs(kind: &KindDef) -> &'static [&'static str] {
         () if facade::is_live(kind) => &LOOK_VERBS,
         () if facade::is_read_only(kind) => &READ_VERBS,
         () if facade::is_review(kind) => &["create"],
+        () if kind.holds_by_spec => &NAMESPACE_VERBS,
         () => &VERBS,
     }
 }
@@ -143,6 +146,12 @@ fn resources(kind: &KindDef) -> Vec<Value> {
         rows.push(json!({
             "name": format!("{}/status", kind.plural), "singularName": "", "namespaced": kind.namespaced,
             "kind": kind.kind, "verbs": SUBRESOURCE_VERBS,
+        }));
+    }
+    if kind.holds_by_spec {
+        rows.push(json!({
+            "name": format!("{}/finalize", kind.plural), "singularName": "", "namespaced": kind.namespaced,
+            "kind": kind.kind, "verbs": ["update"],
         }));
     }
     if (kind.group.as_str(), kind.kind.as_str()) == ("", "ServiceAccount") {
@@ -201,6 +210,9 @@ fn aggregated_resource(kind: &KindDef) -> Value {
         .map(|(name, _, kind)| json!({"subresource": name, "responseKind": kind, "verbs": SUBRESOURCE_VERBS}))
         .collect();
     let mut subresources = subresources;
+    if kind.holds_by_spec {
+        subresources.push(json!({"subresource": "finalize", "responseKind": own, "verbs": ["update"]}));
+    }
     if (kind.group.as_str(), kind.kind.as_str()) == ("", "ServiceAccount") {
         let request = json!({"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"});
         subresources.push(json!({"subresource": "token", "responseKind": request, "verbs": ["create"]}));

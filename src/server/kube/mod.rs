@@ -31,6 +31,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use http::{Method, Request, Uri};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,7 @@ use super::exec::TaskExec;
 use super::logs::TaskLogs;
 use super::metrics::RequestMetrics;
 use super::offers::LiveOffers;
+use super::rates::Rates;
 use super::rbac;
 use super::rbac::rules::Access;
 use super::shares::Shares;
@@ -50,6 +52,9 @@ use crate::registry::{Failure, KindDef, Registry};
 
 /// Watches that one user may have open at a time.
 const WATCHES_MAX: usize = 1_000;
+/// Events that one user may write, and that may be written about one namespace: a second, and at once.
+const EVENTS_OF_USER: (f64, f64) = (50.0, 500.0);
+const EVENTS_OF_NAMESPACE: (f64, f64) = (200.0, 2_000.0);
 
 /// The API of one server.
 pub(super) struct Api {
@@ -66,6 +71,7 @@ pub(super) struct Api {
     /// Watches that one user may have open.
     watchers: Arc<Shares>,
     events: watch::EventCache,
+    event_rates: EventRates,
     /// Ends the watches.
     shutdown: CancellationToken,
 }
@@ -88,6 +94,7 @@ impl Api {
     ) -> Api {
         let (catalogs, events) = (Catalogs::default(), watch::EventCache::default());
         let (facades, watchers) = (facade::kinds(), Shares::of(WATCHES_MAX));
+        let event_rates = EventRates::default();
         Api {
             env,
             registry,
@@ -100,6 +107,7 @@ impl Api {
             catalogs,
             facades,
             events,
+            event_rates,
             shutdown,
         }
     }
@@ -119,6 +127,34 @@ impl Api {
                 }
             }
         }
+    }
+}
+
+/// How often Events may be written: a plugin in a loop fills no store.
+struct EventRates {
+    of_user: Rates,
+    of_namespace: Rates,
+}
+
+impl Default for EventRates {
+    fn default() -> EventRates {
+        let of = |(per_second, burst)| Rates::of(per_second, burst);
+        EventRates { of_user: of(EVENTS_OF_USER), of_namespace: of(EVENTS_OF_NAMESPACE) }
+    }
+}
+
+impl EventRates {
+    /// Whether `user` may write one more in `namespace`.
+    ///
+    /// # Errors
+    /// 429 when they, or all together, have written too many.
+    fn take(&self, user: &User, namespace: &str, now: Timestamp) -> Result<(), Failure> {
+        let whose = match () {
+            () if !self.of_user.take(&user.name, now) => format!("user {:?}", user.name),
+            () if !self.of_namespace.take(namespace, now) => format!("namespace {namespace:?}"),
+            () => return Ok(()),
+        };
+        Err(Failure::too_many_requests(&format!("too many Events of {whose}"), 1))
     }
 }
 
@@ -162,4 +198,27 @@ pub(super) fn not_ready(why: &str) -> Response {
 /// 429.
 pub(super) fn busy() -> Response {
     reply::failure(&Failure::too_many_requests("the server has too many requests to answer now", 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_limited_for_each_user_and_namespace() {
+        let rates = EventRates::default();
+        let now = Timestamp::UNIX_EPOCH;
+        let written = |name: &str, namespace: &str| {
+            let user = User::named(name, []);
+            (0..3_000).take_while(|_| rates.take(&user, namespace, now).is_ok()).count()
+        };
+        for name in ["ann", "bob", "cem", "dan"] {
+            assert_eq!(written(name, "shop"), 500, "{name}");
+        }
+        assert_eq!(written("eve", "shop"), 0, "the namespace has had its own");
+        assert_eq!(written("fay", "other"), 500);
+        let refused = rates.take(&User::named("fay", []), "other", now).unwrap_err();
+        assert_eq!((refused.code, refused.retry_after_secs), (429, Some(1)));
+        assert_eq!(refused.message, "too many Events of user \"fay\"");
+    }
 }

@@ -23,6 +23,9 @@ use crate::server::auth::user::User;
 use crate::server::rbac;
 use crate::server::rbac::rules::Access;
 
+/// Namespaces that every client takes for granted.
+const IMMORTAL: [&str; 2] = ["default", "kube-system"];
+
 /// What is asked of the objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
@@ -116,6 +119,10 @@ impl Ask<'_> {
         self.target.namespace.as_deref().unwrap_or_default()
     }
 
+    fn is_namespace(&self) -> bool {
+        self.kind.group.is_empty() && self.kind.kind == "Namespace"
+    }
+
     /// The named object; the name is there for every verb that asks for it.
     pub(super) fn key(&self) -> Key {
         self.kind.key(self.namespace(), self.target.name.as_deref().unwrap_or_default())
@@ -127,6 +134,7 @@ impl Ask<'_> {
             None => Ok(Part::Object(Subresource::Main)),
             Some("status") if self.kind.status => Ok(Part::Object(Subresource::Status)),
             Some("scale") if self.kind.scale.is_some() => Ok(Part::Object(Subresource::Scale)),
+            Some("finalize") if self.kind.holds_by_spec => Ok(Part::Object(Subresource::Finalize)),
             Some("log") if is_task => Ok(Part::Log),
             Some("exec") if is_task => Ok(Part::Exec),
             Some("token") if self.kind.group.is_empty() && self.kind.kind == "ServiceAccount" => {
@@ -149,8 +157,7 @@ impl Ask<'_> {
         };
         let name = self.target.name.as_deref().unwrap_or_default();
         // A namespace is in itself.
-        let is_namespace = self.kind.group.is_empty() && self.kind.kind == "Namespace";
-        let namespace = if is_namespace { name } else { self.namespace() };
+        let namespace = if self.is_namespace() { name } else { self.namespace() };
         Access::named(verb.name(), &self.kind.group, &resource, namespace, name)
     }
 
@@ -233,10 +240,15 @@ impl Api {
             (Verb::Create, Part::Token) => return self.account_token(ask, body).await,
             (_, Part::Token) => return Err(Failure::method_not_allowed()),
             (_, Part::Exec) => return self.task_exec(ask).await,
+            // All of them at once are nobody's to delete, as in Kubernetes.
+            (Verb::DeleteCollection, _) if ask.is_namespace() => return Err(Failure::method_not_allowed()),
             (Verb::Create, _) if ask.target.name.is_some() => return Err(Failure::method_not_allowed()),
             (Verb::Get, Part::Log) => return self.task_log(ask).await,
             (_, Part::Log) => return Err(Failure::method_not_allowed()),
             (Verb::Delete, Part::Object(Subresource::Status | Subresource::Scale)) => {
+                return Err(Failure::method_not_allowed());
+            }
+            (verb, Part::Object(Subresource::Finalize)) if verb != Verb::Update => {
                 return Err(Failure::method_not_allowed());
             }
             (_, Part::Object(subresource)) => subresource,
@@ -274,6 +286,9 @@ impl Api {
     async fn create(&self, ask: &Ask<'_>, body: Body) -> Result<Response, Failure> {
         let accepted = ask.accepted(Offer::Objects)?;
         let options = ask.write_options(self, options::Verb::Create)?;
+        if ask.kind.ttl.is_some() {
+            self.event_rates.take(&ask.user, ask.namespace(), self.env.now())?;
+        }
         let bytes = body::read(body).await?;
         let object = body::object(&ask.kind.kind, &ask.head.headers, &bytes)?;
         let written = self.registry.create(&ask.kind, ask.namespace(), object, &options).await?;
@@ -305,6 +320,10 @@ impl Api {
     async fn delete(&self, ask: &Ask<'_>, body: Body) -> Result<Response, Failure> {
         let accepted = ask.accepted(Offer::Objects)?;
         let options = delete_options(ask, body).await?;
+        let name = ask.target.name.as_deref().unwrap_or_default();
+        if ask.is_namespace() && IMMORTAL.contains(&name) {
+            return Err(Failure::forbidden("", "namespaces", name, "this namespace may not be deleted"));
+        }
         match self.registry.delete(&ask.kind, &ask.key(), &options).await? {
             Deleted::Gone { key, uid } => {
                 let status = deleted(&ask.kind, &key, &uid);

@@ -3,6 +3,7 @@
 //! Nobody can give more than they have: who writes a role must hold what is in it, who writes a binding the role that it
 //! gives, who writes a token the right to be whom it stands for.
 
+mod aggregation;
 pub(crate) mod rules;
 
 use std::sync::Arc;
@@ -83,6 +84,15 @@ pub(crate) fn admission(registry: &Arc<Registry>, user: &User, kind: &KindDef, n
     })
 }
 
+/// What cluster-admin may.
+fn everything() -> [PolicyRule; 2] {
+    let all = || Some(vec!["*".to_owned()]);
+    let verbs = || vec!["*".to_owned()];
+    let resources =
+        PolicyRule { verbs: verbs(), api_groups: all(), resources: all(), ..PolicyRule::default() };
+    [resources, PolicyRule { verbs: verbs(), non_resource_urls: all(), ..PolicyRule::default() }]
+}
+
 /// Somebody who gives permissions to others.
 struct Giver<'a> {
     snapshot: &'a Snapshot,
@@ -102,12 +112,17 @@ impl Giver<'_> {
 
     fn of_role(&self, plural: &str, new: &Value, old: Option<&Value>) -> Vec<String> {
         // Labels may be changed by whoever may change labels.
-        if old.is_some_and(|old| old.get("rules") == new.get("rules")) {
+        let same = |field: &str| old.is_some_and(|old| old.get(field) == new.get(field));
+        if same("rules") && same("aggregationRule") {
             return Vec::new();
         }
         let name = new["metadata"]["name"].as_str().unwrap_or_default();
         if self.may("escalate", plural, name) {
             return Vec::new();
+        }
+        if aggregation::gathers(new) && !uncovered(&self.held(), &everything()).is_empty() {
+            // It may come to gather anything.
+            return vec!["must have cluster-admin privileges to use an aggregationRule".to_owned()];
         }
         let rules = new.get("rules").cloned().unwrap_or_default();
         let wanted: Vec<PolicyRule> = serde_json::from_value(rules).unwrap_or_default();

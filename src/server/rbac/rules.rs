@@ -1,9 +1,8 @@
 //! What the roles permit to a user, and whether that covers a request or another role. Pure.
 
-use k8s_openapi::api::rbac::v1::{
-    ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject,
-};
+use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject};
 
+use super::aggregation;
 use crate::registry::builtin::rbac::GROUP;
 use crate::registry::{Key, Resource, Snapshot};
 use crate::server::auth::user::{AUTHENTICATED, User};
@@ -94,10 +93,7 @@ fn basic() -> Vec<PolicyRule> {
 /// The rules of the role that `reference` names; none when there is no such role.
 pub(crate) fn role(snapshot: &Snapshot, reference: &RoleRef, namespace: &str) -> Vec<PolicyRule> {
     let rules = match reference.kind.as_str() {
-        "ClusterRole" => {
-            let doc = snapshot.get(&Key::new(&resource("clusterroles"), "", &reference.name));
-            doc.and_then(|doc| doc.typed::<ClusterRole>().ok()).and_then(|role| role.rules.clone())
-        }
+        "ClusterRole" => return aggregation::rules(snapshot, &reference.name),
         "Role" if !namespace.is_empty() => {
             let doc = snapshot.get(&Key::new(&resource("roles"), namespace, &reference.name));
             doc.and_then(|doc| doc.typed::<Role>().ok()).and_then(|role| role.rules.clone())

@@ -1,5 +1,6 @@
 //! Tables of cases, and walks through the life of an App.
 
+mod kstatus;
 mod walk;
 mod world;
 

@@ -1,0 +1,209 @@
+//! What GitOps tools build on: apply sets and pruning, and conditions on which everybody agrees.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use crate::cli::{tenure, with_input};
+use crate::kubectl::Kubectl;
+use crate::server::{APPS, TestServer, app};
+
+const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const PART_OF: &str = "applyset.kubernetes.io/part-of";
+const KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
+
+fn manifest(objects: &[Value]) -> String {
+    json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
+}
+
+fn config_map(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "1"}})
+}
+
+/// Applies `objects` as the set `web`, which a ConfigMap keeps; what is said on both outputs.
+async fn apply(server: &TestServer, objects: &[Value], more: &[&str]) -> (i32, String) {
+    let arguments = ["apply", "-f", "-", "--prune", "--applyset", "configmaps/web"];
+    let outcome = with_input(server, &[&arguments, more].concat(), &manifest(objects)).await;
+    (outcome.code, outcome.stdout + &outcome.stderr)
+}
+
+async fn names(server: &TestServer, path: &str) -> Vec<String> {
+    let list = server.get(path).await.json();
+    let items = list["items"].as_array().unwrap().iter();
+    // Those that are going are held by a finalizer of a loop that does not run here.
+    let stays = items.filter(|item| item["metadata"]["deletionTimestamp"].is_null());
+    stays.map(|item| item["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_set_no_longer_has_is_pruned_and_nothing_else() {
+    let server = TestServer::start().await;
+    server.json(Method::POST, "/api/v1/namespaces", &json!({"metadata": {"name": "shop"}})).await;
+    server.json(Method::POST, APPS, &app("by-hand")).await;
+    let mut there = config_map("there");
+    there["metadata"]["namespace"] = json!("shop");
+    let all = [app("a"), app("b"), config_map("c"), there.clone()];
+    let (code, told) = apply(&server, &all, &["--dry-run"]).await;
+    assert_eq!((code, told.matches("created (server dry run)").count()), (0, 4), "{told}");
+    assert_eq!(names(&server, CONFIG_MAPS).await, Vec::<String>::new(), "a dry run writes no parent");
+    let (code, told) = apply(&server, &all, &[]).await;
+    assert_eq!((code, told.matches("created\n").count()), (0, 4), "{told}");
+    let parent = async || server.get(&format!("{CONFIG_MAPS}/web")).await.json()["metadata"].clone();
+    let kept = parent().await;
+    assert_eq!(kept["annotations"][KINDS], "App.tenure.dev,ConfigMap");
+    assert_eq!(kept["annotations"]["applyset.kubernetes.io/additional-namespaces"], "shop");
+    let id = kept["labels"]["applyset.kubernetes.io/id"].clone();
+    let a = server.get(&format!("{APPS}/a")).await.json();
+    assert_eq!(a["metadata"]["labels"][PART_OF], id);
+
+    let (code, told) = apply(&server, &[app("a")], &["--dry-run"]).await;
+    let pruned = ["app.tenure.dev/b", "configmap/there", "configmap/c"];
+    assert!(
+        code == 0 && pruned.iter().all(|it| told.contains(&format!("{it} pruned (server dry run)\n"))),
+        "{told}"
+    );
+    assert_eq!(names(&server, APPS).await, ["a", "b", "by-hand"]);
+    // One mistake, and nothing goes.
+    let mut wrong = app("d");
+    wrong["spec"]["instances"] = json!(-1);
+    let (code, told) = apply(&server, &[app("a"), wrong], &[]).await;
+    assert!(code == 1 && told.contains("nothing was pruned, because not all was applied"), "{told}");
+    assert_eq!(names(&server, APPS).await, ["a", "b", "by-hand"]);
+
+    let (code, told) = apply(&server, &[app("a")], &[]).await;
+    assert_eq!((code, told.matches(" pruned\n").count()), (0, 3), "{told}");
+    assert_eq!(names(&server, APPS).await, ["a", "by-hand"]);
+    assert_eq!(names(&server, CONFIG_MAPS).await, ["web"]);
+    assert_eq!(names(&server, "/api/v1/namespaces/shop/configmaps").await, Vec::<String>::new());
+    let kept = parent().await;
+    assert_eq!(kept["annotations"][KINDS], "App.tenure.dev");
+    assert_eq!(kept["annotations"]["applyset.kubernetes.io/additional-namespaces"], "");
+    assert_eq!(apply(&server, &[app("a")], &[]).await, (0, "app.tenure.dev/a unchanged\n".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_another_set_or_tool_is_left_alone() {
+    let server = TestServer::start().await;
+    let (code, told) = apply(&server, &[app("a")], &[]).await;
+    assert_eq!(code, 0, "{told}");
+    let other = ["apply", "-f", "-", "--prune", "--applyset", "other"];
+    let stolen = with_input(&server, &other, &manifest(&[app("b"), app("a")])).await;
+    assert!(
+        stolen.code == 1 && stolen.stderr.contains("app.tenure.dev/a belongs to another apply set"),
+        "{}",
+        stolen.stderr
+    );
+    assert!(stolen.stderr.contains("nothing was applied"), "{}", stolen.stderr);
+    assert_eq!(names(&server, APPS).await, ["a"]);
+    let mut labelled = app("b");
+    labelled["metadata"]["labels"] = json!({PART_OF: "applyset-x-v1"});
+    let (code, told) = apply(&server, &[labelled], &[]).await;
+    assert!(code == 1 && told.contains("leave it out, it is set by --applyset"), "{told}");
+
+    for (name, expected) in [("plain", "is no apply set: it has no label applyset.kubernetes.io/id")] {
+        server.json(Method::POST, CONFIG_MAPS, &config_map(name)).await;
+        let set = format!("configmaps/{name}");
+        let outcome =
+            with_input(&server, &["apply", "-f", "-", "--prune", "--applyset", &set], &manifest(&[app("a")]))
+                .await;
+        assert!(outcome.code == 1 && outcome.stderr.contains(expected), "{}", outcome.stderr);
+    }
+    let app_as_parent = tenure(&server, &["apply", "-f", "-", "--prune", "--applyset", "apps/a"]).await;
+    assert_ne!(app_as_parent.code, 0);
+    let alone = tenure(&server, &["apply", "-f", "-", "--prune"]).await;
+    assert!(alone.code == 2 && alone.stderr.contains("--applyset"), "{}", alone.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_prunes_by_apply_sets_and_by_lists_of_kinds() {
+    for (server, kubectl) in Kubectl::all().await {
+        let by_list = |objects: &[Value]| {
+            let mut objects = objects.to_vec();
+            for object in &mut objects {
+                object["metadata"]["labels"] = json!({"set": "p"});
+            }
+            kubectl.file("list.json", &manifest(&objects))
+        };
+        let flag = if kubectl.is_old() { "--prune-whitelist" } else { "--prune-allowlist" };
+        let kinds = format!("{flag}=tenure.dev/v1/App");
+        kubectl.ok(&["apply", "-f", &by_list(&[app("x"), app("y")]), "--prune", "-l", "set=p", &kinds]).await;
+        let told =
+            kubectl.ok(&["apply", "-f", &by_list(&[app("x")]), "--prune", "-l", "set=p", &kinds]).await;
+        assert!(told.contains("app.tenure.dev/y pruned"), "{told}");
+        if kubectl.is_old() {
+            continue;
+        }
+        for parent in ["configmaps/aset", "sset"] {
+            let set = format!("--applyset={parent}");
+            let arguments = ["apply", "-n", "default", "--prune", &set, "-f"];
+            let objects = [app("pa"), app("pb"), config_map("pc")];
+            let all = kubectl.file("set.json", &manifest(&objects));
+            kubectl.ok(&[&arguments[..], &[&all]].concat()).await;
+            let one = kubectl.file("set.json", &manifest(&objects[..1]));
+            let told = kubectl.ok(&[&arguments[..], &[&one]].concat()).await;
+            assert!(
+                told.contains("app.tenure.dev/pb pruned") && told.contains("configmap/pc pruned"),
+                "{told}"
+            );
+            assert!(!names(&server, APPS).await.contains(&"pb".to_owned()));
+            // Ours does not touch what kubectl keeps.
+            let ours = ["apply", "-f", &one, "--prune", "--applyset", parent];
+            let refused = tenure(&server, &ours).await;
+            assert!(
+                refused.code == 1 && refused.stderr.contains("is an apply set of \"kubectl/"),
+                "{}",
+                refused.stderr
+            );
+            // Nor kubectl what belongs to another set: each has its own App.
+            server.json(Method::DELETE, &format!("{APPS}/pa"), &Value::Null).await;
+            for name in ["pa", "pb"] {
+                let path = format!("{APPS}/{name}");
+                let release =
+                    http::Request::patch(path).header("content-type", "application/merge-patch+json");
+                server.ask(release.body(br#"{"metadata":{"finalizers":null}}"#.to_vec()).unwrap()).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_wait_and_tenure_wait_agree_about_every_condition() {
+    for (server, kubectl) in Kubectl::all().await {
+        let report = async |status: Value| {
+            let path = format!("{APPS}/web/status");
+            let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
+            let answer =
+                server.ask(request.body(json!({"status": status}).to_string().into_bytes()).unwrap()).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        };
+        server.json(Method::POST, APPS, &app("web")).await;
+        let condition = |status: &str, observed: Value| {
+            let mut condition = json!({"type": "Ready", "status": status, "reason": "Test", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z"});
+            if !observed.is_null() {
+                condition["observedGeneration"] = observed;
+            }
+            json!([condition])
+        };
+        // The generation is 1.
+        for (status, observed, of_status, holds) in [
+            ("True", json!(1), json!(1), true),
+            ("False", json!(1), json!(1), false),
+            ("True", Value::Null, json!(1), true),
+            ("True", Value::Null, Value::Null, true),
+            ("True", json!(0), json!(1), false),
+            ("True", Value::Null, json!(0), false),
+        ] {
+            report(
+                json!({"observedGeneration": of_status, "conditions": condition(status, observed.clone())}),
+            )
+            .await;
+            let arguments = ["wait", "app.tenure.dev/web", "--for=condition=Ready", "--timeout=1s"];
+            let told = format!("{} {status} {observed} {of_status}", kubectl.version);
+            // 1.20 does not ask which generation a status or a condition is about.
+            if !kubectl.is_old() || (observed != 0 && of_status != 0) {
+                assert_eq!(kubectl.run(&arguments).await.success, holds, "kubectl {told}");
+            }
+            assert_eq!(tenure(&server, &arguments).await.code == 0, holds, "tenure {told}");
+        }
+    }
+}
