@@ -20,6 +20,7 @@ mod cluster;
 mod engine;
 mod harness;
 mod kill;
+mod kubernetes;
 mod life;
 mod mesos;
 mod registry;
