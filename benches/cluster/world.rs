@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tenure::api::Task;
-use tenure::controllers::{Contact, Leader, Policy, framework};
+use tenure::controllers::{Contact, Leader, Offers, Policy, framework};
 use tenure::env::Env;
 use tenure::mesos::embedded::fleet::Fleet;
 use tenure::mesos::embedded::master::{self, MasterConfig, MasterHandle};
@@ -113,6 +113,7 @@ impl World {
             policy: Policy::sole(),
             contact: Contact::default(),
             anew: None,
+            offers: Offers::default(),
         };
         let election = Election {
             env: env.clone(),

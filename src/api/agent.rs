@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Condition, Cpus};
+use super::{Bytes, Condition, Cpus, MicroTime};
 
 resource! {
     /// A machine that runs tasks: its attributes, totals and condition.
@@ -23,6 +23,7 @@ resource! {
             ("Ready", string, ".status.conditions[?(@.type==\"Ready\")].status"),
             ("Gpus", integer, ".status.totals.gpus", wide),
             ("Ports", string, ".status.totals.ports", wide),
+            ("Maintenance", string, ".status.maintenance.from", wide),
             ("Id", string, ".status.agentId", wide),
             ("Age", date, ".metadata.creationTimestamp"),
         ],
@@ -55,6 +56,9 @@ pub struct AgentStatus {
     pub attributes: BTreeMap<String, String>,
     /// All that the machine has, used or not.
     pub totals: Totals,
+    /// When its operator takes the machine away. It gets no new tasks in the half hour before, and those on it are moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
     /// `Ready`; `DockerReady` where something is known of the Docker engine; `Orphans` when a person is asked about some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
@@ -62,6 +66,17 @@ pub struct AgentStatus {
     /// Tasks that run here without being owned, while a person must confirm their end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub orphans: Option<Orphans>,
+}
+
+/// A time for which a machine is taken away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Maintenance {
+    /// Its beginning.
+    pub from: MicroTime,
+    /// Its end, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<MicroTime>,
 }
 
 /// Tasks that no stored Task owns and whose end must be confirmed: by the annotation `tenure.dev/confirm-orphans` with the

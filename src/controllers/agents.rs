@@ -19,7 +19,7 @@ use super::machines::Machines;
 use super::objects::{Stored, create, key, typed_difference};
 use super::session::Signals;
 use super::sightings::Sightings;
-use super::{placement, until};
+use super::{placement, questions, until};
 use crate::api::agent::{DOCKER_READY, JOURNAL_WRITTEN, READY};
 use crate::api::{Agent, AgentStatus, Resources, Task, Totals};
 use crate::env::{Env, watch};
@@ -275,7 +275,9 @@ impl Agents {
     fn status(&self, seen: &Seen, before: &AgentStatus) -> AgentStatus {
         let conditions = agent::conditions(&before.conditions, &seen.sighting, self.parts.env.now());
         let Some(offer) = seen.offers.first() else {
-            return AgentStatus { conditions, ..before.clone() };
+            let told = seen.sighting.maintenance.clone();
+            let maintenance = told.unwrap_or_else(|| before.maintenance.clone());
+            return AgentStatus { conditions, maintenance, ..before.clone() };
         };
         AgentStatus {
             agent_id: offer.agent_id.value.clone(),
@@ -286,6 +288,7 @@ impl Agents {
                 .map(|(name, value)| (name, value.to_string()))
                 .collect(),
             totals: before.totals.clone(),
+            maintenance: offer.unavailability.as_ref().and_then(questions::maintenance),
             conditions,
             orphans: before.orphans.clone(),
         }

@@ -7,8 +7,8 @@ use super::objects::{Stored, is, name_of, resource};
 use crate::api::resource::Kind;
 use crate::api::{App, labels};
 use crate::plan::ObjectName;
-use crate::registry::{Change, Doc, Key};
-use crate::runtime::{Index, Scene, Setback};
+use crate::registry::{Change, Doc, Key, Snapshot};
+use crate::runtime::{Index, Setback};
 
 /// What belongs to one App, in order.
 type Parts = BTreeMap<Key, Arc<Doc>>;
@@ -129,7 +129,7 @@ impl ByApp {
 }
 
 /// Every App that exists or has parts left.
-pub(super) fn all_apps(scene: &Scene<ByApp>) -> Vec<ObjectName> {
-    let apps = scene.snapshot.list(&resource::<App>(), None).map(|doc| name_of(doc.key()));
-    apps.chain(scene.index.apps()).collect::<BTreeSet<_>>().into_iter().collect()
+pub(super) fn all_apps(snapshot: &Snapshot, index: &ByApp) -> Vec<ObjectName> {
+    let apps = snapshot.list(&resource::<App>(), None).map(|doc| name_of(doc.key()));
+    apps.chain(index.apps()).collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -1,6 +1,6 @@
 //! Keeps each App's Revisions, Tasks and status as its spec wants them.
 //!
-//! observe (the App, its Revisions, Tasks and dependencies) → `plan::deployment` → act (one transaction, guarded by the App's
+//! observe (the App, its Revisions, Tasks and dependencies, plans for their machines) → `plan::deployment` → act (one transaction, guarded by the App's
 //! version and by those of the Tasks that it counts on: that go on serving, or that are given up) → report (Events in the same
 //! transaction).
 
@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 use super::by_app::{ByApp, all_apps};
 use super::events::Recorder;
 use super::objects::{Stored, create, stop_patch, typed_difference};
+use super::places::Places;
 use super::until;
-use crate::api::{App, Revision, Task, labels};
+use crate::api::{App, Maintenance, Revision, Task, labels};
 use crate::env::Env;
 use crate::plan::deployment::{self, Action, Dependency, Plan};
 use crate::plan::{Again, ObjectName};
 use crate::registry::{Change, Key, Write};
-use crate::runtime::{Done, Reconciler, Requeue, Scene, Setback, Writer};
+use crate::runtime::{Done, Index, Reconciler, Requeue, Scene, Setback, Writer};
 
 /// The deployment loop.
 #[derive(Debug)]
@@ -29,24 +30,39 @@ pub(super) struct Deployment {
     pub(super) recorder: Recorder,
 }
 
+/// What belongs to which App, and where it is.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Layout {
+    apps: ByApp,
+    places: Places,
+}
+
+impl Index for Layout {
+    fn apply(&mut self, change: &Change) {
+        self.apps.apply(change);
+        self.places.apply(change);
+    }
+}
+
 #[async_trait]
 impl Reconciler for Deployment {
     type Key = ObjectName;
-    type Index = ByApp;
+    type Index = Layout;
     const NAME: &'static str = "deployment";
 
-    fn concerned(&self, change: &Change, scene: &Scene<ByApp>) -> Vec<ObjectName> {
-        scene.index.concerned(change)
+    fn concerned(&self, change: &Change, scene: &Scene<Layout>) -> Vec<ObjectName> {
+        let of_machine = scene.index.places.concerned(change);
+        scene.index.apps.concerned(change).into_iter().chain(of_machine).collect()
     }
 
     /// Apps whose present spec nobody has looked at come first: a new leader has many, and people wait for these.
-    fn all(&self, scene: &Scene<ByApp>) -> Vec<ObjectName> {
-        let mut apps = all_apps(scene);
+    fn all(&self, scene: &Scene<Layout>) -> Vec<ObjectName> {
+        let mut apps = all_apps(&scene.snapshot, &scene.index.apps);
         apps.sort_by_cached_key(|name| is_observed(name, scene));
         apps
     }
 
-    async fn reconcile(&self, name: &ObjectName, scene: &Scene<ByApp>) -> Result<Done, Setback> {
+    async fn reconcile(&self, name: &ObjectName, scene: &Scene<Layout>) -> Result<Done, Setback> {
         let Some(observed) = Observed::of(name, scene)? else { return Ok(Done::IDLE) };
         let now = self.env.now();
         let plan = deployment::plan(&observed.snapshot(now));
@@ -95,7 +111,7 @@ impl Deployment {
 }
 
 /// Whether the App's status speaks of its present spec.
-fn is_observed(name: &ObjectName, scene: &Scene<ByApp>) -> bool {
+fn is_observed(name: &ObjectName, scene: &Scene<Layout>) -> bool {
     let app = Stored::<App>::find(&scene.snapshot, name).ok().flatten();
     app.is_none_or(|app| {
         let observed = app.object.status.as_ref().and_then(|status| status.observed_generation);
@@ -111,19 +127,21 @@ struct Observed {
     revision_objects: Vec<Arc<Revision>>,
     task_objects: Vec<Arc<Task>>,
     dependencies: BTreeMap<String, Dependency>,
+    maintained: BTreeMap<String, Maintenance>,
 }
 
 impl Observed {
-    fn of(name: &ObjectName, scene: &Scene<ByApp>) -> Result<Option<Observed>, Setback> {
+    fn of(name: &ObjectName, scene: &Scene<Layout>) -> Result<Option<Observed>, Setback> {
         let Scene { snapshot, index } = scene;
         let Some(app) = Stored::<App>::find(snapshot, name)? else { return Ok(None) };
-        let revisions = index.parts::<Revision>(name)?;
-        let tasks = index.parts::<Task>(name)?;
+        let revisions = index.apps.parts::<Revision>(name)?;
+        let tasks = index.apps.parts::<Task>(name)?;
         let mut dependencies = BTreeMap::new();
         for other in &app.object.spec.depends_on {
             let other_app = Stored::<App>::find(snapshot, &ObjectName::new(&name.namespace, other))?;
             dependencies.insert(other.clone(), Dependency::of(other_app.as_ref().map(|app| &*app.object)));
         }
+        let maintained = index.places.maintained(tasks.iter().map(|it| &*it.object));
         Ok(Some(Observed {
             revision_objects: revisions.iter().map(|it| it.object.clone()).collect(),
             task_objects: tasks.iter().map(|it| it.object.clone()).collect(),
@@ -131,6 +149,7 @@ impl Observed {
             revisions,
             tasks,
             dependencies,
+            maintained,
         }))
     }
 
@@ -141,6 +160,7 @@ impl Observed {
             revisions: &self.revision_objects,
             tasks: &self.task_objects,
             dependencies: &self.dependencies,
+            maintained: &self.maintained,
         }
     }
 

@@ -62,7 +62,7 @@ impl Reconciler for Publish {
     }
 
     fn all(&self, scene: &Scene<ByApp>) -> Vec<ObjectName> {
-        all_apps(scene)
+        all_apps(&scene.snapshot, &scene.index)
     }
 
     async fn reconcile(&self, name: &ObjectName, scene: &Scene<ByApp>) -> Result<Done, Setback> {

@@ -20,7 +20,9 @@ use super::events::Recorder;
 use super::gc::Gc;
 use super::health::Health;
 use super::identity::StoredIdentity;
+use super::maintenance::Maintenance;
 use super::objects::resource;
+use super::offers::Offers;
 use super::orphans::{self, Orphans};
 use super::placement::{self, Placement};
 use super::reconcile::Reconcile;
@@ -58,6 +60,8 @@ pub struct Leader {
     pub policy: Policy,
     /// What is known of the contact to the cluster, for whoever shares it.
     pub contact: Contact,
+    /// The offers that are held, for whoever shares them.
+    pub offers: Offers,
     /// A framework that Mesos has removed, and in whose place a new one shall be registered.
     pub anew: Option<Arc<str>>,
 }
@@ -129,6 +133,7 @@ impl Leader {
                 () = stop.cancelled() => Ok(None),
             };
             self.contact.standby();
+            self.offers.standby();
             if let Err(error) = term.resign().await {
                 tracing::debug!(%error, "lease not given back: it runs out by itself");
             }
@@ -171,9 +176,8 @@ impl Leader {
         let (updates, told) = mpsc::channel(UPDATES);
         let identity = Arc::new(self.identity(term, updates.clone()));
         let (session, events) = self.subscribe(identity.clone());
-        let (dispatch, signals, sightings) =
-            Dispatch::new(self.env.clone(), events, self.contact.clone(), updates);
-        let news = News { signals, updates: told, sightings };
+        self.offers.lead(session.leases().clone());
+        let (dispatch, news) = Dispatch::new(self.env.clone(), events, self.contact.clone(), (updates, told));
         let mut group = Group::new(self.env.clone());
         let ended: Arc<Mutex<Option<EndReason>>> = Arc::default();
         let (noted, of_term) = (ended.clone(), term.clone());
@@ -252,14 +256,9 @@ impl Leader {
         session::start(&self.env, self.connection.clone(), identity, config)
     }
 
-    fn start_loops(&self, group: &mut Group, term: &Term, session: &Session, news: News) {
-        let env = self.env.clone();
-        let cache = self.registry.cache();
-        let writer = Writer::new(self.registry.clone(), term.clone());
-        let recorder = Recorder { host: self.host.clone() };
-        let News { signals, updates, sightings } = news;
-        let (strangers, reported) = mpsc::channel(STRANGERS);
-
+    /// Starts the loops that look at one object at a time.
+    fn start_reconcilers(&self, group: &mut Group, writer: &Writer, recorder: &Recorder) {
+        let (env, cache) = (&self.env, self.registry.cache());
         let deployment = Deployment { env: env.clone(), writer: writer.clone(), recorder: recorder.clone() };
         group.spawn("deployment", drive(env.clone(), cache.clone(), deployment));
         let health = Health {
@@ -273,7 +272,17 @@ impl Leader {
             .spawn("endpoints", drive(env.clone(), cache.clone(), Publish::new(env.clone(), writer.clone())));
         let gc = Gc { env: env.clone(), writer: writer.clone(), retention: self.policy.retention.clone() };
         group.spawn("gc", drive(env.clone(), cache.clone(), gc));
+    }
 
+    fn start_loops(&self, group: &mut Group, term: &Term, session: &Session, news: News) {
+        let env = self.env.clone();
+        let cache = self.registry.cache();
+        let writer = Writer::new(self.registry.clone(), term.clone());
+        let recorder = Recorder { host: self.host.clone() };
+        let News { signals, updates, sightings, questions } = news;
+        let (strangers, reported) = mpsc::channel(STRANGERS);
+
+        self.start_reconcilers(group, &writer, &recorder);
         let parts = placement::Parts {
             env: env.clone(),
             cache: cache.clone(),
@@ -282,6 +291,7 @@ impl Leader {
             session: session.clone(),
             signals: signals.clone(),
             contact: self.contact.clone(),
+            offers: self.offers.clone(),
             policy: self.policy.leases.clone(),
             runner: self.policy.runner.clone(),
             installation: self.installation.clone(),
@@ -294,6 +304,11 @@ impl Leader {
             let (env, writer, session, signals) = of_loop;
             Teardown::new(env, &view, writer, session, signals).run().await;
         });
+        let (of_loop, view, seen) = ((env.clone(), session.clone()), cache.clone(), sightings.clone());
+        group.spawn("maintenance", async move {
+            let (env, session) = of_loop;
+            Maintenance::new(env, &view, session, questions, seen).run().await;
+        });
         let parts = agents::Parts {
             env: env.clone(),
             cache: cache.clone(),
@@ -301,7 +316,7 @@ impl Leader {
             recorder: recorder.clone(),
             session: session.clone(),
             signals: signals.clone(),
-            sightings,
+            sightings: sightings.clone(),
             sharing: self.policy.sharing,
         };
         group.spawn("agents", async move { Agents::new(parts).run().await });
@@ -316,8 +331,13 @@ impl Leader {
             strangers,
         };
         group.spawn("status", status.run());
-        let reconcile =
-            Reconcile { env, cache: cache.clone(), session: session.clone(), signals: signals.clone() };
+        let reconcile = Reconcile {
+            env,
+            cache: cache.clone(),
+            session: session.clone(),
+            signals: signals.clone(),
+            sightings,
+        };
         group.spawn("reconcile", reconcile.run());
         let orphans = Orphans::new(orphans::Parts {
             env: self.env.clone(),

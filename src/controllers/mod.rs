@@ -9,6 +9,7 @@
 //! | `teardown` | Tasks that shall end | `plan::teardown` | KILL; takes the finalizer off |
 //! | `endpoints` | an App's running Tasks | `plan::discovery` | Endpoints |
 //! | `agents` | offers, what machines and the master say of machines | `plan::agent` | Agents |
+//! | `maintenance` | machines that are to be taken away | `plan::maintenance` | the answer to inverse offers |
 //! | `reconcile` | what the cluster runs | | RECONCILE |
 //! | `orphans` | reported tasks that nobody owns | `plan::orphans` | KILL; Agent condition `Orphans` |
 //! | `gc` | owners and what they own | `plan::gc` | deletions |
@@ -27,9 +28,13 @@ mod health;
 mod identity;
 mod leader;
 mod machines;
+mod maintenance;
 mod objects;
+mod offers;
 mod orphans;
 mod placement;
+mod places;
+mod questions;
 mod reconcile;
 mod rest;
 mod runner;
@@ -49,6 +54,7 @@ pub use contact::{Contact, Trouble};
 pub use framework::{FRAMEWORK_ID, framework};
 pub use leader::{LeadError, Leader, Policy};
 pub use objects::{agent_key, task_key};
+pub use offers::Offers;
 pub use runner::{Program, Runner};
 pub use secrets::{SecretError, Secrets};
 pub use task_info::{Launch, LaunchError, task_info};

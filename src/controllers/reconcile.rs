@@ -4,16 +4,20 @@
 //! Explicit reconciliation (with agent ids) finds Tasks that the cluster lost; implicit reconciliation finds tasks that the
 //! store does not know. Answers come as ordinary updates to the status writer, which hands strangers on to `orphans`. Agents of
 //! which no offer is held are asked about as well: nothing else tells that an idle machine is gone.
+//!
+//! A hint that some agents are gone, and the wait for lost ones to return, ask about these agents and what runs on them only:
+//! in a large cluster some machine is always gone.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::objects::{Stored, resource};
 use super::session::Signals;
-use super::sightings::probe;
+use super::sightings::{Sightings, probe};
 use crate::api::{Agent, Task};
 use crate::env::{Env, watch};
 use crate::mesos::session::Session;
@@ -26,7 +30,7 @@ use crate::runtime::{Backoff, Setback};
 /// repeats for ever.
 const ROUNDS: [Duration; 4] =
     [Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(600)];
-/// The longest wait while contact with an agent is lost.
+/// The longest wait, while contact with an agent is lost, until it is asked about again.
 const LOST: Duration = Duration::from_secs(60);
 /// The least time between two rounds that hints cause.
 const HINTS: Duration = Duration::from_secs(5);
@@ -41,21 +45,33 @@ pub(super) struct Reconcile {
     pub(super) cache: Arc<Cache>,
     pub(super) session: Session,
     pub(super) signals: watch::Receiver<Signals>,
+    pub(super) sightings: Sightings,
+}
+
+/// What a round asks about.
+#[derive(Debug)]
+enum Scope {
+    /// All Tasks and agents, and what else there is.
+    Everything,
+    /// These agents and their Tasks.
+    Of(BTreeSet<AgentId>),
 }
 
 impl Reconcile {
     /// Runs for ever.
     pub(super) async fn run(mut self) {
         let (mut heard, mut round, mut failures) = (Signals::default(), 0, 0);
+        let mut scope = Scope::Everything;
+        let mut next = Instant::now();
         loop {
             let signals = *self.signals.borrow_and_update();
             if signals.generation != heard.generation {
-                round = 0;
+                (scope, round) = (Scope::Everything, 0);
             }
             heard = signals;
             if signals.subscribed
                 && !planted!("never-reconciles")
-                && let Err(setback) = self.ask(signals.since).await
+                && let Err(setback) = self.ask(&scope, signals.since).await
             {
                 // What made this round due has been taken note of: the round is not over before it was asked.
                 setback.log("reconcile", &"a round");
@@ -64,24 +80,33 @@ impl Reconcile {
                 continue;
             }
             failures = 0;
-            let wait = ROUNDS[round.min(ROUNDS.len() - 1)].min(self.patience());
-            round += 1;
-            self.rest(wait, heard).await;
+            if matches!(scope, Scope::Everything) {
+                next = Instant::now() + self.env.jitter(ROUNDS[round.min(ROUNDS.len() - 1)], 0.1);
+                round += 1;
+            }
+            self.rest(next, heard).await;
+            scope = self.due(next);
         }
     }
 
-    /// A machine that came back may have nothing to offer that would show it.
-    fn patience(&self) -> Duration {
-        let snapshot = self.cache.snapshot();
-        let mut agents =
-            snapshot.list(&resource::<Agent>(), None).filter_map(|doc| doc.typed::<Agent>().ok());
-        let lost = agents.any(|it| it.status.as_ref().is_some_and(|status| is_lost(&status.conditions)));
-        if lost { LOST } else { Duration::MAX }
+    /// What the round that is due now asks about.
+    fn due(&self, next: Instant) -> Scope {
+        let mut suspects = self.sightings.take_suspects();
+        if Instant::now() >= next {
+            return Scope::Everything;
+        }
+        suspects.append(&mut lost(&self.cache.snapshot()));
+        Scope::Of(suspects)
     }
 
-    /// Waits for the next round: a new subscription comes at once, hints soon, else `wait`.
-    async fn rest(&mut self, wait: Duration, heard: Signals) {
-        let over = self.env.sleep(self.env.jitter(wait, 0.1));
+    /// Waits until a round is due: at `next`, or before: a new subscription makes one due at once, hints soon, and a lost machine
+    /// later, for one that came back may have nothing to offer that would show it.
+    async fn rest(&mut self, next: Instant, heard: Signals) {
+        let patience = match lost(&self.cache.snapshot()).is_empty() {
+            true => next,
+            false => next.min(Instant::now() + self.env.jitter(LOST, 0.1)),
+        };
+        let over = tokio::time::sleep_until(patience);
         let urgent = self.signals.wait_for(|now| {
             now.generation != heard.generation
                 || now.subscribed != heard.subscribed
@@ -104,18 +129,22 @@ impl Reconcile {
     ///
     /// # Errors
     /// When nobody knows what to ask about; nothing was asked.
-    async fn ask(&self, subscribed_at: Timestamp) -> Result<(), Setback> {
+    async fn ask(&self, scope: &Scope, subscribed_at: Timestamp) -> Result<(), Setback> {
         let snapshot = self.cache.most_recent().await.map_err(Setback::Store)?;
         let old = self.env.now().saturating_sub(IN_FLIGHT).unwrap_or(subscribed_at);
-        let tasks = launched_before(&snapshot, old.max(subscribed_at));
-        tracing::debug!(tasks = tasks.len(), "reconciling");
+        let tasks = launched_before(&snapshot, scope, old.max(subscribed_at));
+        let probes = match scope {
+            Scope::Everything => self.probes(&snapshot),
+            Scope::Of(agents) => agents.iter().map(probe).collect(),
+        };
+        tracing::debug!(tasks = tasks.len(), agents = probes.len(), "reconciling");
         let asked = async {
-            let own = [tasks, self.probes(&snapshot)];
+            let own = [tasks, probes];
             for asked in own.iter().filter(|it| !it.is_empty() && !planted!("own-tasks-are-not-asked-about"))
             {
                 self.session.reconcile(asked).await?;
             }
-            if planted!("unknown-tasks-are-not-asked-about") {
+            if matches!(scope, Scope::Of(_)) || planted!("unknown-tasks-are-not-asked-about") {
                 return Ok(());
             }
             self.session.reconcile(&[]).await
@@ -136,13 +165,28 @@ impl Reconcile {
     }
 }
 
-/// Every Task that was launched before `before` and has not ended, with its agent.
-fn launched_before(snapshot: &Snapshot, before: Timestamp) -> Vec<(TaskId, Option<AgentId>)> {
+/// The agents with which contact is lost.
+fn lost(snapshot: &Snapshot) -> BTreeSet<AgentId> {
+    let agents = snapshot.list(&resource::<Agent>(), None).filter_map(|doc| doc.typed::<Agent>().ok());
+    let lost = |agent: &Agent| {
+        let status = agent.status.as_ref().filter(|it| is_lost(&it.conditions) && !it.agent_id.is_empty())?;
+        Some(AgentId::new(&status.agent_id))
+    };
+    agents.filter_map(|agent| lost(&agent)).collect()
+}
+
+/// Every Task in `scope` that was launched before `before` and has not ended, with its agent.
+fn launched_before(snapshot: &Snapshot, scope: &Scope, before: Timestamp) -> Vec<(TaskId, Option<AgentId>)> {
     let tasks = snapshot.list(&resource::<Task>(), None).filter_map(|doc| Stored::<Task>::read(doc).ok());
     let live = tasks.filter(|task| !task.object.is_terminal());
     live.filter_map(|task| {
         let binding = task.object.spec.binding.as_ref().filter(|it| it.bound_at.0 < before)?;
-        Some((TaskId::new(&binding.mesos_task_id), Some(AgentId::new(&binding.agent_id))))
+        let agent = AgentId::new(&binding.agent_id);
+        let is_meant = match scope {
+            Scope::Everything => true,
+            Scope::Of(agents) => agents.contains(&agent),
+        };
+        is_meant.then(|| (TaskId::new(&binding.mesos_task_id), Some(agent)))
     })
     .collect()
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::contact::Contact;
+use super::questions::{Question, Questions};
 use super::sightings::Sightings;
 use crate::env::{Env, watch};
 use crate::mesos::session::{EndReason, SessionEvent, SessionEvents};
@@ -36,6 +37,7 @@ pub(super) struct Dispatch {
     signals: watch::Sender<Signals>,
     updates: mpsc::Sender<TaskStatus>,
     sightings: Sightings,
+    questions: Questions,
 }
 
 /// The receiving ends.
@@ -44,19 +46,22 @@ pub(super) struct News {
     pub(super) signals: watch::Receiver<Signals>,
     pub(super) updates: mpsc::Receiver<TaskStatus>,
     pub(super) sightings: Sightings,
+    pub(super) questions: Questions,
 }
 
 impl Dispatch {
-    /// Passes updates of tasks on to `updates`; with where the rest goes.
+    /// Passes updates of tasks on to `updates`, which are received as `told`; with where the rest goes.
     pub(super) fn new(
         env: Env,
         events: SessionEvents,
         contact: Contact,
-        updates: mpsc::Sender<TaskStatus>,
-    ) -> (Dispatch, watch::Receiver<Signals>, Sightings) {
+        (updates, told): (mpsc::Sender<TaskStatus>, mpsc::Receiver<TaskStatus>),
+    ) -> (Dispatch, News) {
         let (signals, seen) = watch::channel(Signals::default());
-        let sightings = Sightings::default();
-        (Dispatch { env, events, contact, signals, updates, sightings: sightings.clone() }, seen, sightings)
+        let (sightings, questions) = (Sightings::default(), Questions::default());
+        let news =
+            News { signals: seen, updates: told, sightings: sightings.clone(), questions: questions.clone() };
+        (Dispatch { env, events, contact, signals, updates, sightings, questions }, news)
     }
 
     /// Passes news on until the session ends, and tells why it did.
@@ -73,6 +78,7 @@ impl Dispatch {
                 }
                 SessionEvent::Disconnected { reason } => {
                     self.contact.lost(&reason, self.env.now());
+                    self.questions.clear();
                     self.signals.send_modify(|signals| {
                         signals.subscribed = false;
                         signals.offers += 1;
@@ -81,8 +87,14 @@ impl Dispatch {
                 SessionEvent::Offers(_) | SessionEvent::Rescinded(_) => {
                     self.signals.send_modify(|signals| signals.offers += 1);
                 }
+                SessionEvent::InverseOffers(offers) => {
+                    offers.iter().filter_map(Question::of).for_each(|it| self.questions.ask(it));
+                }
                 SessionEvent::Message(message) => self.sightings.told(message),
-                SessionEvent::Failure(_) => self.signals.send_modify(|signals| signals.failures += 1),
+                SessionEvent::Failure(agent) => {
+                    self.sightings.suspect(agent);
+                    self.signals.send_modify(|signals| signals.failures += 1);
+                }
                 SessionEvent::Update(status) if self.sightings.answered(&status) => {}
                 SessionEvent::Update(status) => {
                     // The status writer goes only when the whole term does.

@@ -1,13 +1,15 @@
-//! What was heard of machines and is not written down yet: the latest of each sort per agent.
+//! What was heard of machines and is not written down yet: the latest of each sort per agent. And of which machines it is
+//! said that they are gone, until they were asked about.
 //!
 //! Two sources: what a machine says of itself (a MESSAGE, sent again after every subscription), and what the master answers
 //! when it is asked about a task that never was ([`probe`]): whether it knows the agent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::api::Maintenance;
 use crate::mesos::wire::scheduler::Message;
 use crate::mesos::wire::{AgentData, AgentId, Engine, MACHINE_EXECUTOR, TaskId, TaskState, TaskStatus};
 use crate::plan::agent::{Contact, Docker, Journal, Sighting};
@@ -24,6 +26,7 @@ pub(super) struct Sightings {
 #[derive(Debug, Default)]
 struct Inner {
     heard: Mutex<BTreeMap<AgentId, Sighting>>,
+    suspects: Mutex<BTreeSet<AgentId>>,
     posted: Notify,
 }
 
@@ -69,6 +72,11 @@ impl Sightings {
         self.post(message.agent_id, Sighting { docker, journal, ..Sighting::default() });
     }
 
+    /// Takes in when a machine is to be taken away, or that it is not.
+    pub(super) fn planned(&self, agent: AgentId, maintenance: Option<Maintenance>) {
+        self.post(agent, Sighting { maintenance: Some(maintenance), ..Sighting::default() });
+    }
+
     /// All that was heard; it is the caller's now.
     pub(super) fn take(&self) -> BTreeMap<AgentId, Sighting> {
         std::mem::take(&mut *self.heard())
@@ -81,6 +89,16 @@ impl Sightings {
             let newer = heard.remove(&agent).unwrap_or_default();
             heard.insert(agent, merged(older, newer));
         }
+    }
+
+    /// Takes in a hint that `agent` is gone.
+    pub(super) fn suspect(&self, agent: AgentId) {
+        self.suspects().insert(agent);
+    }
+
+    /// The agents that were hinted at; they are the caller's to ask about now.
+    pub(super) fn take_suspects(&self) -> BTreeSet<AgentId> {
+        std::mem::take(&mut *self.suspects())
     }
 
     /// Returns when something was heard since the last call.
@@ -96,6 +114,10 @@ impl Sightings {
         self.inner.posted.notify_one();
     }
 
+    fn suspects(&self) -> MutexGuard<'_, BTreeSet<AgentId>> {
+        self.inner.suspects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn heard(&self) -> MutexGuard<'_, BTreeMap<AgentId, Sighting>> {
         self.inner.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,6 +129,7 @@ fn merged(older: Sighting, newer: Sighting) -> Sighting {
         contact: newer.contact.or(older.contact),
         docker: newer.docker.or(older.docker),
         journal: newer.journal.or(older.journal),
+        maintenance: newer.maintenance.or(older.maintenance),
     }
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{Again, after};
 use crate::api::agent::{DOCKER_READY, JOURNAL_WRITTEN, READY};
-use crate::api::{Condition, Time};
+use crate::api::{Condition, Maintenance, Time};
 
 /// How long a machine that never comes back is shown.
 pub const FORGET_AFTER: Duration = Duration::from_secs(3600);
@@ -57,6 +57,8 @@ pub struct Sighting {
     pub docker: Option<Docker>,
     /// What the machine said last of its journal, if it said something.
     pub journal: Option<Journal>,
+    /// What the cluster said last of maintenance, if it said something: a plan, or that there is none.
+    pub maintenance: Option<Option<Maintenance>>,
 }
 
 /// The conditions of a machine that has these and was seen like that. Those of other types stay as they are.

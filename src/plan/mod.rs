@@ -11,6 +11,7 @@
 //! - [`teardown`]: which tasks are told to end now, and which are gone.
 //! - [`agent`], [`size`]: whether a machine is ready, when it is forgotten, and how large it is.
 //! - [`discovery`], [`environment`]: where an App is reached, and what its instances are told.
+//! - [`maintenance`]: when a machine that is to be taken away is left.
 //! - [`orphans`]: what runs without being owned.
 //! - [`gc`]: what nobody needs any more.
 
@@ -20,6 +21,7 @@ pub mod discovery;
 pub mod environment;
 pub mod gc;
 pub mod health;
+pub mod maintenance;
 pub mod orphans;
 pub mod placement;
 pub mod size;

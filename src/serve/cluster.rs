@@ -10,7 +10,7 @@ use super::installation::Installation;
 use super::logs::{LocalLogs, SandboxLogs};
 use super::{executor, machine};
 use crate::cli::server_args::{MesosTarget, ServerConfig};
-use crate::controllers::{Contact, Leader, Policy, framework};
+use crate::controllers::{Contact, Leader, Offers, Policy, framework};
 use crate::env::Env;
 use crate::executor::logs::{LogLimits, TaskLogs};
 use crate::executor::{LauncherConfig, LocalLauncher, docker};
@@ -122,6 +122,7 @@ impl Way {
             host: Arc::from(hostname),
             policy,
             contact: Contact::default(),
+            offers: Offers::default(),
             anew,
         };
         Ok((leader, logs))

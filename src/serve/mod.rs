@@ -13,6 +13,7 @@ mod installation;
 mod logs;
 mod machine;
 mod mesos;
+mod offers;
 mod sealing;
 
 use std::net::SocketAddr;
@@ -34,13 +35,14 @@ use crate::env::{Env, watch};
 use crate::registry::{Cache, Prefix, Registry, Scheme};
 use crate::runtime::{Election, LEADER_TTL};
 use crate::server::{
-    Audit, Authority, ClientAuthority, Kubeconfig, ReadyCheck, ReadyMetrics, RequestMetrics, Server,
-    ServerCertificate, SigningKeys, TaskLogs, Token,
+    Audit, Authority, ClientAuthority, Kubeconfig, LiveOffers, ReadyCheck, ReadyMetrics, RequestMetrics,
+    Server, ServerCertificate, SigningKeys, TaskLogs, Token,
 };
 use cluster::{Scene, Way};
 use documents::{Documents, Hall};
 use installation::Installation;
 pub use mesos::run_mesos;
+use offers::HeldOffers;
 use sealing::Sealing;
 
 /// How long the end may take before whatever still runs is cut off.
@@ -108,7 +110,8 @@ async fn serve(config: ServerConfig) -> Result<()> {
     let address = listener.local_addr().context("no address")?;
     env.spawn("room", documents.probe_room(&env, prefix.meta("room")));
     let full = documents.full.clone();
-    let cluster = (logs, leader.contact.clone());
+    let held = HeldOffers { offers: leader.offers.clone(), store: store.clone(), leader: prefix.leader() };
+    let cluster = Cluster { logs, offers: Arc::new(held), contact: leader.contact.clone() };
     let door = front_door(&env, &config, &registry, &installation, &sealing, cluster, (certificate, full))?;
     let (server, kubeconfig) = door.at(address);
 
@@ -183,7 +186,13 @@ struct Door {
     audit: Audit,
     certificate: Arc<ServerCertificate>,
     full: watch::Receiver<Option<String>>,
+    cluster: Cluster,
+}
+
+/// What the front door asks of the cluster.
+struct Cluster {
     logs: Arc<dyn TaskLogs>,
+    offers: Arc<dyn LiveOffers>,
     contact: Contact,
 }
 
@@ -193,7 +202,7 @@ fn front_door(
     registry: &Arc<Registry>,
     installation: &Installation,
     sealing: &Sealing,
-    (logs, contact): (Arc<dyn TaskLogs>, Contact),
+    cluster: Cluster,
     (certificate, full): (Arc<ServerCertificate>, watch::Receiver<Option<String>>),
 ) -> Result<Door> {
     Ok(Door {
@@ -205,8 +214,7 @@ fn front_door(
         audit: Audit::open(env, &config.data_dir.join("audit")).context("failed to open the audit log")?,
         certificate,
         full,
-        logs,
-        contact,
+        cluster,
     })
 }
 
@@ -227,8 +235,8 @@ impl Entrance {
 impl Door {
     /// The server, and how to enter it at `address`.
     fn at(self, address: SocketAddr) -> (Server, Entrance) {
-        let Door { env, registry, installation, token, signing, audit, certificate, full, logs, contact } =
-            self;
+        let Door { env, registry, installation, token, signing, audit, certificate, full, cluster } = self;
+        let Cluster { logs, offers, contact } = cluster;
         // Nobody connects to an unspecified address.
         let url = match address.ip().is_unspecified() {
             true => format!("https://127.0.0.1:{}", address.port()),
@@ -264,6 +272,7 @@ impl Door {
             audit,
             certificate,
             logs,
+            offers,
             ready,
             requests,
             metrics,

@@ -20,6 +20,7 @@ mod kubeconfig;
 mod listen;
 mod logs;
 mod metrics;
+mod offers;
 mod rates;
 mod rbac;
 mod shares;
@@ -47,6 +48,7 @@ pub use health::ReadyCheck;
 pub use kubeconfig::Kubeconfig;
 pub use logs::{LogError, LogQuery, LogStream, TaskLogs};
 pub use metrics::{ReadyMetrics, RequestMetrics};
+pub use offers::LiveOffers;
 pub use tls::{Authority, ClientAuthority, ServerCertificate, TlsError};
 pub use waiting::Waiting;
 
@@ -74,6 +76,8 @@ pub struct Server {
     pub certificate: Arc<ServerCertificate>,
     /// Where a task's output is read from.
     pub logs: Arc<dyn TaskLogs>,
+    /// Where the offers that are held are known.
+    pub offers: Arc<dyn LiveOffers>,
     /// What `/readyz` asks, in order.
     pub ready: Arc<[ReadyCheck]>,
     /// What the front door counts; registered in `metrics` by the caller.
@@ -95,14 +99,14 @@ impl Server {
     }
 
     fn router(self, shutdown: CancellationToken) -> Router {
-        let Server { env, registry, token, signing, logs, requests, .. } = self;
+        let Server { env, registry, token, signing, logs, offers, requests, .. } = self;
         let Server { installation, audit, certificate: _, ready, metrics, .. } = self;
         let authenticator = Authenticator::new(&env, &registry, &token, signing);
         let api = Arc::new(Api::new(
             env.clone(),
             registry.clone(),
             authenticator.clone(),
-            logs,
+            kube::Cluster { logs, offers },
             requests,
             shutdown,
         ));

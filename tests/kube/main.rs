@@ -17,6 +17,7 @@ mod gitops;
 mod hardening;
 mod kubectl;
 mod kubectl_verbs;
+mod offers;
 mod plugins;
 mod python;
 mod server;

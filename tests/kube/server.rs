@@ -13,13 +13,13 @@ use http_body_util::BodyExt;
 use kube::client::Body;
 use serde_json::Value;
 use tempfile::TempDir;
-use tenure::api::Task;
+use tenure::api::{Held, Offer, OfferStatus, Task, Totals};
 use tenure::env::Env;
 use tenure::registry::cache::CacheOptions;
 use tenure::registry::{Cache, Fence, Prefix, Registry, Scheme, Write};
 use tenure::server::{
-    Audit, Authority, ClientAuthority, Kubeconfig, LogError, LogQuery, LogStream, ReadyCheck, RequestMetrics,
-    Server, ServerCertificate, SigningKeys, TaskLogs, Token,
+    Audit, Authority, ClientAuthority, Kubeconfig, LiveOffers, LogError, LogQuery, LogStream, ReadyCheck,
+    RequestMetrics, Server, ServerCertificate, SigningKeys, TaskLogs, Token,
 };
 use tenure::store::memory::MemoryStore;
 use tokio::net::TcpListener;
@@ -82,6 +82,7 @@ impl TestServer {
             audit: Audit::open(&env, &folder.path().join("audit")).unwrap(),
             certificate,
             logs: Arc::new(CannedLogs),
+            offers: Arc::new(CannedOffers),
             ready: [ReadyCheck::new("store", || Ok(()))].into(),
             requests: RequestMetrics::register(&mut metrics),
             metrics: Arc::new(metrics),
@@ -186,6 +187,34 @@ async fn client(kubeconfig: &std::path::Path) -> kube::Client {
     let config = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
     let config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await.unwrap();
     kube::Client::try_from(config).unwrap()
+}
+
+/// Two offers, of which one is wanted.
+struct CannedOffers;
+
+#[async_trait]
+impl LiveOffers for CannedOffers {
+    async fn live(&self) -> Result<Vec<Offer>, String> {
+        let offer = |number: u32, held, apps: &[&str]| {
+            let mut offer = Offer::new(&format!("m1-o{number}"));
+            let resources = Totals {
+                cpus: "1500m".parse().unwrap(),
+                memory: "512Mi".parse().unwrap(),
+                ..Totals::default()
+            };
+            offer.status = Some(OfferStatus {
+                offer_id: format!("m1-O{number}"),
+                agent_id: format!("m1-S{number}"),
+                hostname: format!("host{number}"),
+                resources,
+                held,
+                apps: apps.iter().map(|&app| app.to_owned()).collect(),
+                ..OfferStatus::default()
+            });
+            offer
+        };
+        Ok(vec![offer(1, Held::Waiting, &["shop/web", "shop/db"]), offer(2, Held::Lease, &[])])
+    }
 }
 
 /// Two lines of output, and a third that comes later when it is followed. Nothing is kept of a task named `forgotten`.

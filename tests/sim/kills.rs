@@ -1,53 +1,14 @@
 //! KILL, and a master that does not know the task.
 
-use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
 use serde_json::json;
-use tenure::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
-use tenure::mesos::embedded::master::{self, MasterConfig, MasterHandle};
+use tenure::mesos::embedded::master::{self, MasterConfig};
 use tenure::mesos::wire::CallType;
-use tenure::mesos::wire::scheduler::Call;
 
 use crate::apps::app;
+use crate::noted::Noted;
 use crate::world::World;
-
-/// A connection that counts the KILLs that it carries.
-#[derive(Debug, Clone)]
-struct Counting {
-    master: MasterHandle,
-    kills: Arc<AtomicU64>,
-}
-
-struct CountingCalls {
-    inner: Box<dyn CallPipe>,
-    kills: Arc<AtomicU64>,
-}
-
-impl fmt::Debug for CountingCalls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("CountingCalls").field(&self.inner).finish()
-    }
-}
-
-#[async_trait]
-impl Connection for Counting {
-    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
-        let Subscription { events, calls } = self.master.subscribe(call).await?;
-        let calls = CountingCalls { inner: calls, kills: self.kills.clone() };
-        Ok(Subscription { events, calls: Box::new(calls) })
-    }
-}
-
-#[async_trait]
-impl CallPipe for CountingCalls {
-    async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
-        self.kills.fetch_add(u64::from(call.r#type() == CallType::Kill), Ordering::Relaxed);
-        self.inner.send(call).await
-    }
-}
 
 /// The new master of a cluster has never heard of a machine that is away, so it knows no task of it: told to end one, it answers
 /// TASK_UNKNOWN.
@@ -65,17 +26,16 @@ async fn task_that_the_master_does_not_know_is_not_told_to_end_again_and_again()
 
     let env = world.server_process();
     let master = master::start(&env, MasterConfig::default(), std::collections::BTreeSet::new());
-    let counting = Counting { master: master.clone(), kills: Arc::default() };
-    let kills = counting.kills.clone();
+    let noted = Noted::new(&master);
     let replica = world.server_process();
-    world.lead_over(&replica, Arc::new(counting));
+    world.lead_over(&replica, Arc::new(noted.clone()));
     let all = world.live("web");
     for task in &all {
         world.change_task(task, json!({"metadata": {"deletionTimestamp": "now"}})).await;
     }
     tokio::time::sleep(std::time::Duration::from_secs(1800)).await;
-    let told = kills.load(Ordering::Relaxed);
-    assert!(told <= 2 * all.len() as u64, "{told} KILLs of {} tasks", all.len());
+    let told = noted.take().iter().filter(|call| call.r#type() == CallType::Kill).count();
+    assert!(told <= 2 * all.len(), "{told} KILLs of {} tasks", all.len());
 
     let _agent = world.start_agent(0, &master).await;
     world.edit("web", json!({"spec": {"instances": 0}})).await;

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::api::{Bytes, Cpus};
+use crate::controllers::questions;
 use crate::mesos::leases::Lease;
 use crate::mesos::wire;
+use crate::plan::maintenance;
 use crate::plan::placement::{Agent, AgentId, Offer, OfferId, PortRange, PortSet, Resources, Scalar};
 
 /// The offer of a lease, as decisions see it.
@@ -37,12 +39,9 @@ pub(in crate::controllers) fn agent(offer: &wire::Offer, totals: Resources, now:
     }
 }
 
-/// How long before its maintenance a machine gets no new tasks.
-const LEAVING_SECONDS: i64 = 360;
-
 fn is_leaving(offer: &wire::Offer, now: Timestamp) -> bool {
-    let start = offer.unavailability.as_ref().and_then(|it| it.start);
-    start.is_some_and(|start| start.nanoseconds / 1_000_000_000 < now.as_second() + LEAVING_SECONDS)
+    let plan = offer.unavailability.as_ref().and_then(questions::maintenance);
+    plan.is_some_and(|plan| maintenance::is_leaving(&plan, now))
 }
 
 /// Attributes in the form that constraints compare.

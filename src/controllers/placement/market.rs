@@ -9,13 +9,15 @@ use imbl::OrdMap;
 use jiff::Timestamp;
 
 use super::convert;
-use crate::api::{Agent, App, Phase, Revision, Task, Template, labels};
+use crate::api::{Agent, App, Held, Phase, Revision, Task, Template, labels};
 use crate::controllers::objects::{Stored, is, key, name_of, resource};
+use crate::controllers::offers::{APPS, Wanted};
 use crate::controllers::secrets::{SecretError, Secrets};
 use crate::mesos::leases::{self, Lease};
 use crate::mesos::wire;
 use crate::plan::ObjectName;
 use crate::plan::agent::runs_containers;
+use crate::plan::maintenance;
 use crate::plan::placement::{self, AgentId, Change as Fact, Class, Index, OfferId, Plan, Waiting};
 use crate::registry::{Change, Doc, Key, Resource, Snapshot};
 use crate::runtime::Revision as StoreRevision;
@@ -92,6 +94,20 @@ impl Market {
     /// Whether Tasks wait for their turn and not for an offer.
     pub(super) fn is_catching_up(&self) -> bool {
         self.is_catching_up
+    }
+
+    /// Why offers are held now, and for whom.
+    pub(super) fn wanted(&self, snapshot: &Snapshot) -> Wanted {
+        if !self.waiting.is_empty() {
+            let apps = self.waiting.iter().filter_map(|it| app_of(&it.class, snapshot));
+            return Wanted { held: Held::Waiting, apps: few(apps) };
+        }
+        let app = |task: &ObjectName| {
+            let task_spec = snapshot.get(&key::<Task>(task))?.typed::<Task>().ok()?;
+            Some(ObjectName::new(&task.namespace, &task_spec.spec.app))
+        };
+        let held = if self.unsettled.is_empty() { Held::Lease } else { Held::Imminent };
+        Wanted { held, apps: few(self.unsettled.iter().filter_map(app)) }
     }
 
     /// Classes that the last pass left waiting.
@@ -279,6 +295,12 @@ impl Market {
     }
 }
 
+/// The first of `apps`, each once. So few are looked at that a pass does not feel it.
+fn few(apps: impl Iterator<Item = ObjectName>) -> Vec<ObjectName> {
+    let apps: BTreeSet<ObjectName> = apps.take(10 * APPS).collect();
+    apps.into_iter().take(APPS).collect()
+}
+
 /// The machine that an offer speaks of, with what its object tells of it.
 fn agent(offer: &wire::Offer, snapshot: &Snapshot, now: Timestamp) -> placement::Agent {
     let object = snapshot.get(&key::<Agent>(&agent_name(&offer.agent_id)));
@@ -286,9 +308,13 @@ fn agent(offer: &wire::Offer, snapshot: &Snapshot, now: Timestamp) -> placement:
     let Some(status) = status else {
         return convert::agent(offer, convert::scalars(&offer.resources), now);
     };
+    // Those who move Tasks away go by the object: what it still says of a plan that the offer does not know any more holds here too.
+    let is_leaving = status.maintenance.as_ref().is_some_and(|plan| maintenance::is_leaving(plan, now));
+    let told = convert::agent(offer, convert::of_totals(&status.totals), now);
     placement::Agent {
         runs_containers: runs_containers(&status.conditions),
-        ..convert::agent(offer, convert::of_totals(&status.totals), now)
+        accepts: told.accepts && !is_leaving,
+        ..told
     }
 }
 

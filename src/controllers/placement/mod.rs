@@ -19,6 +19,7 @@ use self::market::Market;
 use self::waiting::WaitingReport;
 use super::contact::Contact;
 use super::events::Recorder;
+use super::offers::Offers;
 use super::rest::rest;
 use super::runner::Runner;
 use super::session::Signals;
@@ -49,6 +50,7 @@ pub(super) struct Placement {
     session: Session,
     signals: watch::Receiver<Signals>,
     contact: Contact,
+    offers: Offers,
     policy: LeasePolicy,
     launcher: Launcher,
     report: WaitingReport,
@@ -68,6 +70,7 @@ pub(super) struct Parts {
     pub(super) session: Session,
     pub(super) signals: watch::Receiver<Signals>,
     pub(super) contact: Contact,
+    pub(super) offers: Offers,
     pub(super) policy: LeasePolicy,
     pub(super) runner: Runner,
     /// The installation's uid.
@@ -76,8 +79,8 @@ pub(super) struct Parts {
 
 impl Placement {
     pub(super) fn new(parts: Parts) -> Placement {
-        let Parts { env, cache, writer, recorder, session, signals, contact, policy, runner, installation } =
-            parts;
+        let Parts { env, cache, writer, recorder, session, signals, contact, offers, .. } = parts;
+        let Parts { policy, runner, installation, .. } = parts;
         let view = View::open(&cache);
         let launcher = Launcher {
             env: env.clone(),
@@ -96,6 +99,7 @@ impl Placement {
             session,
             signals,
             contact,
+            offers,
             policy,
             launcher,
         }
@@ -158,6 +162,7 @@ impl Placement {
             Again::At(at) => Some(until(now, at)),
         };
         self.market.note(&plan);
+        self.offers.want(self.market.wanted(&self.view.scene().snapshot));
         self.carry_out(plan, now).await?;
         Ok([again, looked_again].into_iter().flatten().min())
     }

@@ -222,8 +222,13 @@ impl Lifecycle {
             EventType::Message => mailbox.message(event.message.unwrap_or_default()),
             EventType::Failure => mailbox.failure(event.failure.unwrap_or_default()),
             EventType::Heartbeat | EventType::Subscribed => {}
-            // Maintenance is for information, and nobody here uses it yet.
-            EventType::InverseOffers | EventType::RescindInverseOffer | EventType::UpdateOperationStatus => {
+            EventType::InverseOffers => {
+                mailbox.inverse_offers(event.inverse_offers.unwrap_or_default().inverse_offers);
+            }
+            EventType::RescindInverseOffer => {
+                mailbox.inverse_rescinded(&event.rescind_inverse_offer.unwrap_or_default().inverse_offer_id);
+            }
+            EventType::UpdateOperationStatus => {
                 tracing::debug!(event = %event.r#type(), "event ignored");
             }
             EventType::Error | EventType::Unknown | EventType::Unrecognised => {

@@ -1,17 +1,23 @@
 //! What a session has to tell and nobody has taken yet.
 //!
-//! Bounded by replacing: the latest subscription or disconnection, the latest two updates per task (one to acknowledge
-//! and one of the master's own), the latest message per executor, each live offer once, each rescinded offer once.
+//! Bounded by replacing: the latest subscription or disconnection, the latest three updates per task (one to acknowledge,
+//! one of the master's own and one answer), the latest message per executor, each agent that is said to be gone, each live offer and each
+//! rescinded offer once, one inverse offer per agent.
+//!
+//! A reconciliation may be answered by a million updates: everything else overtakes answers, so that no news waits behind
+//! them. Of one task they keep their order: news makes an older answer void.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::updates::Updates;
 use super::{EndReason, SessionEvent};
 use crate::mesos::leases::Lease;
+use crate::mesos::wire::offer::InverseOffer;
 use crate::mesos::wire::scheduler::{Failure, Message};
-use crate::mesos::wire::{AgentId, ExecutorId, OfferId, TaskId, TaskStatus};
+use crate::mesos::wire::{AgentId, ExecutorId, OfferId, Reason, TaskId, TaskStatus};
 
 /// Shared by the session (which posts) and one reader.
 #[derive(Debug, Clone, Default)]
@@ -23,30 +29,27 @@ pub(super) struct Mailbox {
 struct Inner {
     waiting: Mutex<Waiting>,
     posted: Notify,
+    taken: Notify,
 }
-
-/// Which update of a task: what must be acknowledged and what the master says by itself do not replace each other.
-type UpdateKey = (TaskId, bool);
 
 #[derive(Debug, Default)]
 struct Waiting {
     disconnected: Option<SessionEvent>,
     subscribed: Option<SessionEvent>,
-    /// Counts updates, so that they are told in the order in which they came.
-    posted: u64,
-    order: BTreeMap<u64, UpdateKey>,
-    updates: BTreeMap<UpdateKey, (u64, Box<TaskStatus>)>,
+    /// What must be acknowledged and what the master says by itself do not replace each other.
+    news: Updates<(TaskId, bool)>,
+    /// Of a reconciliation.
+    answers: Updates<TaskId>,
     messages: BTreeMap<(AgentId, ExecutorId), Message>,
-    failures: VecDeque<Failure>,
+    /// Agents that are said to be gone.
+    failures: BTreeSet<AgentId>,
     rescinded: BTreeSet<OfferId>,
     offers: BTreeMap<OfferId, Lease>,
+    inverse: BTreeMap<Option<AgentId>, InverseOffer>,
     ended: Option<EndReason>,
     /// The end was taken.
     over: bool,
 }
-
-/// Failures are hints: when this many wait, further ones are dropped and reconciliation tells the truth.
-const FAILURES: usize = 4096;
 
 impl Mailbox {
     pub(super) fn subscribed(&self, event: SessionEvent) {
@@ -59,6 +62,7 @@ impl Mailbox {
             waiting.subscribed = None;
             waiting.offers.clear();
             waiting.rescinded.clear();
+            waiting.inverse.clear();
             waiting.disconnected = Some(event);
         });
     }
@@ -67,6 +71,17 @@ impl Mailbox {
         self.post(|waiting| {
             waiting.offers.extend(leases.into_iter().map(|lease| (lease.offer.id.clone(), lease)));
         });
+    }
+
+    pub(super) fn inverse_offers(&self, offers: Vec<InverseOffer>) {
+        self.post(|waiting| {
+            waiting.inverse.extend(offers.into_iter().map(|offer| (offer.agent_id.clone(), offer)));
+        });
+    }
+
+    /// An inverse offer that nobody has taken yet vanishes without a word; one that was is answered in vain.
+    pub(super) fn inverse_rescinded(&self, offer: &OfferId) {
+        self.lock().inverse.retain(|_, waiting| waiting.id != *offer);
     }
 
     /// An offer that nobody has taken yet vanishes without a word.
@@ -89,14 +104,13 @@ impl Mailbox {
     }
 
     pub(super) fn update(&self, status: TaskStatus) {
-        let status = Box::new(status);
         self.post(|waiting| {
-            let key = (status.task_id.clone(), status.uuid.is_some());
-            waiting.posted += 1;
-            if let Some((older, _)) = waiting.updates.insert(key.clone(), (waiting.posted, status)) {
-                waiting.order.remove(&older);
+            let (task, is_acknowledged) = (status.task_id.clone(), status.uuid.is_some());
+            if !is_acknowledged && status.reason() == Reason::Reconciliation {
+                return waiting.answers.push(task, status);
             }
-            waiting.order.insert(waiting.posted, key);
+            waiting.answers.remove(&task);
+            waiting.news.push((task, is_acknowledged), status);
         });
     }
 
@@ -109,14 +123,11 @@ impl Mailbox {
 
     /// An executor that has ended is no news: what became of its tasks is told by updates, and each task that ends ends one.
     pub(super) fn failure(&self, failure: Failure) {
-        if failure.executor_id.is_some() {
-            return;
+        if let Failure { agent_id: Some(agent), executor_id: None, .. } = failure {
+            self.post(|waiting| {
+                waiting.failures.insert(agent);
+            });
         }
-        self.post(|waiting| {
-            if waiting.failures.len() < FAILURES {
-                waiting.failures.push_back(failure);
-            }
-        });
     }
 
     /// Ends the events. Only the first reason counts.
@@ -134,6 +145,7 @@ impl Mailbox {
             {
                 let mut waiting = self.lock();
                 if let Some(event) = waiting.take() {
+                    self.inner.taken.notify_one();
                     return Some(event);
                 }
                 if waiting.over {
@@ -141,6 +153,20 @@ impl Mailbox {
                 }
             }
             posted.await;
+        }
+    }
+
+    /// Returns when fewer than `limit` answers wait, or when nobody will take them any more. For one caller at a time.
+    pub(super) async fn room_for_answers(&self, limit: usize) {
+        loop {
+            let taken = self.inner.taken.notified();
+            {
+                let waiting = self.lock();
+                if waiting.answers.len() < limit || waiting.over {
+                    return;
+                }
+            }
+            taken.await;
         }
     }
 
@@ -159,20 +185,27 @@ impl Waiting {
         if let Some(event) = self.disconnected.take().or_else(|| self.subscribed.take()) {
             return Some(event);
         }
-        if let Some((_, key)) = self.order.pop_first() {
-            return self.updates.remove(&key).map(|(_, status)| SessionEvent::Update(status));
+        if let Some(status) = self.news.pop() {
+            return Some(SessionEvent::Update(status));
         }
         if let Some((_, message)) = self.messages.pop_first() {
             return Some(SessionEvent::Message(message));
         }
-        if let Some(failure) = self.failures.pop_front() {
-            return Some(SessionEvent::Failure(failure));
+        if let Some(agent) = self.failures.pop_first() {
+            return Some(SessionEvent::Failure(agent));
         }
         if !self.rescinded.is_empty() {
             return Some(SessionEvent::Rescinded(std::mem::take(&mut self.rescinded).into_iter().collect()));
         }
         if !self.offers.is_empty() {
             return Some(SessionEvent::Offers(std::mem::take(&mut self.offers).into_values().collect()));
+        }
+        if !self.inverse.is_empty() {
+            let inverse = std::mem::take(&mut self.inverse).into_values().collect();
+            return Some(SessionEvent::InverseOffers(inverse));
+        }
+        if let Some(status) = self.answers.pop() {
+            return Some(SessionEvent::Update(status));
         }
         let reason = self.ended.take()?;
         self.over = true;
@@ -183,16 +216,57 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mesos::wire::TaskState;
 
     #[tokio::test]
     async fn a_lost_agent_is_told_and_the_end_of_an_executor_is_not() {
         let mailbox = Mailbox::default();
-        let lost = Failure { agent_id: Some(AgentId::new("a")), ..Failure::default() };
+        let agent = AgentId::new("a");
+        let lost = Failure { agent_id: Some(agent.clone()), ..Failure::default() };
         let executor_id = Some(ExecutorId::new("e"));
         mailbox.failure(Failure { executor_id, status: Some(0), ..lost.clone() });
         mailbox.failure(lost.clone());
-        assert!(matches!(mailbox.next().await, Some(SessionEvent::Failure(told)) if told == lost));
+        mailbox.failure(lost);
+        assert!(matches!(mailbox.next().await, Some(SessionEvent::Failure(told)) if told == agent));
         mailbox.ended(EndReason::Closed);
         assert!(matches!(mailbox.next().await, Some(SessionEvent::Ended(_))));
+    }
+
+    fn update(task: &str, state: TaskState, uuid: Option<&[u8]>) -> TaskStatus {
+        let reason = uuid.is_none().then(|| Reason::Reconciliation.wire()).flatten();
+        TaskStatus { uuid: uuid.map(<[u8]>::to_vec), reason, ..TaskStatus::of(TaskId::new(task), state) }
+    }
+
+    async fn next(mailbox: &Mailbox) -> (String, TaskState) {
+        match mailbox.next().await {
+            Some(SessionEvent::Update(status)) => (status.task_id.value.clone(), status.state()),
+            other => panic!("no update: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn news_overtakes_answers_and_makes_an_older_one_of_its_task_void() {
+        let mailbox = Mailbox::default();
+        mailbox.update(update("a", TaskState::Unreachable, None));
+        mailbox.update(update("b", TaskState::Running, None));
+        mailbox.update(update("a", TaskState::Running, Some(b"1")));
+        mailbox.failure(Failure { agent_id: Some(AgentId::new("gone")), ..Failure::default() });
+        assert_eq!(next(&mailbox).await, ("a".to_owned(), TaskState::Running));
+        assert!(matches!(mailbox.next().await, Some(SessionEvent::Failure(_))));
+        assert_eq!(next(&mailbox).await, ("b".to_owned(), TaskState::Running));
+        mailbox.ended(EndReason::Closed);
+        assert!(matches!(mailbox.next().await, Some(SessionEvent::Ended(_))));
+    }
+
+    #[tokio::test]
+    async fn who_asks_waits_until_answers_were_taken() {
+        let mailbox = Mailbox::default();
+        for task in ["a", "b"] {
+            mailbox.update(update(task, TaskState::Running, None));
+        }
+        let mut room = std::pin::pin!(mailbox.room_for_answers(2));
+        assert!(futures::poll!(&mut room).is_pending());
+        next(&mailbox).await;
+        room.await;
     }
 }

@@ -12,6 +12,7 @@ mod mailbox;
 pub(super) mod support;
 #[cfg(test)]
 mod tests;
+mod updates;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,8 +25,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, ConnectionError, Outcome};
 use super::leases::{Lease, Leases};
+use super::wire::offer::InverseOffer;
 use super::wire::scheduler::{
-    Accept, Acknowledge, Call, Decline, Failure, Kill, Message, Reconcile, ReconcileTask, Roles,
+    Accept, Acknowledge, Call, Decline, InverseOfferAnswer, Kill, Message, Reconcile, ReconcileTask, Roles,
 };
 use super::wire::{
     AgentId, CallType, Filters, FrameworkId, FrameworkInfo, KillPolicy, OfferId, Operation, TaskId,
@@ -107,12 +109,14 @@ pub enum SessionEvent {
     Offers(Vec<Lease>),
     /// These offers are gone: taken back by the master, or held for too long.
     Rescinded(Vec<OfferId>),
+    /// Machines that are to be taken away are asked for. Each question wants an answer.
+    InverseOffers(Vec<InverseOffer>),
     /// A task's status. To be acknowledged, once stored, if it has a uuid.
     Update(Box<TaskStatus>),
     /// What an executor tells beside the states of its tasks. Best effort: older ones of the same executor may be left out.
     Message(Message),
-    /// An agent is gone, or an executor has ended. A hint only.
-    Failure(Failure),
+    /// An agent is gone. A hint only.
+    Failure(AgentId),
     /// The stream broke; the session subscribes again by itself. All offers are gone.
     Disconnected {
         /// Why, for people.
@@ -267,6 +271,32 @@ impl Session {
         self.call(Call { decline: Some(decline), ..of(CallType::Decline) }).await
     }
 
+    /// Gives the machines back that these inverse offers ask for; nobody shall ask again for `refuse`.
+    ///
+    /// # Errors
+    /// When it was not sent; the next subscription is asked anew.
+    pub async fn accept_inverse_offers(
+        &self,
+        inverse_offer_ids: Vec<OfferId>,
+        refuse: Duration,
+    ) -> Result<(), CallError> {
+        let answer = InverseOfferAnswer { inverse_offer_ids, filters: Some(Filters::from(refuse)) };
+        self.call(Call { accept_inverse_offers: Some(answer), ..of(CallType::AcceptInverseOffers) }).await
+    }
+
+    /// Says that tasks are still on the machines that these inverse offers ask for; nobody shall ask again for `refuse`.
+    ///
+    /// # Errors
+    /// As [`Session::accept_inverse_offers`].
+    pub async fn decline_inverse_offers(
+        &self,
+        inverse_offer_ids: Vec<OfferId>,
+        refuse: Duration,
+    ) -> Result<(), CallError> {
+        let answer = InverseOfferAnswer { inverse_offer_ids, filters: Some(Filters::from(refuse)) };
+        self.call(Call { decline_inverse_offers: Some(answer), ..of(CallType::DeclineInverseOffers) }).await
+    }
+
     /// Wants no offers until [`Session::revive`], across disconnections. Offers that are held stay valid.
     ///
     /// # Errors
@@ -298,7 +328,8 @@ impl Session {
     }
 
     /// Asks for the state of `tasks`, or of all that the master knows when there are none. Answers come as updates without
-    /// a uuid; none comes for a task whose agent the master still waits for: ask again later.
+    /// a uuid; none comes for a task whose agent the master still waits for: ask again later. Returns when nearly all answers
+    /// that came meanwhile were taken from the events, so whoever asks must not be the one who takes them.
     ///
     /// # Errors
     /// When not all was sent.
@@ -316,8 +347,18 @@ impl Session {
         }
         for reconcile in chunks {
             self.call(Call { reconcile: Some(reconcile), ..of(CallType::Reconcile) }).await?;
+            self.answers_taken().await;
         }
         Ok(())
+    }
+
+    /// The next question follows when most of the last one's answers were taken.
+    async fn answers_taken(&self) {
+        tokio::select! {
+            biased;
+            () = self.shared.closed.cancelled() => {}
+            () = self.shared.mailbox.room_for_answers(2 * RECONCILE_CHUNK) => {}
+        }
     }
 
     /// Asks for the end of a task, by force after `grace` (the task's own policy when absent). It may be lost: repeat it

@@ -6,14 +6,14 @@ use jiff::Timestamp;
 
 use super::Snapshot;
 use crate::api::{Phase, Task, Template};
-use crate::plan::after;
+use crate::plan::{after, maintenance};
 
 /// What a Task counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
-    /// Takes part: of the current Revision or not.
+    /// Takes part: as is wanted now or not.
     Kept {
-        /// Whether it is of the current Revision.
+        /// Whether it is of the current Revision, on a machine that stays.
         updated: bool,
     },
     /// Was told to end and has not.
@@ -120,7 +120,7 @@ fn instance<'a>(
     } else if inactive_at.is_some_and(|at| at <= snapshot.now) {
         Standing::GivenUp
     } else {
-        Standing::Kept { updated: task.spec.revision == current }
+        Standing::Kept { updated: task.spec.revision == current && !is_moved(snapshot, task) }
     };
     let runs = phase == Phase::Running && (reachable || planted!("cut-off-counts-as-serving"));
     // A Revision that is gone was checked once: no verdict against it is enough.
@@ -138,4 +138,10 @@ fn instance<'a>(
         started: status.and_then(|it| it.started_at.as_ref()).map(|it| it.0),
         inactive_at: inactive_at.filter(|_| standing.is_kept()),
     }
+}
+
+/// Whether it must leave its machine, which is to be taken away.
+pub(super) fn is_moved(snapshot: &Snapshot<'_>, task: &Task) -> bool {
+    let plan = task.spec.binding.as_ref().and_then(|it| snapshot.maintained.get(&it.agent_id));
+    plan.is_some_and(|plan| maintenance::is_leaving(plan, snapshot.now))
 }

@@ -29,8 +29,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Again, micro_time};
-use crate::api::{App, AppStatus, Revision, Stop, Task, labels};
+use super::{Again, maintenance, micro_time};
+use crate::api::{App, AppStatus, Maintenance, Revision, Stop, Task, labels};
 use crate::plan::deployment::backoff::Failures;
 use crate::plan::deployment::instance::Instance;
 use crate::plan::deployment::revision::Current;
@@ -56,6 +56,8 @@ pub struct Snapshot<'a> {
     pub tasks: &'a [Arc<Task>],
     /// The state of each App in `spec.dependsOn`; one that is not named here counts as missing.
     pub dependencies: &'a BTreeMap<String, Dependency>,
+    /// Plans to take machines away that its Tasks are on, by the agent as Mesos names it.
+    pub maintained: &'a BTreeMap<String, Maintenance>,
 }
 
 /// How an App that another one depends on is doing.
@@ -148,7 +150,8 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
     let instances = instance::classify(snapshot, &current.name);
     let failures = Failures::count(snapshot, &instances, &current.name);
     let gate = Gate::of(snapshot, failures.backoff.as_ref());
-    let steps = rollout::steps(snapshot.app, &instances, Bounds::of(&snapshot.app.spec), &gate);
+    let bounds = Bounds::of(&snapshot.app.spec);
+    let steps = rollout::steps(snapshot.app, (&instances, &current.name), bounds, &gate);
 
     let mut actions = Vec::new();
     if !holds_app(snapshot.app) {
@@ -165,6 +168,13 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
         .iter()
         .filter_map(|instance| instance.inactive_at)
         .map(Again::At)
+        .chain(
+            snapshot
+                .maintained
+                .values()
+                .filter_map(|it| maintenance::turns_at(it, snapshot.now))
+                .map(Again::At),
+        )
         .fold(failures.again.sooner(gate.again), Again::sooner);
     let mut status = report::status(snapshot, &current, &instances, &failures, &steps);
     status.launched = launched;

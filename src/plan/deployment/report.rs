@@ -10,7 +10,7 @@
 //! Other writers' conditions (`Waiting`, of placement) are kept as they are. A condition's time moves only when its
 //! status does, so a status that says the same is equal and is not written.
 
-use super::instance::Instance;
+use super::instance::{self, Instance};
 use super::revision::Current;
 use super::rollout::Steps;
 use super::{Bounds, Failures, Snapshot};
@@ -92,6 +92,8 @@ struct Facts {
     ready: usize,
     updated_ready: usize,
     old: usize,
+    /// Of these, instances of the current Revision whose machine is about to be taken away.
+    moved: usize,
     stopping: usize,
     waiting: usize,
     /// Instances that run and are known to be unhealthy.
@@ -117,6 +119,7 @@ impl Facts {
         let count = |pick: &dyn Fn(&Instance<'_>) -> bool| instances.iter().filter(|it| pick(it)).count();
         let updated_ready = count(&|it| it.is_updated() && it.ready);
         let old = count(&|it| it.is_old());
+        let moved = count(&|it| it.is_old() && instance::is_moved(snapshot, it.task));
         let stopping = count(&|it| it.standing.is_stopping());
         let kept = count(&|it| it.standing.is_kept());
         let verdict = |it: &Instance<'_>| it.task.status.as_ref().and_then(|status| status.healthy);
@@ -127,6 +130,7 @@ impl Facts {
             ready: usize::try_from(counts.ready).unwrap_or(usize::MAX),
             updated_ready,
             old,
+            moved,
             stopping,
             waiting: usize::try_from(counts.waiting).unwrap_or(usize::MAX),
             unhealthy: count(&|it| it.standing.is_kept() && verdict(it) == Some(false)),
@@ -165,11 +169,14 @@ impl Facts {
 
     /// Where the App stands between its present and its wanted state.
     fn course(&self) -> (&'static str, String) {
-        let Self { wanted, updated_ready, old, stopping, .. } = self;
+        let Self { wanted, updated_ready, old, moved, stopping, .. } = self;
         let ready = format!("{updated_ready} of {wanted} instances are ready");
         match &self.blocked {
             _ if self.complete => ("AllReady", ready),
             Some((reason, text)) => (reason, format!("{ready}; {text}")),
+            None if *old > 0 && old == moved => {
+                ("Moving", format!("{ready}, {old} leave machines that are about to be taken away"))
+            }
             None if *old > 0 => {
                 ("RollingOut", format!("{ready} in the new revision, {old} old ones are left"))
             }

@@ -5,6 +5,7 @@
 //!   that goes next, which it names in `replaces`; never beyond the capacity, never a third in one slot.
 //! - **Stop.** Old Tasks that serve nobody stop at once. Old Tasks that serve stop while more serve than must; a new
 //!   one serves when it is healthy and ready. While nothing may start, all wanted instances must.
+//! - **Machines.** A Task on a machine that is about to be taken away counts as old: it is replaced elsewhere within the same bounds.
 //! - **Twins.** Two updated Tasks in one slot (an agent came back) become one as soon as health allows.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +61,8 @@ pub(super) struct Start {
 pub(super) enum Cause {
     ScaledDown,
     Replaced,
+    /// Its machine is to be taken away.
+    Moved,
     /// Its slot has another one: it was given up and came back, or was replaced while it was cut off.
     Twin,
 }
@@ -84,6 +87,7 @@ impl Steps {
             let (reason, message) = match cause {
                 Cause::ScaledDown => ("ScaledDown", format!("the app wants {} instances", self.wanted)),
                 Cause::Replaced => ("Replaced", "a newer revision replaces it".to_owned()),
+                Cause::Moved => ("Maintenance", "its machine is about to be taken away".to_owned()),
                 Cause::Twin => ("Surplus", "another instance has taken its place".to_owned()),
             };
             let stop = Stop { reason: reason.into(), message, at: micro_time(now) };
@@ -93,8 +97,13 @@ impl Steps {
 }
 
 /// What to start and to stop now.
-pub(super) fn steps(app: &App, instances: &[Instance<'_>], bounds: Bounds, gate: &Gate) -> Steps {
-    let mut round = Round::new(app, instances, bounds, gate);
+pub(super) fn steps(
+    app: &App,
+    (instances, current): (&[Instance<'_>], &str),
+    bounds: Bounds,
+    gate: &Gate,
+) -> Steps {
+    let mut round = Round::new(app, (instances, current), bounds, gate);
     round.stop_twins();
     round.stop_surplus();
     round.stop_old();
@@ -106,9 +115,11 @@ pub(super) fn steps(app: &App, instances: &[Instance<'_>], bounds: Bounds, gate:
 /// One round of decisions over one App.
 struct Round<'a> {
     all: &'a [Instance<'a>],
-    /// Of the current Revision, in kill order.
+    /// Name of the current Revision.
+    current: &'a str,
+    /// Of the current Revision and on machines that stay, in kill order.
     updated: Vec<&'a Instance<'a>>,
-    /// Of another one, in kill order.
+    /// All others that take part, in kill order.
     old: Vec<&'a Instance<'a>>,
     bounds: Bounds,
     open: bool,
@@ -125,7 +136,7 @@ struct Round<'a> {
 }
 
 impl<'a> Round<'a> {
-    fn new(app: &App, all: &'a [Instance<'a>], bounds: Bounds, gate: &Gate) -> Self {
+    fn new(app: &App, (all, current): (&'a [Instance<'a>], &'a str), bounds: Bounds, gate: &Gate) -> Self {
         let selection = app.spec.template.kill.selection;
         let in_order = |pick: fn(&Instance<'_>) -> bool| {
             let mut picked: Vec<_> = all.iter().filter(|it| pick(it)).collect();
@@ -139,6 +150,7 @@ impl<'a> Round<'a> {
         }
         Self {
             all,
+            current,
             serving: all.iter().filter(|it| serves(it)).count(),
             floor: if gate.is_open() { bounds.minimum } else { bounds.wanted },
             open: gate.is_open(),
@@ -194,7 +206,6 @@ impl<'a> Round<'a> {
 
     /// While nothing may start, old ones go only as far as there are too many.
     fn stop_old(&mut self) {
-        let cause = if self.bounds.wanted == 0 { Cause::ScaledDown } else { Cause::Replaced };
         let kept = self.old.len() + self.updated.len() - self.stopped.len();
         let mut allowed = if self.open { usize::MAX } else { kept.saturating_sub(self.bounds.wanted) };
         let replaced: BTreeSet<_> =
@@ -207,12 +218,20 @@ impl<'a> Round<'a> {
                     || self.serving + usize::from(planted!("one-too-many-stops")) > self.floor)
             {
                 allowed -= 1;
-                self.stop(instance, cause);
+                self.stop(instance, self.cause(instance));
             }
         }
         let old = self.old.iter().filter(|it| self.stays(it)).count();
         if old > 0 {
             self.steps.reasons.push(Reason::KeepsOld { old, healthy: self.serving, minimum: self.floor });
+        }
+    }
+
+    fn cause(&self, old: &Instance<'_>) -> Cause {
+        match old.task.spec.revision == self.current {
+            _ if self.bounds.wanted == 0 => Cause::ScaledDown,
+            true => Cause::Moved,
+            false => Cause::Replaced,
         }
     }
 

@@ -17,6 +17,8 @@ const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list",
 const NAMESPACE_VERBS: [&str; 7] = ["create", "delete", "get", "list", "patch", "update", "watch"];
 /// What can be done with a kind that is only there to be read.
 const READ_VERBS: [&str; 3] = ["get", "list", "watch"];
+/// And with one that has no history.
+const LOOK_VERBS: [&str; 2] = ["get", "list"];
 /// What can be done with a subresource.
 const SUBRESOURCE_VERBS: [&str; 3] = ["get", "patch", "update"];
 
@@ -124,6 +126,7 @@ fn resource_list(group: &str, version: &str, kinds: &[&KindDef]) -> Value {
 
 fn verbs(kind: &KindDef) -> &'static [&'static str] {
     match () {
+        () if facade::is_live(kind) => &LOOK_VERBS,
         () if facade::is_read_only(kind) => &READ_VERBS,
         () if facade::is_review(kind) => &["create"],
         () if kind.holds_by_spec => &NAMESPACE_VERBS,

@@ -1,10 +1,12 @@
 //! Kinds of which nothing is stored: those that exist only to be listed, because clients ask for them whether or not a
-//! server has any; and reviews, which are asked by creating them.
+//! server has any; reviews, which are asked by creating them; and Offers, which only the leader's memory holds.
 
 use std::sync::Arc;
 
 use serde_json::json;
 
+use crate::api::{self, Offer};
+use crate::registry::crd;
 use crate::registry::form::Form;
 use crate::registry::kind::Origin;
 use crate::registry::names::NameRule;
@@ -47,6 +49,7 @@ pub(super) fn kinds() -> Vec<Arc<KindDef>> {
         ),
         review(AUTHENTICATION, "SelfSubjectReview", "selfsubjectreviews", "Who asks."),
         review(AUTHENTICATION, "TokenReview", "tokenreviews", "Whom a token stands for."),
+        offers(),
     ];
     all.into_iter().flatten().map(Arc::new).collect()
 }
@@ -98,9 +101,20 @@ fn facade(
     })
 }
 
+/// As its own declaration has it, but without a category: `get all` is for what is stored.
+fn offers() -> Option<KindDef> {
+    let kind = crd::kind(&api::crd::crd::<Offer>()).ok()?;
+    Some(KindDef { categories: Vec::new(), status: false, counted: false, ..kind })
+}
+
 /// Whether objects of `kind` can only be read.
 pub(super) fn is_read_only(kind: &KindDef) -> bool {
-    kind.group.is_empty() && kind.plural == "services"
+    is_live(kind) || (kind.group.is_empty() && kind.plural == "services")
+}
+
+/// Whether objects of `kind` are those that the leader's memory holds, which can be listed and got but not watched.
+pub(super) fn is_live(kind: &KindDef) -> bool {
+    kind.group == api::GROUP && kind.plural == "offers"
 }
 
 /// Whether `kind` is a question, which can only be created.

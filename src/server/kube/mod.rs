@@ -5,7 +5,7 @@
 //!                    └── objects ── accept ── body ── registry ── view ── reply
 //! ```
 //!
-//! Nothing here knows a particular kind, except that Tasks have logs.
+//! Nothing here knows a particular kind, except that Tasks have logs and that Offers are not stored.
 
 mod accept;
 mod body;
@@ -14,6 +14,7 @@ mod discovery;
 mod document;
 mod facade;
 mod objects;
+mod offers;
 mod openapi;
 mod protobuf;
 mod published;
@@ -39,6 +40,7 @@ use super::auth::Authenticator;
 use super::auth::user::User;
 use super::logs::TaskLogs;
 use super::metrics::RequestMetrics;
+use super::offers::LiveOffers;
 use super::rates::Rates;
 use super::rbac;
 use super::rbac::rules::Access;
@@ -57,6 +59,7 @@ pub(super) struct Api {
     env: Env,
     registry: Arc<Registry>,
     logs: Arc<dyn TaskLogs>,
+    offers: Arc<dyn LiveOffers>,
     requests: RequestMetrics,
     catalogs: Catalogs,
     /// Served beside the scheme's.
@@ -70,12 +73,18 @@ pub(super) struct Api {
     shutdown: CancellationToken,
 }
 
+/// What is asked of the cluster and not of the registry.
+pub(super) struct Cluster {
+    pub(super) logs: Arc<dyn TaskLogs>,
+    pub(super) offers: Arc<dyn LiveOffers>,
+}
+
 impl Api {
     pub(super) fn new(
         env: Env,
         registry: Arc<Registry>,
         authenticator: Authenticator,
-        logs: Arc<dyn TaskLogs>,
+        Cluster { logs, offers }: Cluster,
         requests: RequestMetrics,
         shutdown: CancellationToken,
     ) -> Api {
@@ -88,6 +97,7 @@ impl Api {
             authenticator,
             watchers,
             logs,
+            offers,
             requests,
             catalogs,
             facades,

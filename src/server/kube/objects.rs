@@ -227,6 +227,9 @@ impl Api {
         if facade::is_read_only(&ask.kind) && !verb.reads() {
             return Err(Failure::method_not_allowed());
         }
+        if facade::is_live(&ask.kind) {
+            return self.live_offers(verb, ask).await;
+        }
         if facade::is_review(&ask.kind) {
             return match (verb, &ask.target.name) {
                 (Verb::Create, None) => self.review(ask, body).await,
@@ -338,7 +341,7 @@ impl Api {
         self.page(ask, accepted, page)
     }
 
-    fn view<'a>(&self, ask: &'a Ask<'_>, accepted: Accepted) -> Result<View<'a>, Failure> {
+    pub(super) fn view<'a>(&self, ask: &'a Ask<'_>, accepted: Accepted) -> Result<View<'a>, Failure> {
         let include = Include::parse(ask.query.text("includeObject"))?;
         Ok(View { kind: &ask.kind, transform: accepted.transform, include, now: self.env.now() })
     }
@@ -399,7 +402,7 @@ async fn delete_options(ask: &Ask<'_>, body: Body) -> Result<DeleteOptions, Fail
 }
 
 /// JSON is sent as it is; YAML is written from it.
-fn encoded(encoding: Encoding, status: StatusCode, json: Bytes) -> Result<Response, Failure> {
+pub(super) fn encoded(encoding: Encoding, status: StatusCode, json: Bytes) -> Result<Response, Failure> {
     match encoding {
         Encoding::Json => Ok(reply::bytes(status, reply::JSON, json)),
         Encoding::Yaml => Ok(reply::value(status, &parsed(&json)?, encoding)),

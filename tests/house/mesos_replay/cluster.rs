@@ -10,9 +10,11 @@ use tenure::env::Env;
 use tenure::mesos::embedded::agent::journal::{Journal, Medium};
 use tenure::mesos::embedded::agent::{Agent, AgentConfig};
 use tenure::mesos::embedded::launcher::reports;
-use tenure::mesos::embedded::master::{self, Disturbance, MasterConfig, MasterHandle, OperatorError};
+use tenure::mesos::embedded::master::{
+    self, Disturbance, MachineId, MasterConfig, MasterHandle, OperatorError, Window,
+};
 use tenure::mesos::embedded::resources::{parse_attributes, parse_resources};
-use tenure::mesos::wire::{AgentId, AgentInfo, FrameworkId};
+use tenure::mesos::wire::{AgentId, AgentInfo, FrameworkId, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -162,6 +164,16 @@ impl Cluster {
                 let framework = call["teardown"]["framework_id"]["value"].as_str().unwrap_or_default();
                 master.teardown(&FrameworkId::new(framework)).await
             }
+            "UPDATE_MAINTENANCE_SCHEDULE" => {
+                let windows = &call["update_maintenance_schedule"]["schedule"]["windows"];
+                master.update_maintenance_schedule(each(windows, window)).await
+            }
+            "START_MAINTENANCE" => {
+                master.start_maintenance(each(&call["start_maintenance"]["machines"], machine)).await
+            }
+            "STOP_MAINTENANCE" => {
+                master.stop_maintenance(each(&call["stop_maintenance"]["machines"], machine)).await
+            }
             // Weights and quotas change nothing here, but Mesos takes all offers back when they change.
             "UPDATE_WEIGHTS" | "UPDATE_QUOTA" => {
                 master.rescind_offers(None).await;
@@ -180,4 +192,20 @@ impl Cluster {
             }
         }
     }
+}
+
+fn each<T>(list: &Value, read: impl Fn(&Value) -> T) -> Vec<T> {
+    list.as_array().into_iter().flatten().map(read).collect()
+}
+
+fn window(tree: &Value) -> Window {
+    Window {
+        machines: each(&tree["machine_ids"], machine),
+        unavailability: json::from_value(tree["unavailability"].clone()).unwrap(),
+    }
+}
+
+fn machine(tree: &Value) -> MachineId {
+    let text = |field: &str| tree[field].as_str().unwrap_or_default().to_owned();
+    MachineId { hostname: text("hostname"), ip: text("ip") }
 }

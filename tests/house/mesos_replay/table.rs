@@ -108,8 +108,8 @@ pub(crate) const ROWS: &[Row] = &[
         &[("agent agent1", "two frameworks: which of them is offered an agent is chance")],
     ),
     played("18-drain-deactivate-gone"),
-    not("19-maintenance", "maintenance schedules are not built"),
-    not("19-maintenance-pb", "maintenance schedules are not built"),
+    played("19-maintenance"),
+    played("19-maintenance-pb"),
     played_but(
         "20-master-kill9-restart",
         &[

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tenure::mesos::wire::{AgentId, TaskId};
+use tenure::mesos::embedded::master::{MachineId, Window};
+use tenure::mesos::wire::offer::Unavailability;
+use tenure::mesos::wire::{AgentId, TaskId, TimeInfo};
 use tenure::store::memory::Fault;
 use tenure::store::{Op, Store, Txn};
 
@@ -27,6 +29,12 @@ pub(super) async fn act(stage: &mut Stage, words: &[&str]) -> Result<(), String>
             stage.world.cluster.master()?.rescind_offers(None).await;
             Ok(())
         }
+        ["maintain", "nothing"] => maintain(stage, Vec::new()).await,
+        ["maintain", machine, "in", time] => {
+            let window = window(stage, machine, duration(time)?)?;
+            maintain(stage, vec![window]).await
+        }
+        ["down" | "up", machine] => take(stage, words[0], machine).await,
         ["drain" | "deactivate" | "reactivate" | "gone", machine] => operate(stage, words[0], machine).await,
         ["fail", machine] => stage.world.cluster.lose_agent(machine),
         ["return", machine] => stage.world.cluster.bring_back(machine),
@@ -82,6 +90,40 @@ async fn operate(stage: &Stage, verb: &str, machine: &str) -> Result<(), String>
         "deactivate" => master.deactivate_agent(&agent).await,
         "reactivate" => master.reactivate_agent(&agent).await,
         _ => master.mark_agent_gone(&agent).await,
+    };
+    done.map_err(|error| error.to_string())
+}
+
+/// As an operator plans it: from so long from now on, for an hour.
+fn window(stage: &Stage, machine: &str, from: Duration) -> Result<Window, String> {
+    let machines = vec![machine_id(stage, machine)?];
+    let nanoseconds =
+        i64::try_from((stage.world.sim.env().now() + from).as_nanosecond()).map_err(|it| it.to_string())?;
+    let hour = Duration::from_secs(3600);
+    let unavailability =
+        Unavailability { start: Some(TimeInfo { nanoseconds }), duration: Some(hour.into()) };
+    Ok(Window { machines, unavailability })
+}
+
+fn machine_id(stage: &Stage, machine: &str) -> Result<MachineId, String> {
+    let (_, object) = stage.agent(machine)?;
+    let status = object.status.clone().unwrap_or_default();
+    let address = status.address.ok_or_else(|| format!("nobody knows the address of {machine}"))?;
+    let ip = address.rsplit_once(':').map_or(address.as_str(), |(ip, _)| ip).to_owned();
+    Ok(MachineId { hostname: status.hostname, ip })
+}
+
+async fn maintain(stage: &Stage, windows: Vec<Window>) -> Result<(), String> {
+    let done = stage.world.cluster.master()?.update_maintenance_schedule(windows).await;
+    done.map_err(|error| error.to_string())
+}
+
+async fn take(stage: &Stage, verb: &str, machine: &str) -> Result<(), String> {
+    let machines = vec![machine_id(stage, machine)?];
+    let master = stage.world.cluster.master()?;
+    let done = match verb {
+        "down" => master.start_maintenance(machines).await,
+        _ => master.stop_maintenance(machines).await,
     };
     done.map_err(|error| error.to_string())
 }

@@ -45,6 +45,8 @@ What goes wrong:
   reboot MACHINE                 its tasks are gone, its agent is back in 10 s
   destroy MACHINE                it is gone for good, with its tasks
   drain MACHINE | deactivate MACHINE | reactivate MACHINE | gone MACHINE      as an operator tells the master
+  maintain MACHINE in TIME       the operator plans to take it away for an hour; `maintain nothing`: and gives up all such plans
+  down MACHINE | up MACHINE      takes it away; gives it back
   rescind                        every offer
   fail master for TIME | fail store down|full|stalled | heal store
   kill TASK | lose TASK          somebody ends what runs; its container vanishes

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tenure::controllers::{Contact, Leader, Policy, framework};
+use tenure::controllers::{Contact, Leader, Offers, Policy, framework};
 use tenure::env::{Env, watch};
 use tenure::mesos::embedded;
 use tenure::mesos::embedded::agent::AgentConfig;
@@ -347,6 +347,7 @@ fn lead(sim: &Sim, env: &Env, name: &str, registry: Arc<Registry>, store: Arc<dy
         host: Arc::from(name),
         policy: Policy { launches: limits, ..Policy::sole() },
         contact: Contact::default(),
+        offers: Offers::default(),
         anew: None,
     };
     let (holder, key) = (name.to_owned(), prefix().leader());

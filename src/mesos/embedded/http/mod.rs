@@ -7,6 +7,7 @@
 mod accounts;
 mod executor;
 mod files;
+mod maintenance;
 mod operator;
 mod read;
 mod reply;
@@ -40,17 +41,8 @@ use reply::Reply;
 const RECOVERING: &str = "Master has not finished recovery";
 
 /// The operator's endpoints of Mesos that are not built here: another master may have them.
-const UNBUILT: [&str; 9] = [
-    "/slaves",
-    "/tasks",
-    "/frameworks",
-    "/roles",
-    "/state-summary",
-    "/flags",
-    "/quota",
-    "/weights",
-    "/maintenance/schedule",
-];
+const UNBUILT: [&str; 8] =
+    ["/slaves", "/tasks", "/frameworks", "/roles", "/state-summary", "/flags", "/quota", "/weights"];
 
 /// After a failed accept (no file descriptors left): nothing tells when one is free again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -168,6 +160,9 @@ impl Front {
             "/version" => operator::version(),
             "/metrics/snapshot" => self.metrics().await,
             "/state" => self.state(&request).await,
+            "/maintenance/schedule" | "/maintenance/status" | "/machine/down" | "/machine/up" => {
+                self.maintenance(request, &path).await
+            }
             files if files.starts_with("/files/") => self.files(&request, &files["/files/".len()..]).await,
             unbuilt if UNBUILT.contains(&unbuilt) => self.unbuilt(&request),
             // So in Mesos: what no longer path takes, this one does.

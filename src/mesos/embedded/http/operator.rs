@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use super::reply::{self, Reply};
 use super::scheduler::expect_post;
-use super::{Front, RECOVERING, Role, read};
+use super::{Front, RECOVERING, Role, maintenance, read};
 use crate::mesos::embedded::master::{AgentView, VERSION};
 use crate::mesos::wire::{FrameworkId, json as mesos_json};
 
-const READ_WRITE: &str = "mesos-master-readwrite";
-const READ_ONLY: &str = "mesos-master-readonly";
+pub(super) const READ_WRITE: &str = "mesos-master-readwrite";
+pub(super) const READ_ONLY: &str = "mesos-master-readonly";
 
 pub(super) fn version() -> Reply {
     reply::json(&json!({"version": VERSION}))
@@ -90,6 +90,9 @@ impl Front {
         read::encoding(&head.headers)?;
         let body = read::body(&head.headers, body).await?;
         let call = read::tree(&body).unwrap_or_default();
+        if let Some(answer) = maintenance::call(&master, &call).await {
+            return answer;
+        }
         let answer = |value: Value| Ok(reply::json(&value));
         match call["type"].as_str() {
             Some("GET_HEALTH") => answer(json!({"type": "GET_HEALTH", "get_health": {"healthy": true}})),
@@ -120,6 +123,6 @@ impl Front {
     }
 }
 
-fn recovering() -> Box<Reply> {
+pub(super) fn recovering() -> Box<Reply> {
     Box::new(reply::unavailable(RECOVERING))
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::maintenance::MachineId;
 use super::state::{Agent, Link, Master, Task, Timer};
 use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::protocol::{AgentTask, ToAgent};
@@ -39,7 +40,8 @@ impl Master {
         if self.network.is_cut_off(&id) {
             return None;
         }
-        if self.registry.gone.contains(&id) {
+        let machine = MachineId { hostname: info.hostname.clone(), ip: ip.clone() };
+        if self.registry.gone.contains(&id) || self.registry.schedule.is_down(&machine) {
             // The link is new: there is room for one message.
             let _ended = link.try_send(ToAgent::Shutdown);
             return None;
@@ -247,6 +249,7 @@ impl Master {
         for offer in offers {
             self.rescind(&offer);
         }
+        self.rescind_inverse_of(id);
         self.lose_unsaved_tasks(id);
         let at = Instant::now() + self.config.agent_ping_timeout;
         self.plan(at, Timer::AgentTimeout { agent: id.clone(), epoch });
@@ -323,6 +326,7 @@ impl Master {
         for offer in offers {
             self.rescind(&offer);
         }
+        self.rescind_inverse_of(id);
         if let Some(agent) = self.agents.remove(id) {
             self.total_shrinks(&agent.total);
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::faults::{Disturbance, Fault};
+use super::maintenance::{MachineId, MaintenanceView, Window};
 use super::operator::Wish;
 use super::{Input, MasterHandle};
 use crate::mesos::wire::{AgentId, FrameworkId, MasterInfo};
@@ -41,6 +42,7 @@ pub(super) enum Control {
     BeginInterval(oneshot::Sender<()>),
     Agents(oneshot::Sender<Vec<AgentView>>),
     Introduce(oneshot::Sender<MasterInfo>),
+    Maintenance(oneshot::Sender<MaintenanceView>),
 }
 
 impl MasterHandle {
@@ -98,6 +100,35 @@ impl MasterHandle {
     /// When the framework is unknown.
     pub async fn teardown(&self, framework: &FrameworkId) -> Result<(), OperatorError> {
         self.wish(Wish::Teardown(framework.clone())).await
+    }
+
+    /// UPDATE_MAINTENANCE_SCHEDULE: replaces the schedule. All offers are taken back, and made again with the windows.
+    ///
+    /// # Errors
+    /// When a window is malformed, a machine is named twice, or one that is down is left out.
+    pub async fn update_maintenance_schedule(&self, windows: Vec<Window>) -> Result<(), OperatorError> {
+        self.wish(Wish::Schedule(windows)).await
+    }
+
+    /// START_MAINTENANCE: the agents of scheduled machines are shut down, their tasks are lost, and they cannot come back.
+    ///
+    /// # Errors
+    /// When a machine is not in the schedule, or is down already.
+    pub async fn start_maintenance(&self, machines: Vec<MachineId>) -> Result<(), OperatorError> {
+        self.wish(Wish::Down(machines)).await
+    }
+
+    /// STOP_MAINTENANCE: the machines leave the schedule, and their agents may come back.
+    ///
+    /// # Errors
+    /// When a machine is not down.
+    pub async fn stop_maintenance(&self, machines: Vec<MachineId>) -> Result<(), OperatorError> {
+        self.wish(Wish::Up(machines)).await
+    }
+
+    /// The schedule and what frameworks answered; nothing while the master is away.
+    pub async fn maintenance(&self) -> Option<MaintenanceView> {
+        self.ask(Control::Maintenance).await
     }
 
     /// Fault: rescinds the offers of an agent, or all. What was offered comes again at the next allocation.

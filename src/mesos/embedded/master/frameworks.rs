@@ -162,6 +162,7 @@ impl Master {
         for offer in offers {
             self.end_offer(&offer);
         }
+        self.forget_asked(id);
     }
 
     /// The stream broke. The framework has its failover timeout to come back.

@@ -9,6 +9,7 @@ mod faults;
 mod frameworks;
 mod handle;
 mod launch;
+mod maintenance;
 mod offering;
 mod operator;
 mod reconcile;
@@ -39,6 +40,7 @@ use faults::{FromAgent, Network};
 use frameworks::EventSender;
 pub(super) use frameworks::VERSION;
 pub(super) use handle::{Caller, Opened};
+pub use maintenance::{Answered, MachineId, MaintenanceView, Window};
 pub use refusal::CallRefusal;
 use registry::Registry;
 use state::{Master, Timer};
@@ -298,6 +300,9 @@ impl Actor {
             Control::Agents(answer) => {
                 let _gone = answer.send(self.master.views());
             }
+            Control::Maintenance(answer) => {
+                let _gone = answer.send(self.master.maintenance());
+            }
             Control::Introduce(answer) => {
                 let _gone = answer.send(self.master.introduction());
             }
@@ -415,6 +420,12 @@ impl Actor {
             CallType::Acknowledge => master.acknowledge(id, call.acknowledge.unwrap_or_default()),
             CallType::Reconcile => master.reconcile(id, call.reconcile.unwrap_or_default()),
             CallType::Teardown => master.remove_framework(id),
+            CallType::AcceptInverseOffers => {
+                master.answer_inverse(id, call.accept_inverse_offers.unwrap_or_default(), true);
+            }
+            CallType::DeclineInverseOffers => {
+                master.answer_inverse(id, call.decline_inverse_offers.unwrap_or_default(), false);
+            }
             CallType::UpdateFramework => {
                 return master.update_framework(id, call.update_framework.unwrap_or_default());
             }
@@ -422,8 +433,6 @@ impl Actor {
             CallType::Message
             | CallType::Shutdown
             | CallType::Request
-            | CallType::AcceptInverseOffers
-            | CallType::DeclineInverseOffers
             | CallType::AcknowledgeOperationStatus
             | CallType::ReconcileOperations => tracing::debug!(call = %call.r#type(), "call without effect"),
             CallType::Subscribe | CallType::Unknown | CallType::Unrecognised => {

@@ -63,6 +63,7 @@ impl Master {
             let event = Event { offers: Some(Offers { offers }), ..Event::of(EventType::Offers) };
             self.tell(&framework_id, event);
         }
+        self.ask_back();
     }
 
     /// The framework and role that hold the least and want what is free on this agent. Ties go to the older id.
@@ -95,6 +96,7 @@ impl Master {
     /// Moves all that is free on an agent into an offer.
     fn make_offer(&mut self, framework_id: &FrameworkId, role: &str, agent_id: &AgentId) -> Option<Offer> {
         let id = self.next_offer_id();
+        let unavailability = self.agents.get(agent_id).and_then(|agent| self.unavailability(agent));
         let agent = self.agents.get_mut(agent_id)?;
         let framework = self.frameworks.get_mut(framework_id)?;
         let free = std::mem::take(&mut agent.free);
@@ -103,6 +105,7 @@ impl Master {
         agent.offers.insert(id.clone());
         let resources = free.allocated(role);
         let mut offer = wire_offer(&id, framework_id, role, agent, &resources);
+        offer.unavailability = unavailability;
         if !framework.info.has(Capability::MultiRole) {
             // Such a framework has one role, and may not know of allocation to roles.
             offer.allocation_info = None;
@@ -130,14 +133,6 @@ fn wire_offer(
     resources: &Bundle,
 ) -> Offer {
     let info = &agent.info;
-    let address =
-        Address { hostname: Some(info.hostname.clone()), ip: Some(agent.ip.clone()), port: info.port() };
-    let url = Url {
-        scheme: "http".to_owned(),
-        address: Some(address),
-        path: Some("/slave(1)".to_owned()),
-        ..Url::default()
-    };
     Offer {
         id: id.clone(),
         framework_id: framework_id.clone(),
@@ -145,9 +140,22 @@ fn wire_offer(
         hostname: info.hostname.clone(),
         resources: resources.resources(),
         attributes: info.attributes.clone(),
-        url: Some(url),
+        url: Some(wire_url(agent)),
         allocation_info: Some(AllocationInfo { role: Some(role.to_owned()) }),
         domain: info.domain.clone(),
         ..Offer::default()
+    }
+}
+
+/// Where an agent listens.
+pub(super) fn wire_url(agent: &Agent) -> Url {
+    let info = &agent.info;
+    let address =
+        Address { hostname: Some(info.hostname.clone()), ip: Some(agent.ip.clone()), port: info.port() };
+    Url {
+        scheme: "http".to_owned(),
+        address: Some(address),
+        path: Some("/slave(1)".to_owned()),
+        ..Url::default()
     }
 }

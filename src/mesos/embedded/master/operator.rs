@@ -1,8 +1,9 @@
-//! What an operator does to agents and frameworks: deactivate, drain, mark gone, tear down. Answers are in the words of
+//! What an operator does to agents and frameworks: deactivate, drain, mark gone, tear down, maintain. Answers are in the words of
 //! Mesos.
 
 use std::time::Duration;
 
+use super::maintenance::{MachineId, Window};
 use super::registry::Drain;
 use super::state::Master;
 use super::validation::Validity;
@@ -17,6 +18,9 @@ pub(super) enum Wish {
     Reactivate(AgentId),
     MarkGone(AgentId),
     Teardown(FrameworkId),
+    Schedule(Vec<Window>),
+    Down(Vec<MachineId>),
+    Up(Vec<MachineId>),
 }
 
 impl Master {
@@ -31,6 +35,9 @@ impl Master {
             }
             Wish::Reactivate(agent) => self.reactivate(&agent),
             Wish::MarkGone(agent) => self.mark_gone(&agent),
+            Wish::Schedule(windows) => self.schedule(windows),
+            Wish::Down(machines) => self.machines_down(machines),
+            Wish::Up(machines) => self.machines_up(machines),
             Wish::Teardown(framework) => {
                 if !self.frameworks.contains_key(&framework) {
                     return Err("No framework found with specified ID".to_owned());

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::maintenance::Schedule;
 use crate::mesos::wire::{AgentId, TimeInfo};
 
 /// The agents as the next master knows them before it has heard of anybody.
@@ -15,6 +16,7 @@ pub(super) struct Registry {
     pub(super) gone: BTreeSet<AgentId>,
     /// Nothing of these is offered; some are being drained as well.
     pub(super) deactivated: BTreeMap<AgentId, Option<Drain>>,
+    pub(super) schedule: Schedule,
 }
 
 /// How an agent is being drained.

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::faults::{Network, UnderWay};
+use super::maintenance::Asked;
 use super::registry::Registry;
 use super::unreachable::UnreachableTasks;
 use super::{AgentView, MasterConfig};
@@ -42,6 +43,7 @@ pub(super) struct Master {
     pub(super) under_way: UnderWay,
     pub(super) offers: BTreeMap<OfferId, OfferRecord>,
     pub(super) tasks: BTreeMap<(FrameworkId, TaskId), Task>,
+    pub(super) asked: Asked,
     /// Who asked about all tasks, and the last one that they were told of.
     pub(super) answering: BTreeMap<FrameworkId, TaskId>,
     pub(super) timers: BTreeMap<(Instant, u64), Timer>,
@@ -189,6 +191,7 @@ impl Master {
             unreachable_tasks: UnreachableTasks::default(),
             offers: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            asked: Asked::default(),
             answering: BTreeMap::new(),
             timers: BTreeMap::new(),
             intervals_from: Instant::now(),

@@ -4,9 +4,11 @@ mod kstatus;
 mod walk;
 mod world;
 
+use jiff::Timestamp;
+
 use super::{Action, Dependency};
-use crate::api::{KillSelection, Phase, Span, Time, Update, labels};
-use crate::plan::{Again, after, micro_time};
+use crate::api::{KillSelection, Maintenance, Phase, Span, TaskStatus, Time, Update, labels};
+use crate::plan::{Again, after, maintenance, micro_time};
 use world::World;
 
 /// What a plan does to Tasks, one word each: `stop old0 Replaced`, `start 1 beside old1`.
@@ -161,6 +163,36 @@ fn a_plan_names_those_that_go_on_serving_and_those_that_are_given_up() {
     for (instances, bounds, tasks, expected) in rows {
         assert_eq!(world(instances, bounds, tasks).plan().relies_on, expected, "{tasks}");
     }
+}
+
+#[test]
+fn instances_leave_a_machine_before_it_is_taken_away_within_the_same_bounds() {
+    let mut world = world(2, TIGHT, "new0=ready@1 new1=ready@2");
+    world.change("new0", |task| task.spec.binding.as_mut().unwrap().agent_id = "agent-2".into());
+    let from = after(world.now, 2 * maintenance::AHEAD);
+    let plan = Maintenance { from: micro_time(from), until: None };
+    world.maintained.insert("agent-1".into(), plan);
+    check("not yet", &world, "");
+    assert_eq!(world.plan().again, Again::At(after(world.now, maintenance::AHEAD)));
+
+    world.advance(maintenance::AHEAD.as_secs());
+    check("another one first", &world, "start 1 beside new1");
+    let status = world.plan().status;
+    assert_eq!((status.instances, status.updated, status.ready), (2, 1, 2));
+    let moving = status.conditions.iter().find(|it| it.type_ == "Progressing").unwrap();
+    assert_eq!((moving.status.as_str(), moving.reason.as_str()), ("True", "Moving"), "{}", moving.message);
+
+    let plan = world.plan();
+    world.apply(&plan);
+    let started = world.tasks.last().unwrap().metadata.name.clone().unwrap();
+    check("it is not ready", &world, "");
+    world.change(&started, |task| {
+        let mut ready =
+            TaskStatus { phase: Phase::Running, healthy: Some(true), ready: true, ..TaskStatus::default() };
+        ready.started_at = Some(Time(Timestamp::from_second(3000).unwrap()));
+        task.status = Some(ready);
+    });
+    check("then it goes", &world, "stop new1 Maintenance");
 }
 
 #[test]

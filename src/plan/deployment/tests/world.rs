@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::super::{Action, Dependency, Plan, Snapshot, plan};
 use crate::api::{
-    App, AppSpec, AppStatus, Binding, Condition, HealthCheck, Phase, ReadinessCheck, Resources, Revision,
-    RevisionSpec, Task, TaskSpec, TaskStatus, Template, Time, names,
+    App, AppSpec, AppStatus, Binding, Condition, HealthCheck, Maintenance, Phase, ReadinessCheck, Resources,
+    Revision, RevisionSpec, Task, TaskSpec, TaskStatus, Template, Time, names,
 };
 use crate::plan::{after, micro_time};
 
@@ -21,6 +21,7 @@ pub(super) struct World {
     pub(super) revisions: Vec<Arc<Revision>>,
     pub(super) tasks: Vec<Arc<Task>>,
     pub(super) dependencies: BTreeMap<String, Dependency>,
+    pub(super) maintained: BTreeMap<String, Maintenance>,
 }
 
 /// A template that differs by its command, with a health and a readiness check.
@@ -48,6 +49,7 @@ impl World {
             revisions: Vec::new(),
             tasks: Vec::new(),
             dependencies: BTreeMap::new(),
+            maintained: BTreeMap::new(),
         }
     }
 
@@ -58,6 +60,7 @@ impl World {
             revisions: &self.revisions,
             tasks: &self.tasks,
             dependencies: &self.dependencies,
+            maintained: &self.maintained,
         })
     }
 

@@ -1,0 +1,67 @@
+//! Offer: a lease that the leader holds on a part of a machine. Served from its memory; nothing of it is stored.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Maintenance, Totals};
+
+resource! {
+    /// A part of a machine that the leader may place tasks on for a while. Read-only, and not stored: only the leader knows it.
+    Offer {
+        scope: Cluster,
+        plural: "offers",
+        singular: "offer",
+        short: ["of"],
+        status: OfferStatus,
+        columns: [
+            ("Host", string, ".status.hostname"),
+            ("Cpus", string, ".status.resources.cpus"),
+            ("Memory", string, ".status.resources.memory"),
+            ("Disk", string, ".status.resources.disk"),
+            ("Held", string, ".status.held"),
+            ("For", string, ".status.apps[*]"),
+            ("Gpus", integer, ".status.resources.gpus", wide),
+            ("Ports", string, ".status.resources.ports", wide),
+            ("Role", string, ".status.role", wide),
+            ("Agent", string, ".status.agentId", wide),
+            ("Age", date, ".metadata.creationTimestamp"),
+        ],
+    }
+}
+
+/// What is offered, and why it is held.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OfferStatus {
+    /// The offer, as Mesos names it.
+    pub offer_id: String,
+    /// The agent whose resources they are, as Mesos names it.
+    pub agent_id: String,
+    /// Host name or address of the machine.
+    pub hostname: String,
+    /// The role that it is offered to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// What tasks may take of it.
+    pub resources: Totals,
+    /// Why it is held.
+    pub held: Held,
+    /// For whom, `NAMESPACE/NAME`: ten of them at most. Empty when it is held for nobody in particular.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub apps: Vec<String>,
+    /// When its operator takes the machine away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Maintenance>,
+}
+
+/// Why an offer is held and not given back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Held {
+    /// Its lease has not run out, and nobody wants it.
+    #[default]
+    Lease,
+    /// Tasks wait for a place, and this one does not do, or they have not had their turn yet.
+    Waiting,
+    /// Tasks are on their way up or down: they, or what takes their place, may soon want one.
+    Imminent,
+}
