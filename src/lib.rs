@@ -33,6 +33,11 @@ macro_rules! planted {
 
 pub mod api;
 
+/// No room: what the tests of decoders feed them with.
+#[cfg(all(test, feature = "full"))]
+#[path = "../tests/support/fuzz.rs"]
+mod fuzz;
+
 #[cfg(feature = "full")]
 pub mod cli;
 #[cfg(feature = "full")]

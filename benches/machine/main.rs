@@ -5,7 +5,6 @@
 
 #![allow(clippy::print_stdout, reason = "a bench prints its figures")]
 
-mod api;
 mod docker;
 mod idle;
 mod server;
@@ -28,9 +27,6 @@ async fn main() -> Result<()> {
     let server = Server::start().await?;
     if runs("idle") {
         idle::print("0 tasks", &server).await?;
-    }
-    if runs("api") {
-        api::print(&server).await?;
     }
     if runs("docker") {
         let raw = Raw::connect()?;

@@ -453,6 +453,7 @@ async fn core_kinds_are_created_from_manifests() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn get_prints_built_in_kinds_as_it_does_everywhere() {
+    let ages = regex::Regex::new(r"\b\d+(s|m|h|d|y)(\d+[smhd])?\b").unwrap();
     for (server, kubectl) in Kubectl::all().await {
         kubectl.ok(&["create", "configmap", "c", "--from-literal=a=1", "--from-literal=b=2"]).await;
         kubectl.ok(&["create", "secret", "generic", "s", "--from-literal=password=x"]).await;
@@ -474,7 +475,6 @@ async fn get_prints_built_in_kinds_as_it_does_everywhere() {
         server.json(Method::POST, "/api/v1/namespaces/default/events", &event).await;
         let table = async |arguments: &[&str]| {
             let text = kubectl.ok(&[&["get"], arguments].concat()).await;
-            let ages = regex::Regex::new(r"\b\d+(s|m|h|d|y)(\d+[smhd])?\b").unwrap();
             let rows = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
             rows.map(|row| ages.replace_all(&row, "AGE").into_owned()).collect::<Vec<_>>().join("\n")
         };

@@ -22,6 +22,7 @@ mod exec;
 mod failover;
 mod harness;
 mod kill;
+mod kubernetes;
 mod life;
 mod maintenance;
 mod mesos;

@@ -21,6 +21,8 @@ mod updater;
 mod whole;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;

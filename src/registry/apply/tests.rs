@@ -8,7 +8,7 @@ use super::updater::{Outcome, apply};
 use crate::registry::schema::{Schema, root};
 use crate::registry::write::Subresource;
 
-fn schema() -> Schema {
+pub(super) fn schema() -> Schema {
     let item = json!({"type": "object", "required": ["name"], "properties": {
         "name": {"type": "string"}, "value": {"type": "string"}}});
     root(&json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {

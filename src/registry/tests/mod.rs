@@ -4,4 +4,5 @@ mod answers;
 mod bench;
 mod commits;
 mod faults;
+mod fuzz;
 mod replay;

@@ -210,8 +210,20 @@ const TOKEN_REQUEST_SPEC: &[Field] = &[
 ];
 const BOUND_OBJECT: &[Field] =
     &[plain(1, "kind", Text), plain(2, "apiVersion", Text), plain(3, "name", Text), plain(4, "uid", Text)];
-const ROLE: &[Field] =
-    &[plain(1, "metadata", Message(OBJECT_META)), repeated(2, "rules", Message(POLICY_RULE))];
+/// Role has no aggregationRule, and nobody sends one.
+const ROLE: &[Field] = &[
+    plain(1, "metadata", Message(OBJECT_META)),
+    repeated(2, "rules", Message(POLICY_RULE)),
+    pointer(3, "aggregationRule", Message(&[repeated(1, "clusterRoleSelectors", Message(LABEL_SELECTOR))])),
+];
+const LABEL_SELECTOR: &[Field] = &[
+    plain(1, "matchLabels", TextMap),
+    repeated(
+        2,
+        "matchExpressions",
+        Message(&[plain(1, "key", Text), plain(2, "operator", Text), repeated(3, "values", Text)]),
+    ),
+];
 const POLICY_RULE: &[Field] = &[
     repeated(1, "verbs", Text),
     repeated(2, "apiGroups", Text),
@@ -438,6 +450,16 @@ mod tests {
             "leaseTransitions": 0,
         });
         assert_eq!(lease["spec"], expected);
+    }
+
+    #[test]
+    fn what_is_understood_is_json_and_nothing_panics() {
+        crate::fuzz::feed("protobuf", (&["\u{8}\u{1}", "k8s\0", "v1", "Secret"], 1), |bytes| {
+            if let Ok(body) = decode(bytes) {
+                let printed = body.value.to_string();
+                assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), body.value);
+            }
+        });
     }
 
     #[test]

@@ -1,0 +1,73 @@
+//! Watches of the API: how soon every one of many has an event, and what one costs that has nothing to tell.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use futures::io::AsyncBufReadExt as _;
+use futures::stream::{self, BoxStream, SelectAll};
+use futures::{StreamExt as _, TryStreamExt as _};
+use http::{Method, Request};
+use kube::Client;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::served::{Served, get, send};
+
+/// Watches on one connection: the server takes a hundred.
+const OF_A_CLIENT: usize = 50;
+
+/// Open watches, merged.
+pub(crate) struct Watches {
+    events: SelectAll<BoxStream<'static, std::io::Result<String>>>,
+    count: usize,
+    /// Their connections.
+    _clients: Vec<Client>,
+}
+
+impl Watches {
+    /// Opens `count` watches of the object `name`, from now on.
+    pub(crate) async fn open(server: &Served, name: &str, count: usize) -> Result<Watches> {
+        let object: Value =
+            serde_json::from_str(&get(&server.client, &format!("{}/{name}", server.objects)).await?)?;
+        let version = object["metadata"]["resourceVersion"].as_str().context("no version")?;
+        let path = format!(
+            "{}?watch=true&resourceVersion={version}&fieldSelector=metadata.name={name}",
+            server.objects
+        );
+        let (mut clients, mut all) = (Vec::new(), Vec::new());
+        for at in 0..count {
+            if at % OF_A_CLIENT == 0 {
+                clients.push(server.another()?);
+            }
+            let client = clients.last().context("no client")?;
+            let lines = client.request_stream(Request::get(&path).body(Vec::new())?).await?.lines();
+            all.push(lines.into_stream().boxed());
+        }
+        Ok(Watches { events: stream::select_all(all), count, _clients: clients })
+    }
+
+    /// How long each takes to see each of `updates` changes.
+    pub(crate) async fn propagation(
+        &mut self,
+        server: &Served,
+        name: &str,
+        updates: usize,
+    ) -> Result<Vec<Duration>> {
+        let path = format!("{}/{name}", server.objects);
+        let mut times = Vec::new();
+        for update in 0..updates {
+            let mut object: Value = serde_json::from_str(&get(&server.client, &path).await?)?;
+            object["metadata"]["annotations"]["bench"] = update.to_string().into();
+            let began = Instant::now();
+            let seen = async {
+                for _ in 0..self.count {
+                    self.events.next().await.context("a watch ended")??;
+                    times.push(began.elapsed());
+                }
+                anyhow::Ok(())
+            };
+            tokio::try_join!(send(&server.client, Method::PUT, &path, &object), seen)?;
+        }
+        Ok(times)
+    }
+}
