@@ -117,14 +117,20 @@ impl Env {
         self.inner.chance.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
     }
 
-    /// A fresh version 4 UUID in its usual spelling (RFC 9562).
+    /// A fresh version 4 UUID (RFC 9562).
     #[must_use]
-    pub fn uid(&self) -> String {
+    pub fn uuid(&self) -> [u8; 16] {
         let mut b = [0; 16];
         self.fill(&mut b);
         b[6] = (b[6] & 0x0f) | 0x40;
         b[8] = (b[8] & 0x3f) | 0x80;
-        let n = u128::from_be_bytes(b);
+        b
+    }
+
+    /// A fresh version 4 UUID in its usual spelling (RFC 9562).
+    #[must_use]
+    pub fn uid(&self) -> String {
+        let n = u128::from_be_bytes(self.uuid());
         format!(
             "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
             n >> 96,

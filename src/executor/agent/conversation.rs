@@ -173,9 +173,7 @@ impl Conversation {
 
     /// Queues a status for the agent, with what an executor fills in.
     fn tell(&mut self, mut status: TaskStatus) {
-        let mut uuid = vec![0; 16];
-        self.env.fill(&mut uuid);
-        status.uuid = Some(uuid);
+        status.uuid = Some(self.env.uuid().to_vec());
         status.source = Source::Executor.wire();
         status.executor_id = Some(self.executor_id.clone());
         status.timestamp = Some(self.env.now().as_duration().as_secs_f64());

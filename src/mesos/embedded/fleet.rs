@@ -172,8 +172,7 @@ impl Member {
     }
 
     fn advance(&mut self, id: &TaskId, state: TaskState, sends: &mut Vec<ToMaster>) {
-        let mut uuid = vec![0; 16];
-        self.env.fill(&mut uuid);
+        let uuid = self.env.uuid().to_vec();
         let Some(task) = self.tasks.get_mut(id) else { return };
         task.state = state;
         task.pending.push_back((state, uuid));

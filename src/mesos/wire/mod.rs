@@ -42,7 +42,7 @@ pub use ids::{
 };
 pub use offer::{Filters, InverseOffer, Offer, Operation};
 pub use resource::{Attribute, Range, Ranges, Resource, Scalar, Set, Text};
-pub use status::{CheckStatusInfo, TaskStatus};
+pub use status::{CheckStatusInfo, TaskStatus, is_uuid};
 pub use task::{
     CheckInfo, DiscoveryInfo, DurationInfo, HealthCheck, KillPolicy, Label, Labels, TaskInfo, TimeInfo,
 };

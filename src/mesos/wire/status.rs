@@ -55,6 +55,12 @@ pub struct TaskStatus {
     pub limitation: Option<TaskResourceLimitation>,
 }
 
+/// Whether Mesos takes `bytes` for a UUID: sixteen, of a version that it knows (1 to 5, stout's `UUID::fromBytes`).
+#[must_use]
+pub fn is_uuid(bytes: &[u8]) -> bool {
+    bytes.len() == 16 && (1..=5).contains(&(bytes[6] >> 4))
+}
+
 impl TaskStatus {
     /// A status that says only where the task stands.
     #[must_use]

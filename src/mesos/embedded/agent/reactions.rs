@@ -163,10 +163,8 @@ impl Agent {
 
     /// Fills in what agents fill in.
     fn complete(&self, status: TaskStatus, framework_id: &FrameworkId) -> TaskStatus {
-        let mut uuid = vec![0; 16];
-        self.env.fill(&mut uuid);
         let status = TaskStatus {
-            uuid: Some(uuid),
+            uuid: Some(self.env.uuid().to_vec()),
             agent_id: Some(self.agent_id()),
             executor_id: Some(ExecutorId::new(status.task_id.value.clone())),
             source: status.source.or(Source::Executor.wire()),

@@ -19,7 +19,7 @@ use crate::mesos::embedded::executors::{Executors, Key, Unknown};
 use crate::mesos::recordio;
 use crate::mesos::wire::executor::Call;
 use crate::mesos::wire::{
-    CheckStatusInfo, CheckType, Encoding, ExecutorCallType, Source, TaskState, TaskStatus,
+    CheckStatusInfo, CheckType, Encoding, ExecutorCallType, Source, TaskState, TaskStatus, is_uuid,
 };
 
 /// An agent's process as its executors see it.
@@ -151,7 +151,7 @@ fn validate_update(call: &Call, status: &TaskStatus) -> Result<(), String> {
     let Call { executor_id, framework_id, .. } = call;
     match &status.uuid {
         None => return Err("Expecting 'uuid' to be present".to_owned()),
-        Some(uuid) if uuid.len() != 16 => return Err("Not a valid UUID".to_owned()),
+        Some(uuid) if !is_uuid(uuid) => return Err("Not a valid UUID".to_owned()),
         Some(_) => {}
     }
     if let Some(other) = status.executor_id.as_ref().filter(|other| *other != executor_id) {

@@ -7,7 +7,7 @@ use crate::mesos::wire::scheduler::{Call, Subscribe};
 use crate::mesos::wire::task::{HttpCheck, TcpCheck};
 use crate::mesos::wire::{
     AgentId, CallType, Capability, CheckInfo, CheckType, ContainerType, ExecutorInfo, ExecutorType,
-    FrameworkId, FrameworkInfo, HealthCheck, TaskInfo, VariableType,
+    FrameworkId, FrameworkInfo, HealthCheck, TaskInfo, VariableType, is_uuid,
 };
 
 /// The first thing that is wrong.
@@ -40,7 +40,7 @@ pub(super) fn call(call: &Call) -> Validity {
     if !present.0 {
         return missing(present.1);
     }
-    if call.acknowledge.as_ref().is_some_and(|acknowledge| acknowledge.uuid.len() != 16) {
+    if call.acknowledge.as_ref().is_some_and(|acknowledge| !is_uuid(&acknowledge.uuid)) {
         return Err("Failed to validate scheduler::Call: Not a valid UUID".to_owned());
     }
     match (call.r#type(), &call.framework_id) {

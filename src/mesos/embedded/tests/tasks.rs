@@ -43,7 +43,7 @@ async fn an_update_is_sent_until_it_is_acknowledged_and_the_next_one_waits() {
     assert_eq!(waits, [10, 20, 40]);
 
     let mut wrong = first.clone();
-    wrong.uuid = Some(vec![9; 16]);
+    wrong.uuid = Some(vec![0x49; 16]);
     framework.acknowledge(&wrong).await;
     framework.acknowledge(&first).await;
     let running = framework.status().await;
