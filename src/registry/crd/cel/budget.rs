@@ -117,6 +117,30 @@ fn ident(name: &str) -> IdedExpr {
     IdedExpr { id: 0, expr: Expr::Ident(name.to_owned()) }
 }
 
+/// How many loops stand inside one another at most.
+pub(super) fn loops(rule: &IdedExpr) -> u32 {
+    let most = |all: &mut dyn Iterator<Item = &IdedExpr>| all.map(loops).max().unwrap_or(0);
+    match &rule.expr {
+        Expr::Comprehension(whole) => {
+            let parts = [&whole.accu_init, &whole.loop_cond, &whole.loop_step, &whole.result];
+            (1 + most(&mut parts.into_iter())).max(loops(&whole.iter_range))
+        }
+        Expr::Call(whole) => most(&mut whole.target.as_deref().into_iter().chain(&whole.args)),
+        Expr::Select(whole) => loops(&whole.operand),
+        Expr::List(whole) => most(&mut whole.elements.iter()),
+        Expr::Map(whole) => whole.entries.iter().map(|entry| loops_of(&entry.expr)).max().unwrap_or(0),
+        Expr::Struct(whole) => whole.entries.iter().map(|entry| loops_of(&entry.expr)).max().unwrap_or(0),
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => 0,
+    }
+}
+
+fn loops_of(entry: &EntryExpr) -> u32 {
+    match entry {
+        EntryExpr::MapEntry(entry) => loops(&entry.key).max(loops(&entry.value)),
+        EntryExpr::StructField(field) => loops(&field.value),
+    }
+}
+
 /// The same rule, which spends what it costs.
 pub(super) fn counted(rule: &IdedExpr) -> IdedExpr {
     let expr = match &rule.expr {

@@ -15,13 +15,15 @@ use std::fmt;
 use kube_cel::{CompiledSchema, WarningKind, compile_schema, estimate_rule_cost};
 use serde_json::Value;
 
-use self::budget::{OF_A_RULE, OF_AN_OBJECT};
+use self::budget::{OF_A_RULE, OF_AN_OBJECT, loops};
 use self::depth::DEPTH_MAX;
 use self::evaluate::{Evaluation, Node};
 use self::stack::on_a_large_one;
 use crate::registry::field::{FieldError, child};
 
 const RULES: &str = "x-kubernetes-validations";
+/// Steps beyond which nothing is estimated; far more than any rule may take.
+const COUNTABLE: u64 = 1_000_000_000_000;
 /// A depth that every stack has room for.
 const SHALLOW: usize = 16;
 
@@ -118,6 +120,17 @@ fn parsed_faults(openapi: &Value, path: &str) -> Vec<FieldError> {
                 faults.push(FieldError::invalid(path, text, format!("compilation failed: {error}")));
                 continue;
             }
+            // The estimate multiplies without looking where that ends.
+            if let Some(Ok(rule)) = compiled.validations.get(at)
+                && longest(&compiled).saturating_pow(loops(rule.program.expression())) > COUNTABLE
+            {
+                let why = "its loops nest too deeply for lists that may be so long";
+                faults.push(FieldError::forbidden(
+                    path,
+                    format!("{text:?}: estimated cost exceeds K8s budget: {why}"),
+                ));
+                continue;
+            }
             // The crate's look at scopes takes the variables of macros for unknown ones: a name that is none is told when an
             // object is judged, and refuses it.
             let costs = estimate_rule_cost(text, &compiled).into_iter();
@@ -128,6 +141,17 @@ fn parsed_faults(openapi: &Value, path: &str) -> Vec<FieldError> {
         }
     });
     faults
+}
+
+/// The longest list that `schema` lets be; where it says nothing, as long as the estimate takes it for.
+fn longest(schema: &CompiledSchema) -> u64 {
+    let below = schema
+        .properties
+        .values()
+        .chain(schema.items.as_deref())
+        .chain(schema.additional_properties.as_deref());
+    let own = schema.max_items.unwrap_or(1_000).max(schema.max_properties.unwrap_or(1_000));
+    below.map(longest).fold(own, u64::max)
 }
 
 /// How deeply the deepest of the rules in `openapi` nests; none where there are none.
