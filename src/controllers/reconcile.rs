@@ -30,7 +30,7 @@ use crate::runtime::{Backoff, Setback};
 /// repeats for ever.
 const ROUNDS: [Duration; 4] =
     [Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(300), Duration::from_secs(600)];
-/// The longest wait, while contact with an agent is lost, until it is asked about again.
+/// How often agents with which contact is lost are asked about.
 const LOST: Duration = Duration::from_secs(60);
 /// The least time between two rounds that hints cause.
 const HINTS: Duration = Duration::from_secs(5);
@@ -57,6 +57,12 @@ enum Scope {
     Of(BTreeSet<AgentId>),
 }
 
+impl Scope {
+    fn is_empty(&self) -> bool {
+        matches!(self, Scope::Of(agents) if agents.is_empty())
+    }
+}
+
 impl Reconcile {
     /// Runs for ever.
     pub(super) async fn run(mut self) {
@@ -70,6 +76,7 @@ impl Reconcile {
             }
             heard = signals;
             if signals.subscribed
+                && !scope.is_empty()
                 && !planted!("never-reconciles")
                 && let Err(setback) = self.ask(&scope, signals.since).await
             {
@@ -99,13 +106,10 @@ impl Reconcile {
         Scope::Of(suspects)
     }
 
-    /// Waits until a round is due: at `next`, or before: a new subscription makes one due at once, hints soon, and a lost machine
-    /// later, for one that came back may have nothing to offer that would show it.
+    /// Waits until a round is due: at `next`, or before: a new subscription makes one due at once, hints soon. A machine may be
+    /// found to be lost at any time, and one that came back may have nothing to offer that would show it: so look now and then.
     async fn rest(&mut self, next: Instant, heard: Signals) {
-        let patience = match lost(&self.cache.snapshot()).is_empty() {
-            true => next,
-            false => next.min(Instant::now() + self.env.jitter(LOST, 0.1)),
-        };
+        let patience = next.min(Instant::now() + LOST);
         let over = tokio::time::sleep_until(patience);
         let urgent = self.signals.wait_for(|now| {
             now.generation != heard.generation
