@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
-use tenure::api::{App, Phase, Task};
+use tenure::api::{App, Task};
 
 use crate::dockerd::Dockerd;
 use crate::etcd::Etcd;
@@ -259,9 +259,10 @@ async fn tasks_outlive_an_agent_that_comes_back_and_are_replaced_when_it_does_no
         |app: &App| is_converged(app) && app.status.as_ref().is_some_and(|it| it.launched >= lost + 5);
     server.until::<App>("web", "replaced on the other agent", replaced).await;
     // Those that cannot be reached are kept for a while: they may come back.
-    let running = server.tasks("web").await.into_iter().filter(|task| task.phase() == Phase::Running);
-    let running: BTreeSet<String> = running.filter_map(|task| task.metadata.name).collect();
-    assert!(running.is_disjoint(&on_it), "{running:?} are on the agent that is gone: {on_it:?}");
+    let reached = |task: &Task| task.status.as_ref().is_some_and(|it| it.unreachable_since.is_none());
+    let reached = server.tasks("web").await.into_iter().filter(is_live).filter(reached);
+    let reached: BTreeSet<String> = reached.filter_map(|task| task.metadata.name).collect();
+    assert!(reached.is_disjoint(&on_it), "{reached:?} are on the agent that is gone: {on_it:?}");
     cluster.start(Part::Agent, &host).await;
     as_reported(&server, &cluster).await;
     server.remove("web").await;
