@@ -65,6 +65,8 @@ pub(super) fn good(field: &Field) -> Vec<Wish> {
         "dependsOn[]" => json!(["db"]),
         "env[].valueFrom.secretKeyRef.name" => json!(["db", "registry-login"]),
         "env[].valueFrom.secretKeyRef.key" => json!(["password", "user"]),
+        "fetch[].uri" => json!(["https://files/web.tgz", "/srv/web.tgz"]),
+        "fetch[].outputFile" => json!(["web.tgz", "conf/web"]),
         "healthChecks[].http.path" | "readinessChecks[].http.path" => json!(["/", "/health?deep=1"]),
         "healthChecks[].http.port" | "healthChecks[].tcp.port" | "readinessChecks[].http.port" => {
             json!(["http", 8080, 65535])
@@ -161,6 +163,7 @@ fn beside(at: &str, rest: &str) -> Value {
         "container.parameters[]" => json!({"key": "label", "value": "a=b"}),
         "container.volumes[]" => json!({"containerPath": "/data", "hostPath": "/srv"}),
         "env[]" => json!({"name": "MODE"}),
+        "fetch[]" => json!({"uri": "https://files/web.tgz"}),
         "env[].valueFrom.secretKeyRef" => json!({"name": "db", "key": "password"}),
         "healthChecks[]" if rest.starts_with(".http") || rest.starts_with(".exec") => json!({}),
         "healthChecks[]" => json!({"tcp": {}}),
@@ -253,6 +256,8 @@ pub(super) fn contradictory() -> Vec<Bad> {
             json!({"container": {
             "image": "a", "volumes": [{"containerPath": "/a", "hostPath": "b"}]}}),
         ),
+        alone("spec.fetch[0].uri", json!({"fetch": [{"uri": "web.tgz"}]})),
+        alone("spec.fetch[0].outputFile", json!({"fetch": [{"uri": "/web.tgz", "outputFile": "../web"}]})),
         alone("spec.backoff.max", json!({"backoff": {"initial": "2m", "max": "1m"}})),
         alone(
             "spec.unreachable.expungeAfter",
