@@ -45,6 +45,7 @@ pub fn default_roles() -> Vec<(&'static str, Value)> {
     let mut edit = seen(&write);
     edit.push(rule(&write, "", &["secrets", "serviceaccounts"]));
     edit.push(rule(&["delete", "deletecollection"], "tenure.dev", &["tasks"]));
+    edit.push(rule(&["create"], "tenure.dev", &["tasks/exec"]));
     edit.push(rule(&write, "coordination.k8s.io", &["leases"]));
     let mut admin = edit.clone();
     admin.push(rule(&write, GROUP, &["roles", "rolebindings"]));
@@ -216,4 +217,23 @@ fn role_faults(plural: &str, new: &Value, _: Option<&Value>) -> Vec<FieldError> 
         }
     }
     faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_change_what_runs_may_run_commands_beside_it() {
+        let names = |rule: &Value, field: &str, name: &str| {
+            rule[field].as_array().is_some_and(|all| all.contains(&json!(name)) || all.contains(&json!("*")))
+        };
+        let may_exec = |role: &Value| {
+            let mut rules = role["rules"].as_array().unwrap().iter();
+            rules.any(|rule| names(rule, "resources", "tasks/exec") && names(rule, "verbs", "create"))
+        };
+        let of: Map<String, Value> =
+            default_roles().iter().map(|(name, role)| ((*name).to_owned(), json!(may_exec(role)))).collect();
+        assert_eq!(json!(of), json!({"admin": true, "cluster-admin": true, "edit": true, "view": false}));
+    }
 }
