@@ -157,19 +157,24 @@ async fn refusals(server: &Server, app: &str, task: &str) {
     assert!(why.contains("has ended") || why.contains("not found"), "{why}");
 }
 
+/// All of it, in a task of each sort.
+async fn in_a_container_and_beside_a_process(server: &Server, image: &str) {
+    server.apply("boxed", app(Some(image))).await;
+    server.apply("plain", app(None)).await;
+    for app in ["boxed", "plain"] {
+        let task = task_of(server, app).await.metadata.name.unwrap();
+        pipes(server, &task).await;
+        at_a_terminal(server, &task).await;
+        refusals(server, app, &task).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_run_in_containers_and_beside_processes_of_this_machine() {
     let dockerd = Dockerd::start();
     let image = dockerd.busybox().await;
     let server = Server::start_on(dockerd, "exec-here", &[]).await;
-    server.apply("boxed", app(Some(image))).await;
-    server.apply("plain", app(None)).await;
-    for app in ["boxed", "plain"] {
-        let task = task_of(&server, app).await.metadata.name.unwrap();
-        pipes(&server, &task).await;
-        at_a_terminal(&server, &task).await;
-        refusals(&server, app, &task).await;
-    }
+    in_a_container_and_beside_a_process(&server, image).await;
 }
 
 /// A Mesos with one agent, which runs our executor, and a server on it.
@@ -190,14 +195,7 @@ async fn on_mesos(name: &str, work: &Path) -> (Mesos, Server, &'static str) {
 async fn commands_reach_tasks_on_mesos_through_their_executors() {
     let work = tempfile::tempdir().unwrap();
     let (_mesos, server, image) = on_mesos("exec-on-mesos", work.path()).await;
-    server.apply("boxed", app(Some(image))).await;
-    server.apply("plain", app(None)).await;
-    for app in ["boxed", "plain"] {
-        let task = task_of(&server, app).await.metadata.name.unwrap();
-        pipes(&server, &task).await;
-        at_a_terminal(&server, &task).await;
-        refusals(&server, app, &task).await;
-    }
+    in_a_container_and_beside_a_process(&server, image).await;
 }
 
 /// An App that shows what was fetched for it.
