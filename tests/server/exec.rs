@@ -37,7 +37,13 @@ fn tenure(server: &Server, arguments: &[&str]) -> Command {
 }
 
 /// Runs `exec` without a terminal, with this typed.
-async fn exec(server: &Server, flags: &[&str], task: &str, command: &[&str], typed: &str) -> Output {
+pub(crate) async fn exec(
+    server: &Server,
+    flags: &[&str],
+    task: &str,
+    command: &[&str],
+    typed: &str,
+) -> Output {
     let arguments = [&["exec"], flags, &[task, "--"], command].concat();
     let mut child = tenure(server, &arguments)
         .stdin(Stdio::piped())
@@ -158,7 +164,7 @@ async fn refusals(server: &Server, app: &str, task: &str) {
 }
 
 /// All of it, in a task of each sort.
-async fn in_a_container_and_beside_a_process(server: &Server, image: &str) {
+pub(crate) async fn in_a_container_and_beside_a_process(server: &Server, image: &str) {
     server.apply("boxed", app(Some(image))).await;
     server.apply("plain", app(None)).await;
     for app in ["boxed", "plain"] {
@@ -189,13 +195,6 @@ async fn on_mesos(name: &str, work: &Path) -> (Mesos, Server, &'static str) {
     server.up(&[]).await;
     server.uid().await;
     (mesos, server, image)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn commands_reach_tasks_on_mesos_through_their_executors() {
-    let work = tempfile::tempdir().unwrap();
-    let (_mesos, server, image) = on_mesos("exec-on-mesos", work.path()).await;
-    in_a_container_and_beside_a_process(&server, image).await;
 }
 
 /// An App that shows what was fetched for it.

@@ -176,7 +176,7 @@ async fn agents_fetch_the_executor_from_the_server_and_it_runs_containers_and_pr
 }
 
 /// Two that answer, by their checks' word.
-fn serving(image: &str) -> Value {
+pub(crate) fn serving(image: &str) -> Value {
     json!({
         "instances": 2, "cmd": "mkdir -p /www; echo ok > /www/health; exec httpd -f -p 8080 -h /www",
         "container": {"image": image, "network": "bridge"},

@@ -1,0 +1,55 @@
+//! Agents that end, for a moment or for good.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tenure::api::{App, Task};
+
+use super::{Cluster, Part, as_reported, running, server, talker};
+use crate::harness::{Server, is_converged, is_live};
+use crate::mesos::names;
+
+/// The host of the agent that runs a task of `web`, with the tasks there and elsewhere.
+async fn busiest_host(server: &Server) -> (String, BTreeSet<String>) {
+    let mut by_host = BTreeMap::<String, BTreeSet<String>>::new();
+    for task in server.tasks("web").await.into_iter().filter(is_live) {
+        let host = task.spec.binding.unwrap().host;
+        by_host.entry(host).or_default().insert(task.metadata.name.unwrap());
+    }
+    by_host.into_iter().max_by_key(|(_, tasks)| tasks.len()).unwrap()
+}
+
+/// What needs agents that can be ended, and tasks that are reported by those who run them. The simulated agents live in the master's
+/// process: `tests/sim` loses and restores them.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Mesos: TENURE_TEST_MESOS=... hack/test mesos runs it"]
+async fn tasks_outlive_an_agent_that_comes_back_and_are_replaced_when_it_does_not() {
+    let mut cluster = Cluster::open().await;
+    assert!(cluster.is_real(), "TENURE_TEST_MESOS names no Mesos");
+    let (server, _etcd) = server(&cluster, "cluster-agents").await;
+    server.apply("web", talker(4, "one")).await;
+    running(&server, 4).await;
+    let before = names(&server).await;
+    let (host, on_it) = busiest_host(&server).await;
+    cluster.kill9(Part::Agent, &host);
+    cluster.start(Part::Agent, &host).await;
+    server.apply("web", talker(5, "one")).await;
+    running(&server, 5).await;
+    as_reported(&server, &cluster).await;
+    assert!(names(&server).await.is_superset(&before));
+
+    // Longer than its ping timeouts; then it is back with tasks that nobody wants any more.
+    cluster.kill9(Part::Agent, &host);
+    let lost = u64::try_from(on_it.len()).unwrap();
+    let replaced =
+        |app: &App| is_converged(app) && app.status.as_ref().is_some_and(|it| it.launched >= lost + 5);
+    server.until::<App>("web", "replaced on the other agent", replaced).await;
+    // Those that cannot be reached are kept for a while: they may come back.
+    let reached = |task: &Task| task.status.as_ref().is_some_and(|it| it.unreachable_since.is_none());
+    let reached = server.tasks("web").await.into_iter().filter(is_live).filter(reached);
+    let reached: BTreeSet<String> = reached.filter_map(|task| task.metadata.name).collect();
+    assert!(reached.is_disjoint(&on_it), "{reached:?} are on the agent that is gone: {on_it:?}");
+    cluster.start(Part::Agent, &host).await;
+    as_reported(&server, &cluster).await;
+    server.remove("web").await;
+    as_reported(&server, &cluster).await;
+}

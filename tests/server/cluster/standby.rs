@@ -1,0 +1,44 @@
+//! Two servers of one installation on one cluster.
+
+use tenure::api::Task;
+
+use super::{Cluster, as_reported, running, server, talker};
+use crate::failover::{leads, signal};
+use crate::harness::Server;
+use crate::mesos::names;
+use crate::replicas::second;
+
+/// Has `server` scale `web` from `before`, all of whose tasks must be there still; nothing is started beside them.
+async fn scaled((server, cluster): (&Server, &Cluster), instances: u32) {
+    let before = names(server).await;
+    server.apply("web", talker(instances, "one")).await;
+    let app = running(server, instances).await;
+    let after = names(server).await;
+    assert!(after.is_superset(&before), "{before:?} became {after:?}");
+    assert_eq!(app.status.unwrap().launched, u64::from(instances));
+    as_reported(server, cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_goes_on_with_every_task_when_the_leader_is_killed_or_stands_still() {
+    let cluster = Cluster::open().await;
+    let (mut first, etcd) = server(&cluster, "cluster-standby").await;
+    leads(&first, 1).await;
+    let (store, masters) = (etcd.url(), cluster.masters());
+    let second = second(&first, "cluster-standby", &["--store", &store, "--mesos", &masters]).await;
+    scaled((&first, &cluster), 3).await;
+    first.kill9();
+    leads(&second, 1).await;
+    scaled((&second, &cluster), 5).await;
+
+    first.up(&[]).await;
+    signal(&second, "-STOP");
+    leads(&first, 2).await;
+    scaled((&first, &cluster), 6).await;
+    signal(&second, "-CONT");
+    second.logged("leadership lost").await;
+    scaled((&first, &cluster), 7).await;
+    first.remove("web").await;
+    first.none_left::<Task>().await;
+    as_reported(&first, &cluster).await;
+}
