@@ -29,6 +29,8 @@ pub(crate) struct Server {
     /// The first of the 100 host ports that its agent offers, which no other test's does.
     ports: u16,
     extra: Vec<String>,
+    /// What its command begins with, such as that it runs in a network namespace.
+    inside: Vec<String>,
     child: Option<Child>,
     client: Option<kube::Client>,
     docker: Docker,
@@ -59,11 +61,17 @@ impl Server {
             name: name.to_owned(),
             ports: port_block(),
             extra: extra.iter().map(|flag| (*flag).to_owned()).collect(),
+            inside: Vec::new(),
             child: None,
             client: None,
             docker: dockerd.client(),
             dockerd,
         }
+    }
+
+    /// It will run by the command that these words begin.
+    pub(crate) fn run_inside(&mut self, words: Vec<String>) {
+        self.inside = words;
     }
 
     /// Starts the process, with `environment` added, and waits until it is ready.
@@ -81,8 +89,11 @@ impl Server {
         }
         let log = std::fs::File::options().create(true).append(true).open(self.log()).unwrap();
         let resources = format!("cpus:8;mem:4096;disk:4096;ports:[{}-{}]", self.ports, self.ports + 99);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+        let program = env!("CARGO_BIN_EXE_tenure").to_owned();
+        let mut words = self.inside.iter().chain([&program]);
+        let mut command = Command::new(words.next().unwrap());
         command
+            .args(words)
             .args(["server", "--name", &self.name, "--listen", "127.0.0.1:0", "--marathon-listen", "off"])
             .args(["--artifact-listen", "127.0.0.1:0"])
             .args(["--address", "127.0.0.1", "--data-dir"])

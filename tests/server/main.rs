@@ -10,7 +10,8 @@
 mod dockerd;
 #[path = "../support/etcd.rs"]
 mod etcd;
-
+#[path = "../support/netns.rs"]
+mod netns;
 #[path = "../support/registry.rs"]
 mod registry_server;
 #[path = "../support/zookeeper.rs"]
