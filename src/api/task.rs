@@ -69,6 +69,17 @@ pub struct Binding {
     pub bound_at: MicroTime,
     /// The id that Mesos knows the task by.
     pub mesos_task_id: String,
+    /// The executor that runs it, where that is not one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor_id: Option<String>,
+}
+
+impl Binding {
+    /// The executor that runs the task, as Mesos names it.
+    #[must_use]
+    pub fn executor(&self) -> &str {
+        self.executor_id.as_deref().unwrap_or(&self.mesos_task_id)
+    }
 }
 
 /// Why and since when a task shall end.

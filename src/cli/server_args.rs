@@ -69,6 +69,10 @@ pub struct ServerArgs {
     /// fetch; a path on each of them; or `off`, to run tasks by what Mesos brings along [default: artifact]
     #[arg(long, env = "TENURE_MESOS_EXECUTOR", value_name = "artifact|URI|PATH|off")]
     pub mesos_executor: Option<ExecutorOrigin>,
+    /// Whether each task has an executor of its own, or all tasks on an agent one: fewer processes, and all tasks on the agent end when
+    /// that one does [default: task]
+    #[arg(long, env = "TENURE_MESOS_EXECUTOR_PER", value_name = "task|agent")]
+    pub mesos_executor_per: Option<ExecutorPer>,
     /// What the embedded agent offers, such as `cpus:4;mem:4096;disk:10240;ports:[31000-32000]` [default: this machine's]
     #[arg(long, env = "TENURE_AGENT_RESOURCES", value_name = "RESOURCES")]
     pub agent_resources: Option<AgentResources>,
@@ -112,6 +116,8 @@ pub struct ServerConfig {
     pub mesos_ca_file: Option<PathBuf>,
     /// Where Mesos agents have the executor from.
     pub mesos_executor: ExecutorOrigin,
+    /// Which tasks have an executor in common.
+    pub mesos_executor_per: ExecutorPer,
     /// What the embedded agent offers; `None` means what the machine has.
     pub agent_resources: Option<AgentResources>,
     /// The attributes of the embedded agent.
@@ -154,6 +160,7 @@ impl ServerArgs {
             mesos_register_anew: self.mesos_register_anew.or(file.mesos_register_anew),
             mesos_ca_file: self.mesos_ca_file.or(file.mesos_ca_file),
             mesos_executor: self.mesos_executor.or(file.mesos_executor).unwrap_or_default(),
+            mesos_executor_per: self.mesos_executor_per.or(file.mesos_executor_per).unwrap_or_default(),
             agent_resources: self.agent_resources.or(file.agent_resources),
             agent_attributes: self.agent_attributes.or(file.agent_attributes).unwrap_or_default(),
         })
@@ -272,6 +279,28 @@ pub enum ExecutorOrigin {
     Path(String),
     /// From nowhere: what Mesos brings along runs the tasks.
     Off,
+}
+
+/// Which tasks have an executor in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, DeserializeFromStr)]
+pub enum ExecutorPer {
+    /// Each has its own.
+    #[default]
+    Task,
+    /// Those of one agent.
+    Agent,
+}
+
+impl FromStr for ExecutorPer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "task" => Ok(Self::Task),
+            "agent" => Ok(Self::Agent),
+            _ => Err("must be task or agent".to_owned()),
+        }
+    }
 }
 
 impl FromStr for ExecutorOrigin {

@@ -57,7 +57,7 @@ pub use leader::{LeadError, Leader, Policy};
 pub use messages::{MessageError, Messages};
 pub use objects::{agent_key, task_key};
 pub use offers::Offers;
-pub use runner::{Program, Runner};
+pub use runner::{Program, Runner, Share};
 pub use secrets::{SecretError, Secrets};
 pub use task_info::{Launch, LaunchError, task_info};
 

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use crate::api::Containerizer;
+use crate::api::{Containerizer, names};
 use crate::mesos::wire::{
-    CommandInfo, ContainerInfo, ContainerType, ExecutorId, ExecutorInfo, ExecutorType, Image, ImageType,
-    MesosInfo, TaskData, TaskInfo, Uri,
+    CommandInfo, ContainerInfo, ContainerType, Environment, ExecutorId, ExecutorInfo, ExecutorType,
+    INSTALLATION, Image, ImageType, MesosInfo, SHARED_EXECUTOR, TaskData, TaskInfo, Uri,
 };
 
 /// The executor's name in the sandbox and to people.
 const NAME: &str = "tenure-executor";
 /// Beside a task's own grace when an agent shuts its executor down: to end it by force, and to tell.
 const SHUTDOWN_MARGIN: Duration = Duration::from_secs(10);
+/// How long an executor of many tasks has to end them all when its agent shuts it down.
+const SHARED_GRACE: Duration = Duration::from_secs(60);
 
 /// Who runs tasks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,8 +21,8 @@ pub enum Runner {
     /// The agents of this process, with all checks.
     #[default]
     Embedded,
-    /// `tenure-executor`, which the agents of Apache Mesos start.
-    Executor(Program),
+    /// `tenure-executor`, which the agents of Apache Mesos start: one for each task, or one for all tasks on an agent.
+    Executor(Program, Share),
     /// What Apache Mesos brings along: its command executor and its Docker containerizer.
     Mesos,
 }
@@ -34,6 +36,16 @@ pub enum Program {
     Installed { path: String },
 }
 
+/// Which tasks have an executor in common.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Share {
+    /// Each has its own.
+    #[default]
+    Task,
+    /// All of one agent.
+    Agent,
+}
+
 impl Runner {
     /// The task as this one is told of it. `info` describes what to run; `data` what Mesos has no field for.
     #[must_use]
@@ -45,9 +57,13 @@ impl Runner {
         data: TaskData,
     ) -> TaskInfo {
         match (self, containerizer) {
-            (Runner::Executor(program), None) => by_executor(program, installation, info, data),
+            (Runner::Executor(program, Share::Task), None) => by_executor(program, installation, info, data),
+            (Runner::Executor(program, Share::Agent), None) => {
+                let data = TaskData { command: info.command, ..data }.encode();
+                TaskInfo { executor: Some(for_all(program, installation)), command: None, data, ..info }
+            }
             (_, Some(Containerizer::Mesos)) => in_mesos_container(info),
-            (Runner::Mesos, _) | (Runner::Executor(_), Some(Containerizer::Docker)) => by_mesos(info),
+            (Runner::Mesos, _) | (Runner::Executor(..), Some(Containerizer::Docker)) => by_mesos(info),
             (Runner::Embedded, _) => TaskInfo { data: data.encode(), ..info },
         }
     }
@@ -60,20 +76,48 @@ fn by_executor(program: &Program, installation: &str, mut info: TaskInfo, data: 
     // The executor's sandbox is the task's: agents fetch for both before they start it.
     let files = command.as_mut().map(|command| std::mem::take(&mut command.uris)).unwrap_or_default();
     let user = command.as_ref().and_then(|command| command.user.clone());
+    let mut start = start(program, installation);
+    start.user = user;
+    start.uris.extend(files);
     let grace = info.kill_policy.and_then(|policy| policy.grace_period).map(|grace| grace.duration());
     let executor = ExecutorInfo {
         executor_id: ExecutorId::new(&info.task_id.value),
         r#type: ExecutorType::Custom.wire(),
         name: Some(NAME.to_owned()),
-        command: Some(start(program, installation, files, user)),
+        command: Some(start),
         shutdown_grace_period: Some((grace.unwrap_or_default() + SHUTDOWN_MARGIN).into()),
         ..ExecutorInfo::default()
     };
     TaskInfo { executor: Some(executor), data: TaskData { command, ..data }.encode(), ..info }
 }
 
-fn start(program: &Program, installation: &str, files: Vec<Uri>, user: Option<String>) -> CommandInfo {
-    let (mut uris, path) = match program {
+/// The executor that all tasks of one agent share. It fetches for each what that wants, and ends when there was nothing to run for a
+/// while.
+fn for_all(program: &Program, installation: &str) -> ExecutorInfo {
+    let command = CommandInfo {
+        environment: Some(variables(installation, Share::Agent)),
+        ..start(program, installation)
+    };
+    let mut info = ExecutorInfo {
+        r#type: ExecutorType::Custom.wire(),
+        name: Some(NAME.to_owned()),
+        command: Some(command),
+        shutdown_grace_period: Some(SHARED_GRACE.into()),
+        ..ExecutorInfo::default()
+    };
+    let described = format!("{info:?}");
+    info.executor_id = ExecutorId::new(format!("{NAME}-{}", names::short_hash(described.as_bytes())));
+    info
+}
+
+/// What the executor finds in its environment.
+fn variables(installation: &str, share: Share) -> Environment {
+    let shared = (share == Share::Agent).then_some((SHARED_EXECUTOR, "1"));
+    [(INSTALLATION, installation)].into_iter().chain(shared).collect()
+}
+
+fn start(program: &Program, installation: &str) -> CommandInfo {
+    let (uris, path) = match program {
         Program::Installed { path } => (Vec::new(), path.clone()),
         Program::Fetched { uri } => {
             let uri = Uri {
@@ -86,14 +130,13 @@ fn start(program: &Program, installation: &str, files: Vec<Uri>, user: Option<St
             (vec![uri], format!("./{NAME}"))
         }
     };
-    uris.extend(files);
     CommandInfo {
-        user,
         uris,
-        environment: Some([("TENURE_INSTALLATION", installation)].into_iter().collect()),
+        environment: Some(variables(installation, Share::Task)),
         shell: Some(false),
         value: Some(path.clone()),
         arguments: vec![path],
+        ..CommandInfo::default()
     }
 }
 
@@ -147,7 +190,7 @@ mod tests {
     #[test]
     fn an_executor_is_fetched_by_agents_and_has_the_command_in_its_data() {
         let uri = "http://10.0.0.1:7444/tenure-executor-0123".to_owned();
-        let described = describe(&Runner::Executor(Program::Fetched { uri: uri.clone() }), None);
+        let described = describe(&Runner::Executor(Program::Fetched { uri: uri.clone() }, Share::Task), None);
         let executor = described.executor.unwrap();
         assert_eq!(executor.executor_id.value, "shop.web-1.0a1b2c3d", "one executor per task");
         assert_eq!(executor.shutdown_grace_period.unwrap().duration(), Duration::from_secs(40));
@@ -168,7 +211,8 @@ mod tests {
         let command = CommandInfo { uris: vec![wanted.clone()], ..info().command.unwrap() };
         let info = TaskInfo { command: Some(command), ..info() };
         let program = Program::Installed { path: "/opt/tenure-executor".to_owned() };
-        let described = Runner::Executor(program).describe(None, "uid-1", info, TaskData::default());
+        let described =
+            Runner::Executor(program, Share::Task).describe(None, "uid-1", info, TaskData::default());
         assert_eq!(described.executor.unwrap().command.unwrap().uris, [wanted]);
         let data = TaskData::decode(described.data.as_deref()).unwrap();
         assert_eq!(data.command.unwrap().uris, [], "it is there when the executor starts");
@@ -177,7 +221,8 @@ mod tests {
     #[test]
     fn an_installed_executor_is_not_fetched() {
         let path = "/opt/tenure-executor".to_owned();
-        let described = describe(&Runner::Executor(Program::Installed { path: path.clone() }), None);
+        let described =
+            describe(&Runner::Executor(Program::Installed { path: path.clone() }, Share::Task), None);
         let command = described.executor.unwrap().command.unwrap();
         assert_eq!(
             (command.uris.len(), command.value, command.arguments),
@@ -187,7 +232,7 @@ mod tests {
 
     #[test]
     fn mesos_own_containerizers_get_a_command_and_nothing_that_they_do_not_know() {
-        let runner = Runner::Executor(Program::Installed { path: "/x".to_owned() });
+        let runner = Runner::Executor(Program::Installed { path: "/x".to_owned() }, Share::Task);
         for described in [describe(&runner, Some(Containerizer::Docker)), describe(&Runner::Mesos, None)] {
             assert_eq!((described.executor, described.data, described.check), (None, None, None));
             assert_eq!((described.command, described.container), (info().command, info().container));
@@ -198,6 +243,29 @@ mod tests {
         let image = container.mesos.unwrap().image.unwrap();
         assert_eq!((image.docker.unwrap().name.as_str(), image.cached), ("web:1", Some(true)));
         assert!(described.check.is_some());
+    }
+
+    #[test]
+    fn an_executor_of_many_is_described_alike_for_all_tasks_and_fetches_for_them() {
+        let program = Program::Installed { path: "/x".to_owned() };
+        let runner = Runner::Executor(program.clone(), Share::Agent);
+        let wanted = Uri { value: "http://a/b".to_owned(), ..Uri::default() };
+        let mut one = info();
+        one.command.as_mut().unwrap().uris = vec![wanted.clone()];
+        let other = TaskInfo { task_id: TaskId::new("shop.db-1.0a1b"), kill_policy: None, ..info() };
+        let describe = |runner: &Runner, info, uid| runner.describe(None, uid, info, TaskData::default());
+        let (one, other) = (describe(&runner, one, "u"), describe(&runner, other, "u"));
+        assert_eq!(one.executor, other.executor);
+        let executor = one.executor.unwrap();
+        assert!(executor.executor_id.value.starts_with("tenure-executor-"), "{}", executor.executor_id);
+        assert_eq!((executor.command.unwrap().uris, one.command), (vec![], None));
+        let data = TaskData::decode(one.data.as_deref()).unwrap();
+        assert_eq!(data.command.unwrap().uris, [wanted]);
+
+        let id = |it: TaskInfo| it.executor.unwrap().executor_id;
+        let elsewhere = Runner::Executor(Program::Installed { path: "/y".to_owned() }, Share::Agent);
+        assert_ne!(id(describe(&elsewhere, info(), "u")), executor.executor_id, "another program");
+        assert_ne!(id(describe(&runner, info(), "v")), executor.executor_id, "another installation");
     }
 
     #[test]

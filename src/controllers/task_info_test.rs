@@ -22,6 +22,7 @@ fn task(ports: &[u16]) -> Task {
         ports: ports.to_vec(),
         bound_at: MicroTime(jiff::Timestamp::UNIX_EPOCH),
         mesos_task_id: "shop.web-x.0a1b2c3d".into(),
+        executor_id: None,
     };
     let spec = TaskSpec {
         app: "web".into(),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,6 +32,8 @@ const FINDINGS: usize = 1;
 
 /// How many failed tasks are kept for a look at their output. The rest, and all at the next start, is removed.
 const FAILED_KEPT_MAX: usize = 20;
+/// Of how many tasks that have ended an executor of many keeps the output.
+const ENDED_KEPT_MAX: usize = 20;
 
 /// What a launcher needs to know.
 #[derive(Debug, Clone)]
@@ -45,13 +47,19 @@ pub struct LauncherConfig {
     /// The program that understands `shim`.
     pub shim: PathBuf,
     pub logs: LogLimits,
-    /// Where a Mesos agent has made a sandbox for the one task of this process.
+    /// Where a Mesos agent has made a sandbox for this process.
     pub sandbox: Option<Sandbox>,
 }
 
-/// The sandbox of one task: it runs there, or finds it at [`SANDBOX_INSIDE`], and its output is kept there.
+/// The folder, in the sandbox of an executor of many tasks, with a folder for each.
+pub const TASKS: &str = "tasks";
+
+/// The sandbox of an executor. That of one task is the task's: it runs there, or finds it at [`SANDBOX_INSIDE`], and its output is
+/// kept there. With many tasks each has a folder of its own in it.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
+    /// For many tasks.
+    pub is_shared: bool,
     /// As this process sees it.
     pub path: PathBuf,
     /// As the machine's Docker engine sees it.
@@ -60,6 +68,13 @@ pub struct Sandbox {
     pub executor: String,
     /// A file that this process keeps locked, as others on the machine see it.
     pub lock: PathBuf,
+}
+
+impl Sandbox {
+    /// A path in it as the machine's Docker engine sees it.
+    fn on_host(&self, path: &Path) -> PathBuf {
+        path.strip_prefix(&self.path).map_or_else(|_| path.to_owned(), |inner| self.host_path.join(inner))
+    }
 }
 
 /// Where a container finds its task's sandbox; Mesos's own path.
@@ -78,7 +93,8 @@ struct Inner {
     sandbox: Option<Sandbox>,
     sink: ReportSink,
     tasks: Mutex<BTreeMap<TaskId, Handle>>,
-    /// Failed tasks whose remains, and with them their output, are kept a while; the oldest first.
+    /// Tasks that ended and whose output is kept a while, the oldest first: in a shared sandbox, of any end; elsewhere, of those that
+    /// failed, whose remains are kept, too.
     kept: Mutex<VecDeque<TaskId>>,
     /// Folders that nobody owned are gone: they are looked for once, when there are no newer ones yet.
     folders_swept: AtomicBool,
@@ -114,7 +130,7 @@ impl LocalLauncher {
         let owner = Owner { installation, executor };
         let containers = Containers::new(env.clone(), engine.clone(), owner.clone(), logs);
         env.spawn("docker events", containers.events.clone().run(env.clone(), engine, owner));
-        let home = sandbox.as_ref().map(|sandbox| sandbox.path.clone());
+        let home = sandbox.as_ref().filter(|it| !it.is_shared).map(|sandbox| sandbox.path.clone());
         let processes = Processes { env: env.clone(), root: process_dir, shim, logs, home };
         let (tasks, kept, folders_swept) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
         let inner = Inner { env, containers, processes, sandbox, sink, tasks, kept, folders_swept };
@@ -133,10 +149,14 @@ impl LocalLauncher {
         &self.inner.processes
     }
 
-    /// Nothing is left of the task afterwards, however it stands. One that is unknown is a success.
+    /// Nothing is left of the task afterwards but its output, if that is in a sandbox, however it stands. One that is unknown is a
+    /// success.
     pub async fn discard(&self, task_id: &TaskId) {
         let handle = self.inner.tasks().remove(task_id);
-        if let Some(handle) = handle {
+        let Some(handle) = handle else { return };
+        if self.inner.sandbox.as_ref().is_some_and(|it| it.is_shared) {
+            self.inner.leave_output(task_id, &handle).await;
+        } else {
             self.inner.discard(task_id, &handle).await;
         }
     }
@@ -179,14 +199,33 @@ impl Inner {
         if kept.len() > FAILED_KEPT_MAX { kept.pop_front() } else { None }
     }
 
+    /// Removes the container of a task that has ended, and the output of the one that ended so many ends ago.
+    async fn leave_output(&self, id: &TaskId, handle: &Handle) {
+        if handle.in_container {
+            self.containers.remove(&container_name(id)).await;
+        }
+        let oldest = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push_back(id.clone());
+            if kept.len() > ENDED_KEPT_MAX { kept.pop_front() } else { None }
+        };
+        if let Some(oldest) = oldest {
+            self.remove_folder(&oldest).await;
+        }
+    }
+
+    async fn remove_folder(&self, id: &TaskId) {
+        if let Err(error) = self.processes.remove(self.processes.dir(id)).await {
+            tracing::warn!(task = %id, %error, "folder is left until the next start");
+        }
+    }
+
     async fn discard(&self, id: &TaskId, handle: &Handle) {
         if handle.in_container {
             self.containers.remove(&container_name(id)).await;
         }
         // A container has a folder if something was fetched for it.
-        if let Err(error) = self.processes.remove(self.processes.dir(id)).await {
-            tracing::warn!(task = %id, %error, "folder is left until the next start");
-        }
+        self.remove_folder(id).await;
     }
 
     fn spawn(self: &Arc<Self>, task: Task, begin: Begin, reporter: Reporter, order: Order) {
@@ -246,7 +285,9 @@ impl Inner {
     /// Begins to copy what a container writes into the sandbox.
     fn capture(&self, task: &Task, sandbox: &Sandbox) -> Capture {
         let Containers { env, engine, logs, .. } = &self.containers;
-        Capture::begin(env, engine, &task.id, &sandbox.path, *logs)
+        let dir = self.processes.dir(&task.id);
+        let folder = if sandbox.is_shared { dir.path() } else { &sandbox.path };
+        Capture::begin(env, engine, &task.id, folder, *logs)
     }
 
     /// The container with the task's sandbox in it, where it has one: of its agent's making, or of ours because something is to be
@@ -260,16 +301,14 @@ impl Inner {
         let folder = match &self.sandbox {
             Some(sandbox) => {
                 self.make_room().await;
-                sandbox.host_path.clone()
+                if sandbox.is_shared {
+                    sandbox.on_host(&self.filled(task, order).await?)
+                } else {
+                    sandbox.host_path.clone()
+                }
             }
             None if task.fetch.is_empty() => return Ok(None),
-            None => {
-                let folder = self.fetched(task, order).await?;
-                // Whoever the image's processes run as: who may look into it from outside is decided by the folder around it.
-                let open = std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777));
-                open.map_err(|error| End::NotStarted { why: format!("{}: {error}", folder.display()) })?;
-                folder
-            }
+            None => self.filled(task, order).await?,
         };
         let (mut task, mut container) = (task.clone(), container.clone());
         task.env.insert("MESOS_SANDBOX".to_owned(), SANDBOX_INSIDE.to_owned());
@@ -279,6 +318,15 @@ impl Inner {
             read_only: false,
         });
         Ok(Some((task, container)))
+    }
+
+    /// The task's folder, with all that it wants fetched in it, for whoever the image's processes run as: who may look into it from
+    /// outside is decided by the folder around it.
+    async fn filled(&self, task: &Task, order: &mut Order) -> Result<PathBuf, End> {
+        let folder = self.fetched(task, order).await?;
+        let open = std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777));
+        open.map_err(|error| End::NotStarted { why: format!("{}: {error}", folder.display()) })?;
+        Ok(folder)
     }
 
     /// Containers whose executors died with ports in their hands make room.

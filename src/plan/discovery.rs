@@ -230,6 +230,7 @@ mod tests {
             ports: vec![31_000 + number],
             bound_at: micro_time(Timestamp::UNIX_EPOCH),
             mesos_task_id: "id".into(),
+            executor_id: None,
         };
         let status =
             TaskStatus { phase: Phase::Running, healthy: Some(true), ready: true, ..TaskStatus::default() };

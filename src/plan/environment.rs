@@ -94,6 +94,7 @@ mod tests {
             ports: vec![31_005, 0, 31_007, 0],
             bound_at: micro_time(Timestamp::UNIX_EPOCH),
             mesos_task_id: "shop.web-1.0a1b2c3d".into(),
+            executor_id: None,
         };
         let spec = TaskSpec {
             app: "web".into(),

@@ -123,6 +123,7 @@ mod tests {
             ports: Vec::new(),
             bound_at: micro_time(time(0)),
             mesos_task_id: "shop.web-1.0a1b2c3d".into(),
+            executor_id: None,
         };
         let spec = TaskSpec { binding: (phase != Phase::Pending).then_some(binding), ..TaskSpec::default() };
         let status = TaskStatus { phase, ..TaskStatus::default() };

@@ -221,6 +221,7 @@ mod tests {
             ports: vec![31_000],
             bound_at: micro_time(time(0)),
             mesos_task_id: "shop.web-1.0a1b2c3d".into(),
+            executor_id: None,
         };
         Task::new("web-1", TaskSpec { binding: Some(binding), ..TaskSpec::default() })
     }

@@ -165,6 +165,7 @@ mod tests {
             ports: Vec::new(),
             bound_at: micro_time(time(0)),
             mesos_task_id: format!("shop.{name}.0a1b2c3d"),
+            executor_id: None,
         };
         let stop =
             Stop { reason: "ScaledDown".into(), message: String::new(), at: micro_time(time(stopped_at)) };

@@ -119,7 +119,7 @@ impl Way {
                     messages: messages.clone(),
                     leader: scene.leader.clone(),
                     door,
-                    is_ours: matches!(runner, Runner::Executor(_)),
+                    is_ours: matches!(runner, Runner::Executor(..)),
                 };
                 let inside = Inside { logs: Arc::new(logs), exec: Arc::new(exec) };
                 let connection = HttpConnection::new(scene.env, *http);

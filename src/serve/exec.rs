@@ -72,7 +72,7 @@ impl TaskExec for AgentExec {
         let id = &binding.mesos_task_id;
         let (token, server) = (expected.token().to_owned(), server.clone());
         let order = ExecOrder { task: TaskId::new(id), argv, terminal, stdin, server, token };
-        let (agent, executor) = (AgentId::new(&binding.agent_id), ExecutorId::new(id));
+        let (agent, executor) = (AgentId::new(&binding.agent_id), ExecutorId::new(binding.executor()));
         let sent = self.messages.send(agent, executor, ExecutorData::Exec(order).encode()).await;
         match sent {
             Ok(()) => {}

@@ -8,8 +8,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::machine;
-use crate::cli::server_args::{ExecutorOrigin, Listen, ServerConfig};
-use crate::controllers::{Program, Runner};
+use crate::cli::server_args::{ExecutorOrigin, ExecutorPer, Listen, ServerConfig};
+use crate::controllers::{Program, Runner, Share};
 use crate::env::Env;
 use crate::server::{AgentDoor, Artifact, Lines};
 
@@ -56,7 +56,11 @@ impl ExecutorSide {
             }
             (_, _, _) => bail!("--mesos-executor artifact: the executor is served nowhere"),
         };
-        Ok(ExecutorSide { runner: Runner::Executor(program), door })
+        let share = match config.mesos_executor_per {
+            ExecutorPer::Task => Share::Task,
+            ExecutorPer::Agent => Share::Agent,
+        };
+        Ok(ExecutorSide { runner: Runner::Executor(program, share), door })
     }
 }
 

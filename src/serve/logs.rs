@@ -1,6 +1,7 @@
 //! The output of tasks, from the executor to the front door.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,7 +11,9 @@ use futures::stream::{self, BoxStream};
 
 use crate::api::{Agent, Task};
 use crate::controllers::{FRAMEWORK_ID, agent_key, task_key};
+use crate::executor::launcher::TASKS;
 use crate::executor::logs::{self as executor, LogQuery, Stream, TaskLogs};
+use crate::executor::process::TaskDir;
 use crate::mesos::http::{AgentFiles, FileError, HasEnded, sandbox_path};
 use crate::mesos::wire::{ExecutorId, FrameworkId, TaskId};
 use crate::registry::{Cache, Key};
@@ -81,7 +84,8 @@ impl SandboxLogs {
         file: &str,
         query: server::LogQuery,
     ) -> Result<BoxStream<'static, io::Result<Bytes>>, LogError> {
-        let path = sandbox_path(&place.framework, &place.executor, file);
+        let file = place.folder.join(file).display().to_string();
+        let path = sandbox_path(&place.framework, &place.executor, &file);
         let file = self.files.file(&place.agent, path).map_err(told)?;
         let follow = query.follow.then(|| self.has_ended(&place.task));
         file.tail(query.tail_lines, follow).await.map_err(told)
@@ -106,7 +110,11 @@ impl SandboxLogs {
         Ok(Place {
             agent: if self.files.has_tls() { named(&status.hostname, &address) } else { address },
             framework: FrameworkId::new(String::from_utf8_lossy(&framework)),
-            executor: ExecutorId::new(&*binding.mesos_task_id),
+            executor: ExecutorId::new(binding.executor()),
+            // One that runs several tasks has a folder for each.
+            folder: binding.executor_id.as_ref().map_or_else(PathBuf::new, |_| {
+                TaskDir::of(Path::new(TASKS), &TaskId::new(&*binding.mesos_task_id)).path().to_owned()
+            }),
             task: task_key(task),
         })
     }
@@ -147,6 +155,8 @@ struct Place {
     agent: String,
     framework: FrameworkId,
     executor: ExecutorId,
+    /// The task's part of the sandbox.
+    folder: PathBuf,
     task: Key,
 }
 

@@ -35,6 +35,7 @@ fn described(app: &App) -> TaskInfo {
         ports: ports.collect(),
         bound_at: MicroTime(jiff::Timestamp::UNIX_EPOCH),
         mesos_task_id: format!("default.{name}-1.0a1b2c3d"),
+        executor_id: None,
     };
     let resources = [
         scalar("cpus", template.resources.cpus.as_f64()),

@@ -134,7 +134,10 @@ impl Launcher {
             resources: &resources,
         });
         match info {
-            Ok(info) => Some(Launch { task, binding, info, bound: None }),
+            Ok(info) => {
+                let binding = api::Binding { executor_id: shared_executor(&info), ..binding };
+                Some(Launch { task, binding, info, bound: None })
+            }
             Err(error) => {
                 tracing::warn!(task = %task.name(), %error, "task cannot be launched");
                 None
@@ -257,6 +260,12 @@ fn with_binding(task: &Stored<Task>, binding: api::Binding) -> Task {
     Task { metadata, spec, status: None }
 }
 
+/// The executor that the task has in common with others.
+fn shared_executor(info: &wire::TaskInfo) -> Option<String> {
+    let id = &info.executor.as_ref()?.executor_id.value;
+    (*id != info.task_id.value).then(|| id.clone())
+}
+
 fn bound(binding: &Binding, task: &Stored<Task>, now: Timestamp) -> api::Binding {
     let key = task.doc.key();
     api::Binding {
@@ -267,5 +276,6 @@ fn bound(binding: &Binding, task: &Stored<Task>, now: Timestamp) -> api::Binding
         ports: binding.ports.clone(),
         bound_at: MicroTime(now),
         mesos_task_id: names::mesos_task_id(&key.namespace, &key.name, &task.doc.meta().uid),
+        executor_id: None,
     }
 }

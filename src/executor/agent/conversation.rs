@@ -27,6 +27,8 @@ pub(super) struct Conversation {
     env: Env,
     framework_id: FrameworkId,
     executor_id: ExecutorId,
+    /// It runs all tasks of its agent, not one.
+    is_shared: bool,
     /// Between the stop signal and SIGKILL where neither task nor KILL says it.
     default_grace: Duration,
     agent_id: AgentId,
@@ -51,12 +53,14 @@ impl Conversation {
         env: Env,
         framework_id: FrameworkId,
         executor_id: ExecutorId,
+        is_shared: bool,
         default_grace: Duration,
     ) -> Conversation {
         Conversation {
             env,
             framework_id,
             executor_id,
+            is_shared,
             default_grace,
             agent_id: AgentId::default(),
             tells_killing: false,
@@ -105,7 +109,7 @@ impl Conversation {
             tracing::warn!(task = %id, "launched twice: the first one stays");
             return None;
         }
-        let other = self.tasks.keys().next().cloned();
+        let other = self.tasks.keys().next().filter(|_| !self.is_shared).cloned();
         self.tasks
             .insert(id.clone(), Known { info: info.clone(), state: TaskState::Staging, is_stored: false });
         if self.stopping.is_some() {
@@ -194,6 +198,25 @@ impl Conversation {
         if let Some(task) = self.tasks.get_mut(&acknowledged.task_id) {
             task.is_stored = true;
         }
+    }
+
+    /// Tasks that have ended and of whose end the agent knows. An executor of many has no more to do with them.
+    pub(super) fn take_over(&mut self) -> Vec<TaskId> {
+        if !self.is_shared {
+            return Vec::new();
+        }
+        let is_over = |id: &TaskId, task: &Known| task.state.is_terminal() && !self.updates.speak_of(id);
+        let over = self.tasks.iter().filter(|(id, task)| is_over(id, task)).map(|(id, _)| id.clone());
+        let over: Vec<TaskId> = over.collect();
+        for id in &over {
+            self.tasks.remove(id);
+        }
+        over
+    }
+
+    /// Whether an executor of many tasks has none, and nothing to tell.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_shared && self.tasks.is_empty() && self.updates.is_empty()
     }
 
     /// The agent will never take this update.

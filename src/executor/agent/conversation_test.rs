@@ -6,8 +6,12 @@ use crate::mesos::wire::{AgentInfo, ContainerId, ContainerStatus, FrameworkInfo,
 const GRACE: Duration = Duration::from_secs(5);
 
 fn conversation() -> Conversation {
+    of(false)
+}
+
+fn of(is_shared: bool) -> Conversation {
     let env = Env::simulated("executor", 1, jiff::Timestamp::UNIX_EPOCH);
-    let mut talk = Conversation::new(env, FrameworkId::new("f"), ExecutorId::new("e"), GRACE);
+    let mut talk = Conversation::new(env, FrameworkId::new("f"), ExecutorId::new("e"), is_shared, GRACE);
     talk.subscribed(&Subscribed {
         framework_info: FrameworkInfo {
             capabilities: vec![Capability::TaskKillingState.into()],
@@ -128,4 +132,26 @@ async fn what_comes_while_everything_is_stopped_is_not_begun() {
     assert_eq!(talk.stop_all(GRACE), []);
     assert_eq!(talk.launch(task("t")), None);
     assert_eq!(sent(&mut talk), [TaskState::Killed]);
+}
+
+#[tokio::test]
+async fn an_executor_of_many_forgets_a_task_whose_end_is_stored_and_goes_on() {
+    let mut talk = of(true);
+    assert!(talk.is_idle());
+    for id in ["a", "b"] {
+        assert!(matches!(talk.launch(task(id)), Some(Act::Launch(_))), "{id}");
+    }
+    assert!(!talk.is_idle());
+    report(&mut talk, "a", TaskState::Finished);
+    assert_eq!(talk.take_over(), [], "the agent does not know yet");
+    let finished = talk.next_update().unwrap();
+    store(&mut talk, &finished);
+    assert_eq!(talk.take_over(), [TaskId::new("a")]);
+    assert_eq!((talk.tasks(), talk.is_over()), (vec![TaskId::new("b")], false));
+
+    report(&mut talk, "b", TaskState::Failed);
+    let failed = talk.next_update().unwrap();
+    talk.refused(&TaskId::new("b"), failed.update.unwrap().status.uuid.as_ref().unwrap());
+    assert_eq!(talk.take_over(), [TaskId::new("b")]);
+    assert!(talk.is_idle() && !talk.is_over(), "it stays for a while");
 }

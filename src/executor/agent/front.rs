@@ -30,6 +30,8 @@ const STORE_MAX: Duration = Duration::from_secs(60);
 const FIRST_MAX: Duration = Duration::from_secs(10);
 /// How long the removal of what is left of a task may take.
 const DISCARD_MAX: Duration = Duration::from_secs(10);
+/// How long an executor of many tasks stays when there is none.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 /// What is left of the agent's patience when a task is ended by force: its end is still to be told.
 const TELL: Duration = Duration::from_secs(1);
 
@@ -55,6 +57,8 @@ pub(super) struct Front {
     was_subscribed: bool,
     /// When the agent took an update last.
     told_at: Instant,
+    /// Since when an executor of many tasks has none.
+    idle_since: Option<Instant>,
     stage: Stage,
 }
 
@@ -69,10 +73,10 @@ enum Stage {
 
 impl Front {
     pub(super) fn new(env: Env, settings: Settings, launcher: LocalLauncher, reports: Reports) -> Front {
-        let Settings { framework_id, executor_id, shutdown_grace, .. } = settings.clone();
+        let Settings { framework_id, executor_id, is_shared, shutdown_grace, .. } = settings.clone();
         let now = Instant::now();
         Front {
-            talk: Conversation::new(env.clone(), framework_id, executor_id, shutdown_grace),
+            talk: Conversation::new(env.clone(), framework_id, executor_id, is_shared, shutdown_grace),
             env,
             settings,
             launcher,
@@ -81,6 +85,7 @@ impl Front {
             away_since: Some(now),
             was_subscribed: false,
             told_at: now,
+            idle_since: None,
             stage: Stage::Serving,
         }
     }
@@ -91,6 +96,7 @@ impl Front {
         tokio::pin!(terminate);
         let mut terminated = false;
         let outcome = loop {
+            self.forget().await;
             if let Some(outcome) = self.outcome() {
                 break outcome;
             }
@@ -114,7 +120,10 @@ impl Front {
     /// Whether this is the end.
     fn outcome(&self) -> Option<Outcome> {
         match &self.stage {
-            Stage::Serving => self.talk.is_over().then_some(Outcome::Done),
+            Stage::Serving => {
+                let idle = self.idle_since.is_some_and(|since| since + IDLE_MAX <= Instant::now());
+                (idle || self.talk.is_over()).then_some(Outcome::Done)
+            }
             Stage::Stopping { until, outcome } => {
                 let told = self.talk.is_stored() || self.line.open_since().is_none();
                 let ended = self.talk.has_ended() && told;
@@ -132,7 +141,19 @@ impl Front {
         let all_ended = !self.talk.tasks().is_empty() && self.talk.has_ended() && !self.talk.is_stored();
         let heard_since = self.line.open_since().filter(|_| all_ended);
         let stored = heard_since.map(|since| since.max(self.told_at) + STORE_MAX);
-        stopping.into_iter().chain(stored).min()
+        let idle = self.idle_since.map(|since| since + IDLE_MAX);
+        stopping.into_iter().chain(stored).chain(idle).min()
+    }
+
+    /// An executor of many tasks keeps nothing of those that are over but their last output.
+    async fn forget(&mut self) {
+        for task in self.talk.take_over() {
+            if tokio::time::timeout(DISCARD_MAX, self.launcher.discard(&task)).await.is_err() {
+                tracing::warn!(%task, "what is left of it is removed by the next executor on this machine");
+            }
+        }
+        let since = self.idle_since.unwrap_or_else(Instant::now);
+        self.idle_since = self.talk.is_idle().then_some(since);
     }
 
     /// How long to go on without an agent.

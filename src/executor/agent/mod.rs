@@ -1,4 +1,5 @@
-//! The front towards a real Mesos agent: the v1 executor API, spoken by `tenure-executor`, one process per task.
+//! The front towards a real Mesos agent: the v1 executor API, spoken by `tenure-executor`, one process per task or, as the operator
+//! chooses, one for all tasks of an agent.
 //!
 //! ```text
 //! environment ─▶ settings ─▶ front ◀─▶ line ─▶ link ── HTTP/1.1, protobuf, RecordIO ──▶ agent
@@ -32,7 +33,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::env::Env;
 use crate::executor::docker;
-use crate::executor::launcher::{LauncherConfig, LocalLauncher, Sandbox};
+use crate::executor::launcher::{LauncherConfig, LocalLauncher, Sandbox, TASKS};
 use crate::executor::logs::{LogLimits, RotatingFile};
 use crate::mesos::launcher::reports;
 use front::{Front, Outcome};
@@ -74,7 +75,7 @@ pub fn run() -> ExitCode {
 #[expect(clippy::print_stderr, reason = "an answer to a person")]
 pub fn usage() -> ExitCode {
     eprintln!(
-        "tenure-executor {}: runs one task of Tenure for the Mesos agent that starts it",
+        "tenure-executor {}: runs tasks of Tenure for the Mesos agent that starts it",
         env!("CARGO_PKG_VERSION")
     );
     ExitCode::from(2)
@@ -107,15 +108,15 @@ fn serve() -> Result<(), ExecutorError> {
 }
 
 fn launcher_config(settings: &Settings) -> LauncherConfig {
-    let Settings { framework_id, executor_id, sandbox, host_sandbox, installation, docker_host, .. } =
-        settings;
+    let Settings { framework_id, executor_id, sandbox, host_sandbox, installation, is_shared, .. } = settings;
     LauncherConfig {
         installation: installation.clone(),
-        docker_host: docker_host.clone().unwrap_or_else(|| docker::DEFAULT_HOST.to_owned()),
-        process_dir: sandbox.join(".tenure"),
+        docker_host: settings.docker_host.clone().unwrap_or_else(|| docker::DEFAULT_HOST.to_owned()),
+        process_dir: sandbox.join(if *is_shared { TASKS } else { ".tenure" }),
         shim: PathBuf::from("/proc/self/exe"),
         logs: LogLimits::default(),
         sandbox: Some(Sandbox {
+            is_shared: *is_shared,
             path: sandbox.clone(),
             host_path: host_sandbox.clone(),
             executor: format!("{framework_id}/{executor_id}"),

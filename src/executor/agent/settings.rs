@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::link::Place;
-use crate::mesos::wire::{ExecutorId, FrameworkId};
+use crate::mesos::wire::{ExecutorId, FrameworkId, INSTALLATION, SHARED_EXECUTOR};
 
 /// What Mesos's agents use where they say nothing.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
@@ -31,6 +31,8 @@ pub(super) struct Settings {
     pub(super) shutdown_grace: Duration,
     /// Whose tasks these are; on every container.
     pub(super) installation: String,
+    /// It runs all tasks of its agent, not one.
+    pub(super) is_shared: bool,
     /// dockerd's address.
     pub(super) docker_host: Option<String>,
 }
@@ -86,7 +88,8 @@ impl Settings {
             sandbox,
             recovery: (given("MESOS_CHECKPOINT").as_deref() == Some("1")).then_some(recovery),
             shutdown_grace: span("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", SHUTDOWN_GRACE)?,
-            installation: needed("TENURE_INSTALLATION")?,
+            installation: needed(INSTALLATION)?,
+            is_shared: given(SHARED_EXECUTOR).is_some(),
             docker_host: given("DOCKER_HOST"),
         })
     }
@@ -166,7 +169,8 @@ mod tests {
         let recovery = Recovery { timeout: Duration::from_secs(900), backoff_max: Duration::from_secs(2) };
         assert_eq!(settings.recovery, Some(recovery));
         assert_eq!(settings.host_sandbox, PathBuf::from("/var/lib/mesos/runs/3aab6780"));
-        assert_eq!((settings.token, settings.docker_host), (None, None));
+        assert_eq!((settings.token, settings.docker_host, settings.is_shared), (None, None, false));
+        assert!(with(SHARED_EXECUTOR, "1").unwrap().is_shared);
 
         assert_eq!(with("MESOS_CHECKPOINT", "0").unwrap().recovery, None);
         let socket = with("MESOS_DOMAIN_SOCKET", "/run/agent.sock").unwrap();

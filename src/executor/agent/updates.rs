@@ -53,6 +53,11 @@ impl Updates {
         });
     }
 
+    /// Whether one of this task waits.
+    pub(super) fn speak_of(&self, task_id: &TaskId) -> bool {
+        self.waiting.iter().any(|waiting| waiting.status.task_id == *task_id)
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()

@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::TaskId;
 
+/// The variable that tells an executor whose tasks it runs.
+pub const INSTALLATION: &str = "TENURE_INSTALLATION";
+/// The variable that is set for an executor that runs all tasks of its agent.
+pub const SHARED_EXECUTOR: &str = "TENURE_SHARED_EXECUTOR";
 /// Where an executor makes a line to a server.
 pub const EXEC_PATH: &str = "/exec";
 /// What such a connection becomes.

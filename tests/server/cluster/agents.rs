@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenure::api::{App, Task};
 
-use super::{Cluster, Part, as_reported, running, server, talker};
+use super::{Cluster, Part, as_reported, running, server_with, talker};
 use crate::harness::{Server, is_converged, is_live};
 use crate::mesos::names;
 
@@ -18,14 +18,11 @@ async fn busiest_host(server: &Server) -> (String, BTreeSet<String>) {
     by_host.into_iter().max_by_key(|(_, tasks)| tasks.len()).unwrap()
 }
 
-/// What needs agents that can be ended, and tasks that are reported by those who run them. The simulated agents live in the master's
-/// process: `tests/sim` loses and restores them.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a real Mesos: TENURE_TEST_MESOS=... hack/test mesos runs it"]
-async fn tasks_outlive_an_agent_that_comes_back_and_are_replaced_when_it_does_not() {
+/// With an executor per `task` or per `agent`.
+async fn outlived_and_replaced(name: &str, per: &str) {
     let mut cluster = Cluster::open().await;
     assert!(cluster.is_real(), "TENURE_TEST_MESOS names no Mesos");
-    let (server, _etcd) = server(&cluster, "cluster-agents").await;
+    let (server, _etcd) = server_with(&cluster, name, &["--mesos-executor-per", per]).await;
     server.apply("web", talker(4, "one")).await;
     running(&server, 4).await;
     let before = names(&server).await;
@@ -52,4 +49,18 @@ async fn tasks_outlive_an_agent_that_comes_back_and_are_replaced_when_it_does_no
     as_reported(&server, &cluster).await;
     server.remove("web").await;
     as_reported(&server, &cluster).await;
+}
+
+/// What needs agents that can be ended, and tasks that are reported by those who run them. The simulated agents live in the master's
+/// process: `tests/sim` loses and restores them.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Mesos: TENURE_TEST_MESOS=... hack/test mesos runs it"]
+async fn tasks_outlive_an_agent_that_comes_back_and_are_replaced_when_it_does_not() {
+    outlived_and_replaced("cluster-agents", "task").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a real Mesos: TENURE_TEST_MESOS=... hack/test mesos runs it"]
+async fn so_do_those_that_have_an_executor_in_common() {
+    outlived_and_replaced("cluster-common", "agent").await;
 }

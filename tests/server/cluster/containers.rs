@@ -16,13 +16,14 @@ async fn replaced(server: &Server, launched: u64) {
     server.until::<App>("web", &format!("launched {launched} times"), done).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn containers_are_entered_and_read_and_those_that_fail_are_replaced() {
+/// Everything that can befall containers, with an executor per `task` or per `agent`.
+async fn all_of_it(name: &str, per: &str) {
     let dockerd = Dockerd::start();
     let image = dockerd.busybox().await;
     let work = tempfile::tempdir().unwrap();
     let cluster = Cluster::with_executors(work.path(), &dockerd).await;
-    let mut server = Server::prepare(dockerd, "cluster-boxed", &["--mesos", &cluster.masters()]).await;
+    let flags = ["--mesos", &cluster.masters(), "--mesos-executor-per", per];
+    let mut server = Server::prepare(dockerd, name, &flags).await;
     server.up(&[]).await;
     let uid = server.uid().await;
     in_a_container_and_beside_a_process(&server, image).await;
@@ -33,6 +34,8 @@ async fn containers_are_entered_and_read_and_those_that_fail_are_replaced() {
     server.converged("web").await;
     server.assert_one_container_per_task("web", &uid).await;
     let task = server.tasks("web").await.into_iter().find(is_live).unwrap();
+    let shared = task.spec.binding.as_ref().unwrap().executor_id.as_ref();
+    assert_eq!(shared.is_some(), per == "agent", "{shared:?}");
     if cluster.is_real() {
         let said = server.client().request_text(log_of(&task, "stream=stdout")).await.unwrap();
         assert!(said.ends_with("said\n"), "{said}");
@@ -59,4 +62,14 @@ async fn containers_are_entered_and_read_and_those_that_fail_are_replaced() {
     server.assert_one_container_per_task("web", &uid).await;
     server.remove("web").await;
     server.without_containers(&uid).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_are_entered_and_read_and_those_that_fail_are_replaced() {
+    all_of_it("cluster-boxed", "task").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn so_are_those_that_have_an_executor_in_common() {
+    all_of_it("cluster-shared", "agent").await;
 }

@@ -102,8 +102,13 @@ fn control(act: &str, part: Part, host: &str) {
 
 /// A server on the cluster, with a store that outlives it.
 async fn server(cluster: &Cluster, name: &str) -> (Server, Etcd) {
+    server_with(cluster, name, &[]).await
+}
+
+async fn server_with(cluster: &Cluster, name: &str, flags: &[&str]) -> (Server, Etcd) {
     let etcd = Etcd::start().await;
-    let flags = ["--store", &etcd.url(), "--mesos", &cluster.masters()];
+    let (store, masters) = (etcd.url(), cluster.masters());
+    let flags = [&["--store", &store, "--mesos", &masters], flags].concat();
     let mut server = Server::prepare(Dockerd::start(), name, &flags).await;
     server.up(&[]).await;
     (server, etcd)

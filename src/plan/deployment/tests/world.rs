@@ -127,6 +127,7 @@ impl World {
             ports: Vec::new(),
             bound_at: micro_time(self.now),
             mesos_task_id: format!("shop.{name}.0a1b2c3d"),
+            executor_id: None,
         }
     }
 
