@@ -6,6 +6,8 @@
 #![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
 
 mod access;
+#[path = "../support/answers.rs"]
+mod answers;
 mod bad_input;
 mod certificates;
 mod cli;
@@ -17,10 +19,12 @@ mod exec;
 mod gitops;
 mod hardening;
 mod kubectl;
+mod kubectl_edges;
 mod kubectl_verbs;
 mod offers;
 mod plugins;
 mod python;
+mod replay;
 mod server;
 mod watch;
 mod wire;
