@@ -95,7 +95,8 @@ async fn an_app_runs_on_a_mesos_over_http_and_outlives_the_server_and_the_master
     let mut mesos = Mesos::start(&["--agents", "3"]).await;
     // Of the masters that are named, the first is not there.
     let masters = format!("http://127.0.0.1:1,{}", mesos.url());
-    let flags = ["--store", &etcd.url(), "--mesos", &masters, "--mesos-role", "web"];
+    let flags =
+        ["--store", &etcd.url(), "--mesos", &masters, "--mesos-role", "web", "--mesos-encoding", "json"];
     let mut server = Server::prepare(Dockerd::start(), "on-mesos", &flags).await;
     server.up(&[]).await;
     server.apply("web", sleeper(3)).await;
@@ -249,6 +250,8 @@ async fn a_server_says_why_mesos_does_not_let_it_in() {
         ),
         (vec!["--mesos-auth-file", &accounts], "is for a Mesos over HTTP"),
         (vec!["--mesos-executor", "executor"], "must be artifact, off, a URI"),
+        (vec!["--mesos-executor-per", "machine"], "must be task or agent"),
+        (vec!["--mesos-encoding", "yaml"], "must be protobuf or json"),
     ] {
         let mut server = Server::prepare(Dockerd::start(), "mesos-flags", &flags).await;
         server.spawn(&[]);
