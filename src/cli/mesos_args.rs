@@ -28,7 +28,7 @@ pub struct MesosArgs {
     /// A file with one `principal:secret` a line: only these may subscribe [default: everybody may]
     #[arg(long, value_name = "FILE")]
     pub credentials: Option<PathBuf>,
-    /// The folder whose files the agents serve as sandboxes: frameworks/ID/executors/ID/runs/latest/stdout [default: none]
+    /// The folder whose files agents that run nothing serve as sandboxes: frameworks/ID/executors/ID/runs/latest/stdout [default: none]
     #[arg(long, value_name = "DIR")]
     pub sandboxes: Option<PathBuf>,
 }

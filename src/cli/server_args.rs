@@ -56,6 +56,9 @@ pub struct ServerArgs {
     /// The Mesos role to take resources for [default: *]
     #[arg(long, env = "TENURE_MESOS_ROLE", value_name = "ROLE")]
     pub mesos_role: Option<String>,
+    /// How messages to and from the Mesos master are written; JSON can be read by people and is twice as long [default: protobuf]
+    #[arg(long, env = "TENURE_MESOS_ENCODING", value_name = "protobuf|json")]
+    pub mesos_encoding: Option<MesosEncoding>,
     /// A file with `principal:secret` for Mesos, readable by its owner alone
     #[arg(long, env = "TENURE_MESOS_AUTH_FILE", value_name = "FILE")]
     pub mesos_auth_file: Option<PathBuf>,
@@ -116,6 +119,8 @@ pub struct ServerConfig {
     pub mesos_ca_file: Option<PathBuf>,
     /// Where Mesos agents have the executor from.
     pub mesos_executor: ExecutorOrigin,
+    /// How messages to and from the Mesos master are written.
+    pub mesos_encoding: MesosEncoding,
     /// Which tasks have an executor in common.
     pub mesos_executor_per: ExecutorPer,
     /// What the embedded agent offers; `None` means what the machine has.
@@ -160,6 +165,7 @@ impl ServerArgs {
             mesos_register_anew: self.mesos_register_anew.or(file.mesos_register_anew),
             mesos_ca_file: self.mesos_ca_file.or(file.mesos_ca_file),
             mesos_executor: self.mesos_executor.or(file.mesos_executor).unwrap_or_default(),
+            mesos_encoding: self.mesos_encoding.or(file.mesos_encoding).unwrap_or_default(),
             mesos_executor_per: self.mesos_executor_per.or(file.mesos_executor_per).unwrap_or_default(),
             agent_resources: self.agent_resources.or(file.agent_resources),
             agent_attributes: self.agent_attributes.or(file.agent_attributes).unwrap_or_default(),
@@ -279,6 +285,26 @@ pub enum ExecutorOrigin {
     Path(String),
     /// From nowhere: what Mesos brings along runs the tasks.
     Off,
+}
+
+/// How messages to and from the Mesos master are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, DeserializeFromStr)]
+pub enum MesosEncoding {
+    #[default]
+    Protobuf,
+    Json,
+}
+
+impl FromStr for MesosEncoding {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "protobuf" => Ok(Self::Protobuf),
+            "json" => Ok(Self::Json),
+            _ => Err("must be protobuf or json".to_owned()),
+        }
+    }
 }
 
 /// Which tasks have an executor in common.

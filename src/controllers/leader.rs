@@ -332,6 +332,7 @@ impl Leader {
             writer: writer.clone(),
             recorder: recorder.clone(),
             session: session.clone(),
+            contact: self.contact.clone(),
             updates,
             strangers,
         };

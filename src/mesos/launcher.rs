@@ -86,10 +86,21 @@ pub trait Launcher: Send + Sync + fmt::Debug {
         let _ = task_id;
     }
 
+    /// The agent has this id from now on. Called before anything is launched for it.
+    async fn registered(&self, agent: &AgentId) {
+        // A launcher that does not tell of its agent has nothing to do.
+        let _ = agent;
+    }
+
     /// Passes a framework's message on to one of its executors, if there are any. Best effort.
     async fn message(&self, framework: &FrameworkId, executor: &ExecutorId, data: Vec<u8>) {
         let _ = data;
         tracing::debug!(%framework, %executor, "a message for an executor that is not there");
+    }
+
+    /// Ends one of a framework's executors with its tasks: asks it to, and ends it by force after its grace.
+    async fn shutdown(&self, framework: &FrameworkId, executor: &ExecutorId) {
+        tracing::debug!(%framework, %executor, "a shutdown of an executor that is not there");
     }
 
     /// The container engine of this machine, as it changes. A launcher that has nothing to tell of it is always as it was.

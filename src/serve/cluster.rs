@@ -12,7 +12,7 @@ use super::installation::Installation;
 use super::logs::{LocalLogs, SandboxLogs};
 use super::machine;
 use super::offers::WhoLeads;
-use crate::cli::server_args::{MesosTarget, ServerConfig};
+use crate::cli::server_args::{MesosEncoding, MesosTarget, ServerConfig};
 use crate::controllers::{Contact, Leader, Messages, Offers, Policy, Runner, framework};
 use crate::env::Env;
 use crate::executor::logs::{LogLimits, TaskLogs};
@@ -25,6 +25,7 @@ use crate::mesos::embedded::{self, agent::AgentConfig};
 use crate::mesos::http::{
     AgentFiles, Credentials, HttpConfig, HttpConnection, MasterUrl, Masters, Trust, ZooKeeper,
 };
+use crate::mesos::wire::Encoding;
 use crate::registry::Registry;
 use crate::runtime::Facts;
 use crate::server;
@@ -90,6 +91,10 @@ impl Way {
         let mut http = HttpConfig::new(masters);
         http.credentials = config.mesos_auth_file.as_deref().map(credentials).transpose()?;
         http.trust = trust(config)?;
+        http.encoding = match config.mesos_encoding {
+            MesosEncoding::Protobuf => Encoding::Protobuf,
+            MesosEncoding::Json => Encoding::Json,
+        };
         let anew = config.mesos_register_anew.as_deref().map(Arc::from);
         Ok(Way::Http { http: Box::new(http), anew })
     }

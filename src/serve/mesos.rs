@@ -40,7 +40,7 @@ async fn simulate(args: MesosArgs) -> Result<()> {
     let listener = listener.with_context(|| format!("failed to listen at {}", args.listen))?;
     let address = listener.local_addr().context("no address")?;
 
-    let config = MasterConfig { address, ..MasterConfig::default() };
+    let config = MasterConfig { address, history: true, ..MasterConfig::default() };
     let master = master::start(&env, config, BTreeSet::new());
     let stop = CancellationToken::new();
     match &args.work_dir {
@@ -72,7 +72,7 @@ async fn simulate(args: MesosArgs) -> Result<()> {
     Ok(())
 }
 
-/// An agent that runs executors. Its journal is in memory: it does not outlive this process, its executors may.
+/// An agent that runs executors. Its journal is in memory: it does not outlive this process, and its executors end with it.
 async fn run_agent(
     env: &Env,
     master: &MasterHandle,
@@ -91,10 +91,11 @@ async fn run_agent(
     if let Ok(host) = std::env::var("DOCKER_HOST") {
         config.environment.insert("DOCKER_HOST".to_owned(), host);
     }
+    let info = AgentInfo { port: Some(address.port().into()), ..info };
+    config.agent = info.clone();
     let executors = Executors::new(env, config, sink);
     env.spawn("executor api", AgentFront::new(env, executors.clone()).serve(listener, stop));
     let opened = Journal::open(env, Medium::Memory(Arc::default())).await?;
-    let info = AgentInfo { port: Some(address.port().into()), ..info };
     let config = AgentConfig::new(info, address.ip().to_string());
     let agent = Agent::new(env, config, opened, Arc::new(executors), reports, master.clone());
     env.spawn("agent", agent.run());

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
 
+#[path = "../support/python.rs"]
+mod python_packages;
+
 mod access;
 #[path = "../support/answers.rs"]
 mod answers;

@@ -205,8 +205,8 @@ fn fetching(image: Option<&str>, files: &Value) -> Value {
     spec
 }
 
-/// Waits until each App shows what it was to find: by the server, or in the sandboxes below `work`.
-async fn shown(server: &Server, work: Option<&Path>, apps: [&str; 2]) {
+/// Waits until each App shows what it was to find.
+async fn shown(server: &Server, apps: [&str; 2]) {
     for app in apps {
         let task = task_of(server, app).await;
         let began = tokio::time::Instant::now();
@@ -214,24 +214,10 @@ async fn shown(server: &Server, work: Option<&Path>, apps: [&str; 2]) {
         // RUNNING comes before the first word.
         while said.lines().count() < 2 {
             assert!(began.elapsed() < COMMAND_MAX, "{app} says {said:?}\n{}", server.log_tail());
-            said = match work {
-                None => {
-                    server.client().request_text(log_of(&task, "stream=stdout")).await.unwrap_or_default()
-                }
-                Some(work) => in_sandbox(work, &task),
-            };
+            said = server.client().request_text(log_of(&task, "stream=stdout")).await.unwrap_or_default();
         }
         assert_eq!(said, "hello from afar\nsaid\n", "{app}");
     }
-}
-
-/// What a task has written, as Mesos has it.
-fn in_sandbox(work: &Path, task: &Task) -> String {
-    let id = &task.spec.binding.as_ref().unwrap().mesos_task_id;
-    let pattern = format!("*/executors/{id}/runs/latest/stdout");
-    let found = std::process::Command::new("find").arg("-L").arg(work).args(["-path", &pattern]).output();
-    let path = String::from_utf8(found.unwrap().stdout).unwrap();
-    std::fs::read_to_string(path.trim()).unwrap_or_default()
 }
 
 /// An archive with one file and a program, as URIs.
@@ -273,7 +259,7 @@ async fn files_are_fetched_before_a_task_starts_here_and_on_mesos() {
     let server = Server::start_on(dockerd, "fetch-here", &[]).await;
     server.apply("boxed", fetching(Some(image), &files)).await;
     server.apply("plain", fetching(None, &files)).await;
-    shown(&server, None, ["boxed", "plain"]).await;
+    shown(&server, ["boxed", "plain"]).await;
     server.apply("lost", fetching(None, &json!([{"uri": "/no/such/file"}]))).await;
     let failing = |app: &App| app.status.as_ref().is_some_and(|status| status.backoff.is_some());
     server.until::<App>("lost", "failing", failing).await;
@@ -289,5 +275,5 @@ async fn files_are_fetched_before_a_task_starts_here_and_on_mesos() {
     let (_mesos, server, image) = on_mesos("fetch-on-mesos", work.path()).await;
     server.apply("boxed", fetching(Some(image), &files)).await;
     server.apply("plain", fetching(None, &files)).await;
-    shown(&server, Some(work.path()), ["boxed", "plain"]).await;
+    shown(&server, ["boxed", "plain"]).await;
 }

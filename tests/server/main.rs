@@ -12,6 +12,8 @@ mod dockerd;
 mod etcd;
 #[path = "../support/netns.rs"]
 mod netns;
+#[path = "../support/python.rs"]
+mod python_packages;
 #[path = "../support/registry.rs"]
 mod registry_server;
 #[path = "../support/zookeeper.rs"]
@@ -24,10 +26,13 @@ mod failover;
 mod harness;
 mod kill;
 mod kubernetes;
+mod large;
 mod life;
 mod maintenance;
 mod mesos;
+mod operators;
 mod registry;
 mod replicas;
+mod second;
 mod storage;
 mod trouble;

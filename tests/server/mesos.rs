@@ -95,7 +95,8 @@ async fn an_app_runs_on_a_mesos_over_http_and_outlives_the_server_and_the_master
     let mut mesos = Mesos::start(&["--agents", "3"]).await;
     // Of the masters that are named, the first is not there.
     let masters = format!("http://127.0.0.1:1,{}", mesos.url());
-    let flags = ["--store", &etcd.url(), "--mesos", &masters, "--mesos-role", "web"];
+    let flags =
+        ["--store", &etcd.url(), "--mesos", &masters, "--mesos-role", "web", "--mesos-encoding", "json"];
     let mut server = Server::prepare(Dockerd::start(), "on-mesos", &flags).await;
     server.up(&[]).await;
     server.apply("web", sleeper(3)).await;
@@ -160,19 +161,46 @@ async fn agents_fetch_the_executor_from_the_server_and_it_runs_containers_and_pr
     server.apply("plain", plain).await;
     server.converged("plain").await;
 
-    // What a task wrote is in its sandbox, where Mesos has it.
+    // What a task wrote is in its sandbox, from where its agent serves it.
     let task = server.tasks("plain").await.remove(0);
-    let id = task.status.unwrap().mesos_task_id.unwrap();
-    let pattern = format!("/executors/{id}/runs/latest/stdout");
-    let listed =
-        Command::new("find").args(["-L", work_dir, "-path", &format!("*{pattern}")]).output().unwrap();
-    let path = String::from_utf8(listed.stdout).unwrap();
-    assert_eq!(std::fs::read_to_string(path.trim()).unwrap(), "started\n");
+    let text = server.client().request_text(log_of(&task, "stream=stdout")).await;
+    assert_eq!(text.unwrap(), "started\n");
+    told_by_its_agent(&mesos, &task).await;
 
     for app in ["boxed", "plain"] {
         server.remove(app).await;
     }
     server.without_containers(&uid).await;
+}
+
+/// An operator finds the agent of a task at the master, and there its executor, its sandbox and what it wrote.
+async fn told_by_its_agent(mesos: &Mesos, task: &Task) {
+    let get = async |url: String| curl(&url, &[]).await;
+    let tree = async |url: String| serde_json::from_str::<Value>(&get(url).await).unwrap();
+    let state = tree(format!("{}/state", mesos.url())).await;
+    let id = task.spec.binding.as_ref().unwrap().mesos_task_id.clone();
+    let is_ours = |it: &&Value| it["id"] == json!(id);
+    let told = state["frameworks"][0]["tasks"].as_array().unwrap().iter().find(is_ours).unwrap().clone();
+    assert_eq!((&told["state"], &told["executor_id"]), (&json!("TASK_RUNNING"), &json!(id)));
+    let agent = state["slaves"].as_array().unwrap().iter().find(|it| it["id"] == told["slave_id"]).unwrap();
+    let agent = format!("http://{}", agent["pid"].as_str().unwrap().split('@').nth(1).unwrap());
+
+    let state = tree(format!("{agent}/slave(1)/state")).await;
+    assert_eq!(state["id"], told["slave_id"]);
+    let executors = state["frameworks"][0]["executors"].as_array().unwrap();
+    let executor = executors.iter().find(is_ours).unwrap();
+    assert_eq!(executor["tasks"][0]["state"], "TASK_RUNNING");
+    let directory = executor["directory"].as_str().unwrap();
+    let listed = tree(format!("{agent}/files/browse?path={directory}")).await;
+    let paths: Vec<&str> = listed.as_array().unwrap().iter().filter_map(|it| it["path"].as_str()).collect();
+    assert!(paths.contains(&format!("{directory}/stdout").as_str()), "{paths:?}");
+    let read = tree(format!("{agent}/files/read?path={directory}/stdout&offset=0")).await;
+    assert_eq!(read, json!({"data": "started\n", "offset": 0}));
+    assert_eq!(get(format!("{agent}/files/download?path={directory}/stdout")).await, "started\n");
+    let outside =
+        get(format!("{agent}/files/read?path={directory}/../../../../../../../etc/passwd&offset=0")).await;
+    assert!(outside.contains("is inaccessible"), "{outside}");
+    assert!(get(format!("{agent}/containers")).await.contains("/containers is not built"));
 }
 
 /// Two that answer, by their checks' word.
@@ -222,6 +250,8 @@ async fn a_server_says_why_mesos_does_not_let_it_in() {
         ),
         (vec!["--mesos-auth-file", &accounts], "is for a Mesos over HTTP"),
         (vec!["--mesos-executor", "executor"], "must be artifact, off, a URI"),
+        (vec!["--mesos-executor-per", "machine"], "must be task or agent"),
+        (vec!["--mesos-encoding", "yaml"], "must be protobuf or json"),
     ] {
         let mut server = Server::prepare(Dockerd::start(), "mesos-flags", &flags).await;
         server.spawn(&[]);

@@ -173,7 +173,7 @@ impl Front {
         if away {
             let words = format!("no agent for {} s", self.patience().as_secs());
             self.stop(&words, Outcome::Failed(words.clone())).await;
-        } else if self.talk.has_ended() {
+        } else if self.talk.has_ended() && !self.talk.is_stored() {
             tracing::warn!("the agent does not confirm the last update");
             self.stage = Stage::Stopping { until: Instant::now(), outcome: Outcome::Done };
         }

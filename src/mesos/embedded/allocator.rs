@@ -1,4 +1,4 @@
-//! Who is offered what: the fairest next role first, nothing that it has just refused.
+//! What is offered to whom: nothing that was just refused, and nothing that is too little. Whose turn it is, `shares` tells.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -87,17 +87,6 @@ pub(super) fn is_worth_offering(free: &Bundle, minimum: Option<&OfferFilters>) -
     }
 }
 
-/// The largest share of any resource that `held` has of `total`: who has less goes first (dominant resource fairness).
-#[must_use]
-#[expect(clippy::cast_precision_loss, reason = "shares are compared, not added up")]
-pub(super) fn dominant_share(held: &Bundle, total: &Bundle) -> f64 {
-    let share = |name| {
-        let total = total.scalar(name);
-        if total == 0 { 0.0 } else { held.scalar(name) as f64 / total as f64 }
-    };
-    ["cpus", "mem", "disk", "gpus"].into_iter().map(share).fold(0.0, f64::max)
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::resources::parse_resources;
@@ -136,10 +125,5 @@ mod tests {
         assert!(is_worth_offering(&bundle("cpus:0.01"), None));
         assert!(is_worth_offering(&bundle("mem:32"), None));
         assert!(!is_worth_offering(&bundle("cpus:0.009;mem:31;ports:[1-9]"), None));
-    }
-
-    #[test]
-    fn the_share_is_that_of_the_scarcest_resource() {
-        assert_eq!(dominant_share(&bundle("cpus:1;mem:10"), &bundle("cpus:4;mem:20;disk:5")), 0.5);
     }
 }

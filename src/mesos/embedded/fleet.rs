@@ -55,6 +55,7 @@ impl Fleet {
                 info,
                 counts: counts.clone(),
                 agent_id: AgentId::default(),
+                gone_when_drained: false,
                 tasks: BTreeMap::new(),
             };
             env.spawn("fleet agent", member.run(master.clone()))
@@ -94,6 +95,8 @@ struct Member {
     info: AgentInfo,
     counts: Arc<Counts>,
     agent_id: AgentId,
+    /// What is killed is gone by the operator's word.
+    gone_when_drained: bool,
     /// Statuses that are not acknowledged, of every task that runs or whose end is not. Only the first is under way.
     tasks: BTreeMap<TaskId, Task>,
 }
@@ -151,7 +154,9 @@ impl Member {
                 let alive = self.tasks.get(&task_id).is_some_and(|task| !task.state.is_terminal());
                 if alive {
                     self.counts.killed.fetch_add(1, Ordering::Relaxed);
-                    self.advance(&task_id, TaskState::Killed, sends);
+                    let end =
+                        if self.gone_when_drained { TaskState::GoneByOperator } else { TaskState::Killed };
+                    self.advance(&task_id, end, sends);
                 }
             }
             ToAgent::Acknowledge { task_id, uuid, .. } => self.acknowledged(&task_id, &uuid, sends),
@@ -164,10 +169,10 @@ impl Member {
             }
             ToAgent::Shutdown => self.tasks.clear(),
             // Nothing of a fleet has executors.
-            ToAgent::Message { .. } => {}
-            order @ (ToAgent::Drain { .. } | ToAgent::Reactivated) => {
-                tracing::error!(?order, "the agents of a fleet do not drain");
-            }
+            ToAgent::Message { .. } | ToAgent::ShutdownExecutor { .. } => {}
+            // The kills follow.
+            ToAgent::Drain { mark_gone, .. } => self.gone_when_drained = mark_gone,
+            ToAgent::Reactivated => self.gone_when_drained = false,
         }
     }
 

@@ -3,9 +3,10 @@
 //! They answer the scheduler API as the real ones do (recorded conversations are the yardstick), so that nothing else
 //! knows the difference. What really runs tasks stands behind [`launcher::Launcher`].
 //!
-//! Not built here, and refused with a text that says so: task groups, reservations and volumes. Executors of frameworks run
-//! on agents of [`executors`] alone. Quota, weights, maintenance and offer constraints do not exist here. Deactivation, draining, marking as
-//! gone, and the faults of a simulation are methods of the master's handle.
+//! Several frameworks share it: whose turn it is, `shares` tells. Not built here, and refused with a text that says so: task
+//! groups, reservations, volumes and quotas, and a task with the id of another framework's on the same agent. Offer constraints
+//! are passed over. Executors of frameworks run on agents of [`executors`] alone; what they say to their framework beside statuses,
+//! and that they have ended, is not passed on. What operators do, and the faults of a simulation, are methods of the master's handle.
 //!
 //! What is told is compared with recordings of a real Mesos: the table in `tests/house/mesos_replay`.
 
@@ -18,6 +19,7 @@ pub mod http;
 pub mod master;
 pub mod protocol;
 pub mod resources;
+mod shares;
 pub mod simulated;
 
 #[cfg(test)]

@@ -109,6 +109,13 @@ pub enum ToAgent {
         /// Opaque to the agent.
         data: Vec<u8>,
     },
+    /// An executor is to end its tasks and itself.
+    ShutdownExecutor {
+        /// Whose executor.
+        framework_id: FrameworkId,
+        /// Which one.
+        executor_id: ExecutorId,
+    },
     /// The framework subscribed again: updates that wait are sent at once.
     Resubscribed {
         /// Which framework.

@@ -1,73 +1,244 @@
-//! Plays the requests of executors in a recording against an embedded agent over HTTP on loopback, and compares status, headers
-//! and text of each answer. Frameworks and executors keep the ids of then: the agent is told to run them.
+//! Plays a recording of executors against an embedded agent over HTTP on loopback: what executors ask, in its order, what the
+//! scheduler has its tasks do, and the ends of their processes. Compared are status, headers and text of each answer, the events that
+//! executors get, and what the agent's master is to be told of tasks. Frameworks and executors keep the ids of then.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::Value;
 use tenure::env::Env;
 use tenure::mesos::embedded::executors::{Executors, ExecutorsConfig};
 use tenure::mesos::embedded::http::AgentFront;
-use tenure::mesos::embedded::launcher::{Launch, Launcher, reports};
-use tenure::mesos::wire::{AgentId, CommandInfo, ExecutorInfo, FrameworkId, TaskInfo, json};
+use tenure::mesos::embedded::launcher::{Launch, Launcher, Reports, reports};
+use tenure::mesos::wire::{
+    AgentId, CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, TaskId, TaskInfo, TaskStatus, json,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::transport::{Difference, request_text};
 use super::wire::{Answer, Wire};
 
-/// What the process of an executor does here, whose calls are made by the test: it waits for the test to end.
-const WAITS: &str = "while kill -0 $PPID; do sleep 0.1; done";
+/// What the process of an executor does here, whose calls are made by the test: it waits for the sign to exit, or for the test to end.
+const WAITS: &str = "while kill -0 $PPID; do [ ! -e exit ] || exit $(cat exit); sleep 0.1; done";
+/// The grace of a kill that names none, as agents have it.
+const GRACE: Duration = Duration::from_secs(5);
+/// What is awaited comes by then.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Plays the recording and tells what differs.
 pub(crate) async fn differences(records: Vec<Value>) -> Vec<Difference> {
-    let env = Env::system().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (sink, _reports) = reports();
-    let config = ExecutorsConfig::new(folder.path().to_owned(), address, "agent1");
-    let executors = Executors::new(&env, config, sink);
-    let stop = CancellationToken::new();
-    env.spawn("agent", AgentFront::new(&env, executors.clone()).serve(listener, stop.clone()));
-    for launch in records.iter().flat_map(launches) {
-        executors.launch(launch).await;
+    let mut play = Play::start(&records).await;
+    for index in 0..records.len() {
+        play.step(&records[index..]).await;
+    }
+    play.stop.cancel();
+    play.found
+}
+
+struct Play {
+    folder: tempfile::TempDir,
+    executors: Executors,
+    reports: Reports,
+    /// Those that came while another was awaited.
+    early: Vec<TaskStatus>,
+    address: SocketAddr,
+    stop: CancellationToken,
+    streams: BTreeMap<String, Wire>,
+    /// All that the recorded executors were told to have arrived.
+    acknowledged: BTreeSet<String>,
+    launched: BTreeSet<String>,
+    ended: BTreeSet<String>,
+    /// The framework is removed.
+    over: bool,
+    found: Vec<Difference>,
+}
+
+impl Play {
+    async fn start(records: &[Value]) -> Play {
+        let env = Env::system().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sink, reports) = reports();
+        let mut config = ExecutorsConfig::new(folder.path().to_owned(), address, "agent1");
+        let flags =
+            records.iter().filter_map(|it| it["flags"].as_array()).flatten().filter_map(Value::as_str);
+        let limit = flags.filter_map(|flag| flag.strip_prefix("--executor_registration_timeout=")).next();
+        if let Some(seconds) = limit.and_then(|limit| limit.strip_suffix("secs")) {
+            config.registration_timeout = Duration::from_secs(seconds.parse().unwrap());
+        }
+        let executors = Executors::new(&env, config, sink);
+        let stop = CancellationToken::new();
+        env.spawn("agent", AgentFront::new(&env, executors.clone()).serve(listener, stop.clone()));
+        let uuids = records.iter().filter_map(|it| it["event"]["acknowledged"]["uuid"].as_str());
+        Play {
+            folder,
+            executors,
+            reports,
+            early: Vec::new(),
+            address,
+            stop,
+            streams: BTreeMap::new(),
+            acknowledged: uuids.map(str::to_owned).collect(),
+            launched: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            over: false,
+            found: Vec::new(),
+        }
     }
 
-    let (mut found, mut streams) = (Vec::new(), BTreeMap::new());
-    for (index, record) in records.iter().enumerate() {
-        let conn = record["conn"].as_str().unwrap_or_default();
-        if record["dir"] != ">" || !(conn == "raw" || conn.starts_with("exec")) {
-            continue;
+    async fn step(&mut self, rest: &[Value]) {
+        if self.over {
+            return;
         }
+        let record = &rest[0];
+        let conn = record["conn"].as_str().unwrap_or_default();
+        let (is_executors, is_schedulers) = (conn.starts_with("exec-"), conn.starts_with("sched"));
+        match record["dir"].as_str().unwrap_or_default() {
+            "!" if record["action"] == "executor-process-exits" => self.exits(record),
+            ">" if is_executors || conn == "raw" => self.request(rest).await,
+            ">" if is_schedulers => self.call(&record["body"]).await,
+            "<" if is_executors && record["event"].is_object() => self.heard(conn, &record["event"]).await,
+            "<" if is_schedulers && record["event"]["type"] == "UPDATE" => {
+                self.told(&record["event"]["update"]["status"]).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// The process of an executor ends.
+    fn exits(&self, record: &Value) {
+        let id = ExecutorId::new(record["executor"].as_str().unwrap());
+        let overview = self.executors.overview();
+        let executor = overview.executors.iter().find(|it| it.info.executor_id == id).unwrap();
+        assert!(executor.directory.starts_with(self.folder.path()));
+        std::fs::write(executor.directory.join("exit"), record["code"].to_string()).unwrap();
+    }
+
+    async fn request(&mut self, rest: &[Value]) {
+        let record = &rest[0];
         let is_answer = |it: &&Value| it["dir"] == "<" && it["id"] == record["id"];
-        let answer = records[index..].iter().find(is_answer).expect("a request without an answer");
+        let answer = rest.iter().find(is_answer).expect("a request without an answer");
         let sent = request_text(record);
-        let mut wire = Wire::of(TcpStream::connect(address).await.unwrap());
+        let mut wire = Wire::of(TcpStream::connect(self.address).await.unwrap());
         wire.send(&sent).await;
         let theirs = Answer::recorded(answer);
         let ours = wire.answer(&theirs, false).await;
         if answer["stream"] == true {
-            streams.insert(conn.to_owned(), wire);
+            self.streams.insert(record["conn"].as_str().unwrap_or_default().to_owned(), wire);
         }
         let (theirs, ours) = (theirs.to_string(), ours.to_string());
         if theirs != ours {
             let text = format!("> {sent}\n--- Mesos\n{theirs}\n--- ours\n{ours}");
-            found.push(Difference { subject: record["id"].to_string(), text });
+            self.found.push(Difference { subject: record["id"].to_string(), text });
         }
     }
-    stop.cancel();
-    found
+
+    /// What a call of the scheduler has the agent do.
+    async fn call(&mut self, body: &Value) {
+        for launch in launches(body) {
+            self.launched.insert(launch.task_id().value.clone());
+            self.executors.launch(launch).await;
+        }
+        let framework = FrameworkId::new(body["framework_id"]["value"].as_str().unwrap_or_default());
+        match body["type"].as_str() {
+            Some("KILL") => {
+                let kill = &body["kill"];
+                let grace = kill["kill_policy"]["grace_period"]["nanoseconds"].as_u64();
+                let task = TaskId::new(kill["task_id"]["value"].as_str().unwrap());
+                self.executors.kill(&task, grace.map_or(GRACE, Duration::from_nanos)).await;
+            }
+            Some("SHUTDOWN") => {
+                let executor = body["shutdown"]["executor_id"]["value"].as_str().unwrap();
+                self.executors.shutdown(&framework, &ExecutorId::new(executor)).await;
+            }
+            // What is told then is the agent's.
+            Some("TEARDOWN") => self.over = true,
+            Some("MESSAGE") => {
+                let message: tenure::mesos::wire::scheduler::Message =
+                    json::from_value(body["message"].clone()).unwrap();
+                self.executors.message(&framework, &message.executor_id, message.data).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// An executor got this event.
+    async fn heard(&mut self, conn: &str, theirs: &Value) {
+        let Some(stream) = self.streams.get_mut(conn) else { return };
+        let wanted = essence(theirs);
+        loop {
+            let Ok(event) = tokio::time::timeout(PATIENCE, stream.event()).await else {
+                let text = format!("{conn} never gets {wanted}");
+                return self.found.push(Difference { subject: wanted, text });
+            };
+            let uuid = event["acknowledged"]["uuid"].as_str().map(str::to_owned);
+            let ours = essence(&event);
+            if uuid.is_some_and(|uuid| !self.acknowledged.contains(&uuid)) {
+                let text = format!("{conn} gets {ours}");
+                self.found.push(Difference { subject: "acknowledged too often".to_owned(), text });
+                continue;
+            }
+            if ours != wanted {
+                let text = format!("{conn} gets {ours}");
+                self.found.push(Difference { subject: wanted, text });
+            }
+            return;
+        }
+    }
+
+    /// The master was told this status; of a task that was not launched, or has ended before, agents here tell nothing.
+    async fn told(&mut self, theirs: &Value) {
+        let by_agent = ["REASON_TASK_KILLED_DURING_LAUNCH", "REASON_RECONCILIATION"];
+        if theirs["source"] == "SOURCE_MASTER" || by_agent.iter().any(|reason| theirs["reason"] == *reason) {
+            return;
+        }
+        let theirs: TaskStatus = json::from_value(theirs.clone()).unwrap();
+        let task = theirs.task_id.value.clone();
+        let wanted = brief(&theirs);
+        if !self.launched.contains(&task) || self.ended.contains(&task) {
+            let subject = "told of a task that is not there".to_owned();
+            return self.found.push(Difference { subject, text: wanted });
+        }
+        let ours = self.report(&theirs.task_id).await.map_or_else(|| "nothing".to_owned(), |it| brief(&it));
+        if theirs.state().is_terminal() {
+            self.ended.insert(task);
+        }
+        if ours != wanted {
+            self.found.push(Difference { subject: wanted, text: format!("told is {ours}") });
+        }
+    }
+
+    /// The next report of a task.
+    async fn report(&mut self, task: &TaskId) -> Option<TaskStatus> {
+        if let Some(at) = self.early.iter().position(|it| it.task_id == *task) {
+            return Some(self.early.remove(at));
+        }
+        loop {
+            let report = tokio::time::timeout(PATIENCE, self.reports.recv()).await.ok()??;
+            if report.task_id == *task {
+                return Some(report);
+            }
+            self.early.push(report);
+        }
+    }
 }
 
 /// The tasks that a call of a scheduler launches, as its agent is told of them.
-fn launches(record: &Value) -> Vec<Launch> {
-    let framework = record["body"]["framework_id"]["value"].as_str().unwrap_or_default();
-    let operations = record["body"]["accept"]["operations"].as_array().into_iter().flatten();
+fn launches(body: &Value) -> Vec<Launch> {
+    let framework = body["framework_id"]["value"].as_str().unwrap_or_default();
+    let operations = body["accept"]["operations"].as_array().into_iter().flatten();
     let tasks = operations.flat_map(|it| it["launch"]["task_infos"].as_array().into_iter().flatten());
     let launch = |task: &Value| {
         let task: TaskInfo = json::from_value(task.clone()).unwrap();
-        let command = Some(CommandInfo { value: Some(WAITS.to_owned()), ..CommandInfo::default() });
-        let executor = task.executor.clone().map(|executor| ExecutorInfo { command, ..executor });
+        let executor = task.executor.clone().map(|executor| {
+            let given = executor.command.clone().unwrap_or_default();
+            let waits = CommandInfo { value: Some(WAITS.to_owned()), ..CommandInfo::default() };
+            let command = if given.value().contains("-e exit") { waits } else { given };
+            ExecutorInfo { command: Some(command), ..executor }
+        });
         Launch {
             framework_id: FrameworkId::new(framework),
             agent_id: AgentId::new("agent1"),
@@ -76,4 +247,21 @@ fn launches(record: &Value) -> Vec<Launch> {
         }
     };
     tasks.map(launch).collect()
+}
+
+/// What an event is about.
+fn essence(event: &Value) -> String {
+    let kind = event["type"].as_str().unwrap_or_default();
+    let about = &event[kind.to_ascii_lowercase().as_str()];
+    match kind {
+        "SUBSCRIBED" => format!("SUBSCRIBED {}", about["executor_info"]["executor_id"]["value"]),
+        "LAUNCH" => format!("LAUNCH {}", about["task"]["task_id"]["value"]),
+        _ => format!("{kind} {about}"),
+    }
+}
+
+fn brief(status: &TaskStatus) -> String {
+    // What stands in quotes are names of containers.
+    let (id, message) = (&status.task_id, status.message().split('\'').next().unwrap_or_default());
+    format!("{id} {} {} {} {message}", status.state(), status.source(), status.reason())
 }

@@ -174,8 +174,13 @@ impl Cluster {
             "STOP_MAINTENANCE" => {
                 master.stop_maintenance(each(&call["stop_maintenance"]["machines"], machine)).await
             }
-            // Weights and quotas change nothing here, but Mesos takes all offers back when they change.
-            "UPDATE_WEIGHTS" | "UPDATE_QUOTA" => {
+            "UPDATE_WEIGHTS" => {
+                let infos = call["update_weights"]["weight_infos"].as_array().into_iter().flatten();
+                let weight = |it: &Value| Some((it["role"].as_str()?.to_owned(), it["weight"].as_f64()?));
+                master.update_weights(infos.filter_map(weight).collect()).await
+            }
+            // Quotas are not built, but Mesos takes all offers back when they change.
+            "UPDATE_QUOTA" => {
                 master.rescind_offers(None).await;
                 Ok(())
             }

@@ -8,6 +8,7 @@ mod cluster;
 mod executor;
 mod lanes;
 mod names;
+mod operator;
 mod order;
 mod recording;
 mod replay;
@@ -38,7 +39,10 @@ fn what_mesos_told_the_embedded_master_tells_too() {
         let (executors, except) = match row.how {
             How::Played { except } | How::PlayedUntil { except, .. } => (true, except),
             How::PlayedWithoutExecutors { except } => (false, except),
-            How::PlayedOverHttp { .. } | How::PlayedByExecutors { .. } | How::Not(_) => continue,
+            How::PlayedOverHttp { .. }
+            | How::PlayedByExecutors { .. }
+            | How::PlayedByOperators { .. }
+            | How::Not(_) => continue,
         };
         let recording = Recording::read(row.name);
         let recording = if executors { recording } else { recording.without_executors() };
@@ -66,6 +70,7 @@ fn what_mesos_answered_over_http_the_embedded_master_answers_too() {
             How::PlayedByExecutors { except } => {
                 (runtime.block_on(agent_api::differences(records())), except)
             }
+            How::PlayedByOperators { except } => (runtime.block_on(operator::differences(records())), except),
             _ => continue,
         };
         for (subject, _) in except {
@@ -107,7 +112,8 @@ fn every_recording_here_has_a_row_and_every_row_that_is_played_a_recording() {
             How::Played { except }
             | How::PlayedWithoutExecutors { except }
             | How::PlayedOverHttp { except }
-            | How::PlayedByExecutors { except } => (None, except),
+            | How::PlayedByExecutors { except }
+            | How::PlayedByOperators { except } => (None, except),
             How::PlayedUntil { why, except, .. } => (Some(why), except),
             How::Not(why) => {
                 assert!(!why.is_empty(), "{} is not played, but why?", row.name);

@@ -20,6 +20,8 @@ pub(crate) enum How {
     PlayedOverHttp { except: Except },
     /// Played request by request against an agent over HTTP; what is not compared is named by its id.
     PlayedByExecutors { except: Except },
+    /// Asked of a master in which as much goes on, request by request; what is not compared is named by its id, or by a field.
+    PlayedByOperators { except: Except },
     /// Not played, and why.
     Not(&'static str),
 }
@@ -49,6 +51,7 @@ const VERSION: &str = "what is told of the build";
 const ENUM: &str = "a required enum of an unknown name reads as absent here";
 const EXECUTORS: &str =
     "the times of real processes; tests/docker/mesos_agent has the agent's side of it, case by case";
+const AFTER_THE_END: &str = "what an executor says of a task that has ended, or that it never got, is passed over here, acknowledged or not";
 const OPERATORS: &str = "the operator's HTTP endpoints";
 
 const CONSTRAINTS: &str = "offer constraints are not built";
@@ -56,6 +59,40 @@ const TICKS: &str =
     "resources come back within milliseconds of a tick: with which of two they are offered is time";
 const EMPTY_CHECK: &str = "KILLING is said by the agent here, without the empty check of Mesos's executor";
 const EXECUTOR_STAYS: &str = "an executor of the framework's goes on holding resources";
+
+const DEFAULT: &str = "what has its default is left out here";
+const SIMULATED: &str = "what executors say, and simulated agents do not";
+const REFUSED: &str = "refused here, by name";
+const ENDPOINTS: Except = &[
+    ("git_sha", VERSION),
+    ("git_branch", VERSION),
+    ("build_date", VERSION),
+    ("build_time", VERSION),
+    ("build_user", VERSION),
+    ("cluster", "a cluster has no name here"),
+    ("offer_constraints", CONSTRAINTS),
+    ("consecutive_failures", DEFAULT),
+    ("grace_period_seconds", DEFAULT),
+    ("interval_seconds", DEFAULT),
+    ("timeout_seconds", DEFAULT),
+    ("shell", DEFAULT),
+    ("privileged", DEFAULT),
+    ("checkpoint", DEFAULT),
+    ("role", "resources here always name it"),
+    ("container_status", SIMULATED),
+    ("executor_id", SIMULATED),
+    ("healthy", SIMULATED),
+    ("reason", SIMULATED),
+    ("message", SIMULATED),
+    ("executor_ids", "offers do not tell which executors there are"),
+    ("ports", "ports are an agent's own, and not added up over agents"),
+    ("34", "where it is"),
+    ("40", "answers for browsers of before are not built"),
+    ("42", REFUSED),
+    ("46", REFUSED),
+    ("62", REFUSED),
+    ("69", REFUSED),
+];
 
 pub(crate) const ROWS: &[Row] = &[
     played("01-subscribe-heartbeats-offers"),
@@ -126,14 +163,33 @@ pub(crate) const ROWS: &[Row] = &[
     not("25-launch-group", "task groups are not built"),
     not("25-launch-group-pb", "task groups are not built"),
     played_but("26-update-framework", &[("agent agent1", CONSTRAINTS)]),
-    not("27-executor-lifecycle", EXECUTORS),
-    not("27-executor-lifecycle-pb", EXECUTORS),
+    Row {
+        name: "27-executor-lifecycle",
+        how: How::PlayedByExecutors {
+            except: &[
+                ("KILL {\"task_id\":{\"value\":\"t2\"}}", "an agent here always names the grace"),
+                ("told of a task that is not there", AFTER_THE_END),
+                ("acknowledged too often", AFTER_THE_END),
+            ],
+        },
+    },
+    not("27-executor-lifecycle-pb", "the same as 27-executor-lifecycle"),
     not("27b-executor-shutdown-ignored", EXECUTORS),
     not("27c-executor-info-differs", EXECUTORS),
-    Row { name: "28-executor-errors", how: How::PlayedByExecutors { except: &[("27", ENUM)] } },
+    Row {
+        name: "28-executor-errors",
+        how: How::PlayedByExecutors {
+            except: &[
+                ("27", ENUM),
+                ("t1 TASK_RUNNING SOURCE_EXECUTOR  ", ENUM),
+                ("t1 TASK_LOST SOURCE_EXECUTOR  ", ENUM),
+                ("acknowledged too often", ENUM),
+            ],
+        },
+    },
     not("29-executor-agent-restart", EXECUTORS),
-    not("30-executor-never-subscribes", EXECUTORS),
-    not("31-operator-endpoints", OPERATORS),
+    Row { name: "30-executor-never-subscribes", how: How::PlayedByExecutors { except: &[] } },
+    Row { name: "31-operator-endpoints", how: How::PlayedByOperators { except: ENDPOINTS } },
     not("32-operator-subscribe", OPERATORS),
     not("33-sandbox-files", OPERATORS),
     played("34-not-partition-aware"),
@@ -161,7 +217,10 @@ pub(crate) const ROWS: &[Row] = &[
     played("48-heartbeat-silence"),
     played("49-health-check-odds"),
     played("51-docker-kill-repeated"),
-    not("52-executor-updates-after-terminal", EXECUTORS),
+    Row {
+        name: "52-executor-updates-after-terminal",
+        how: How::PlayedByExecutors { except: &[("told of a task that is not there", AFTER_THE_END)] },
+    },
     played("53-command-kill-shorter-grace"),
     not("54-command-kill-http-executor", "as 53, with another command executor, which is not the master's"),
     played("56-default-timing"),

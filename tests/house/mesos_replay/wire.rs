@@ -82,6 +82,11 @@ impl Answer {
         self.heads.first()?.headers.get(name).map(String::as_str)
     }
 
+    /// The first answer's body, if that is JSON.
+    pub(crate) fn json(&self) -> Option<Value> {
+        serde_json::from_str(&self.heads.first()?.body).ok()
+    }
+
     fn parse(raw: &str) -> Answer {
         let (mut rest, mut heads) = (raw, Vec::new());
         while rest.starts_with("HTTP/1.1") {

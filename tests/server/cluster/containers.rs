@@ -60,6 +60,8 @@ async fn all_of_it(name: &str, per: &str) {
         .unwrap();
     replaced(&server, 5).await;
     server.assert_one_container_per_task("web", &uid).await;
+    let failed = "tenure_tasks_ended_total{phase=\"Failed\",reason=\"REASON_";
+    assert!(server.metrics().await.contains(failed), "{}", server.metrics().await);
     server.remove("web").await;
     server.without_containers(&uid).await;
 }

@@ -110,6 +110,8 @@ enum Act {
     Remove(TaskId),
     /// Pass a message on to an executor.
     Message(FrameworkId, ExecutorId, Vec<u8>),
+    /// End an executor with its tasks.
+    Shutdown(FrameworkId, ExecutorId),
     /// Tell how the container engine and the journal are.
     TellEngine,
 }
@@ -281,6 +283,7 @@ impl Agent {
             }
             _ => return None,
         };
+        self.launcher.registered(&agent_id).await;
         if self.state.agent_id.as_ref() != Some(&agent_id) {
             self.record(Entry::Registered(agent_id));
         }
@@ -383,6 +386,7 @@ impl Agent {
                 Act::Message(framework, executor, data) => {
                     launcher.message(&framework, &executor, data).await;
                 }
+                Act::Shutdown(framework, executor) => launcher.shutdown(&framework, &executor).await,
                 Act::Send(_) | Act::TellEngine => {}
             }
         };

@@ -31,6 +31,9 @@ impl Agent {
             ToAgent::Message { framework_id, executor_id, data } => {
                 self.acts.push(Act::Message(framework_id, executor_id, data));
             }
+            ToAgent::ShutdownExecutor { framework_id, executor_id } => {
+                self.acts.push(Act::Shutdown(framework_id, executor_id));
+            }
             ToAgent::Resubscribed { framework_id } => {
                 let waiting = self.state.tasks.iter().filter(|(_, task)| {
                     task.launch.framework_id == framework_id && task.in_flight().is_some()
@@ -142,6 +145,9 @@ impl Agent {
         }
         let (first, task_id) = (task.in_flight().is_none(), status.task_id.clone());
         let framework_id = task.launch.framework_id.clone();
+        // That of a command is the agent's own, and has the task's name.
+        let own = task.launch.task.executor.as_ref().map(|executor| executor.executor_id.clone());
+        let executor_id = Some(own.unwrap_or_else(|| ExecutorId::new(task_id.value.clone())));
         let unheard_of = task.latest.state() == TaskState::Staging && status.state() == TaskState::Killed;
         let ended = status.state().is_terminal();
         let mut status = keep_known(status, &task.latest);
@@ -151,7 +157,7 @@ impl Agent {
         if let Some(drain) = self.draining {
             status = drain.explain(status);
         }
-        let status = self.complete(status, &framework_id);
+        let status = self.complete(TaskStatus { executor_id, ..status }, &framework_id);
         self.record(Entry::Updated(Box::new(Updated { framework_id, status })));
         if first {
             self.acts.push(Act::Send(task_id.clone()));
@@ -166,7 +172,6 @@ impl Agent {
         let status = TaskStatus {
             uuid: Some(self.env.uuid().to_vec()),
             agent_id: Some(self.agent_id()),
-            executor_id: Some(ExecutorId::new(status.task_id.value.clone())),
             source: status.source.or(Source::Executor.wire()),
             timestamp: Some(self.env.now().as_duration().as_secs_f64()),
             ..status

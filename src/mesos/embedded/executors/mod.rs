@@ -8,8 +8,9 @@
 //!
 //! What is recorded of a real agent holds here: an executor that is late or ends leaves its tasks failed; one whose tasks were
 //! killed before it came is sent away; a second subscription closes the first. Left out: containers around executors, commands
-//! without one, and finding executors again after the agent's process has ended.
+//! without one, and finding executors again after the agent's process has ended: they are told so, and end with it.
 
+mod overview;
 mod process;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
 use crate::env::Env;
@@ -27,9 +30,12 @@ use crate::mesos::wire::executor::{
     Acknowledged, Event, Kill, Launch as LaunchEvent, MessageEvent, Subscribed,
 };
 use crate::mesos::wire::{
-    AgentInfo, ExecutorEventType, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, KillPolicy, Reason,
-    Source, TaskId, TaskInfo, TaskState, TaskStatus,
+    AgentId, AgentInfo, ExecutorEventType, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, KillPolicy,
+    Reason, Source, TaskId, TaskInfo, TaskState, TaskStatus,
 };
+use overview::{Ended, Run};
+pub use overview::{ExecutorEntry, Overview};
+use process::Process;
 
 /// How an agent runs executors. The times are Mesos's own by default.
 #[derive(Debug, Clone)]
@@ -38,8 +44,8 @@ pub struct ExecutorsConfig {
     pub work_dir: PathBuf,
     /// Where the executor API of this agent is.
     pub address: SocketAddr,
-    /// Its name to executors.
-    pub hostname: String,
+    /// The agent, without its id.
+    pub agent: AgentInfo,
     /// How long an executor may take to subscribe, its fetching included.
     pub registration_timeout: Duration,
     /// How long an executor may take to end its tasks where it does not say.
@@ -49,13 +55,17 @@ pub struct ExecutorsConfig {
 }
 
 impl ExecutorsConfig {
-    /// With Mesos's own times.
+    /// With Mesos's own times, for an agent of this name.
     #[must_use]
     pub fn new(work_dir: PathBuf, address: SocketAddr, hostname: &str) -> ExecutorsConfig {
         ExecutorsConfig {
             work_dir,
             address,
-            hostname: hostname.to_owned(),
+            agent: AgentInfo {
+                hostname: hostname.to_owned(),
+                port: Some(address.port().into()),
+                ..AgentInfo::default()
+            },
             registration_timeout: Duration::from_secs(60),
             shutdown_grace: Duration::from_secs(5),
             environment: BTreeMap::new(),
@@ -87,7 +97,16 @@ struct Inner {
     env: Env,
     config: ExecutorsConfig,
     sink: ReportSink,
-    executors: Mutex<BTreeMap<Key, Executor>>,
+    started: Timestamp,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Known once the agent has registered.
+    agent_id: Option<AgentId>,
+    executors: BTreeMap<Key, Executor>,
+    ended: Ended,
 }
 
 /// One executor, from the launch of its first task to the end of its process.
@@ -95,12 +114,18 @@ struct Inner {
 struct Executor {
     info: ExecutorInfo,
     launch: Launch,
+    /// The name of its run.
+    container: String,
+    /// Its sandbox; empty until that is made.
+    directory: PathBuf,
     stream: Option<mpsc::Sender<Event>>,
     was_subscribed: bool,
+    /// It is to end.
+    stop: CancellationToken,
     /// Tasks that wait for it to subscribe.
     queued: Vec<TaskInfo>,
-    /// Tasks that were sent to it, and whether they have ended.
-    tasks: BTreeMap<TaskId, bool>,
+    /// Tasks that were sent to it.
+    tasks: BTreeMap<TaskId, Run>,
 }
 
 /// How the process of an executor ended, or that it never came.
@@ -115,11 +140,12 @@ impl Executors {
     /// Nothing runs yet; tasks report to `sink`.
     #[must_use]
     pub fn new(env: &Env, config: ExecutorsConfig, sink: ReportSink) -> Executors {
-        Executors { inner: Arc::new(Inner { env: env.clone(), config, sink, executors: Mutex::default() }) }
+        let (started, env) = (env.now(), env.clone());
+        Executors { inner: Arc::new(Inner { env, config, sink, started, state: Mutex::default() }) }
     }
 
-    fn executors(&self) -> MutexGuard<'_, BTreeMap<Key, Executor>> {
-        self.inner.executors.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the executor has subscribed at least once.
@@ -127,7 +153,7 @@ impl Executors {
     /// # Errors
     /// When it is not known.
     pub(super) fn is_subscribed(&self, key: &Key) -> Result<bool, Unknown> {
-        let executors = self.executors();
+        let executors = &self.state().executors;
         match executors.get(key) {
             Some(executor) => Ok(executor.was_subscribed),
             None if executors.keys().any(|(framework, _)| *framework == key.0) => Err(Unknown::Executor),
@@ -138,8 +164,8 @@ impl Executors {
     /// The events of a subscription; an earlier one ends.
     pub(super) fn subscribe(&self, key: &Key) -> mpsc::Receiver<Event> {
         let (stream, events) = mpsc::channel(EVENTS);
-        let mut executors = self.executors();
-        let Some(executor) = executors.get_mut(key) else { return events };
+        let mut state = self.state();
+        let Some(executor) = state.executors.get_mut(key) else { return events };
         let first = !executor.was_subscribed;
         executor.was_subscribed = true;
         if first && executor.queued.is_empty() {
@@ -149,7 +175,7 @@ impl Executors {
             let subscribed = Some(executor.subscribed(&self.inner.config));
             let _sent = stream.try_send(Event { subscribed, ..event(ExecutorEventType::Subscribed) });
             for task in std::mem::take(&mut executor.queued) {
-                executor.tasks.insert(task.task_id.clone(), false);
+                executor.tasks.insert(task.task_id.clone(), Run::new(task.clone()));
                 let _sent = stream.try_send(launch_event(task));
             }
         }
@@ -162,9 +188,9 @@ impl Executors {
         let acknowledged =
             Acknowledged { task_id: status.task_id.clone(), uuid: status.uuid.clone().unwrap_or_default() };
         let counts = {
-            let mut executors = self.executors();
-            let ended = executors.get_mut(key).and_then(|executor| executor.tasks.get_mut(&status.task_id));
-            ended.is_some_and(|ended| !std::mem::replace(ended, *ended || status.state().is_terminal()))
+            let mut state = self.state();
+            let run = state.executors.get_mut(key).and_then(|it| it.tasks.get_mut(&status.task_id));
+            run.is_some_and(|run| run.heard(&status))
         };
         if counts {
             self.inner.sink.report(status).await;
@@ -175,8 +201,8 @@ impl Executors {
 
     /// An agent does not notice that a stream is broken: what it sends is lost.
     fn send(&self, key: &Key, event: Event) {
-        let executors = self.executors();
-        let stream = executors.get(key).and_then(|executor| executor.stream.as_ref());
+        let state = self.state();
+        let stream = state.executors.get(key).and_then(|executor| executor.stream.as_ref());
         if stream.is_none_or(|stream| stream.try_send(event).is_err()) {
             tracing::warn!(executor = %key.1, "event is lost");
         }
@@ -185,49 +211,92 @@ impl Executors {
     /// Runs the process of an executor to its end, and tells what that means for its tasks.
     async fn run(self, key: Key, launch: Launch, info: ExecutorInfo) {
         let over = self.live(&key, &launch, &info).await;
-        let executor = self.executors().remove(&key);
-        let Some(executor) = executor else { return };
-        let queued = executor.queued.into_iter().map(|task| task.task_id);
-        let alive = executor.tasks.into_iter().filter(|(_, ended)| !ended).map(|(id, _)| id);
-        for id in alive.chain(queued) {
-            let (reason, message) = over.words();
-            self.inner
-                .sink
-                .report(TaskStatus {
-                    source: Source::Agent.wire(),
-                    reason: reason.wire(),
-                    message: Some(message),
-                    ..TaskStatus::of(id, TaskState::Failed)
-                })
-                .await;
+        let Some(failed) = self.ended(&key, &over) else { return };
+        for status in failed {
+            self.inner.sink.report(status).await;
         }
+    }
+
+    /// An executor is over, and with it its tasks: the statuses of those that had not ended.
+    fn ended(&self, key: &Key, over: &Over) -> Option<Vec<TaskStatus>> {
+        let mut state = self.state();
+        let mut executor = state.executors.remove(key)?;
+        let (reason, message) = over.words();
+        for task in std::mem::take(&mut executor.queued) {
+            executor.tasks.insert(task.task_id.clone(), Run::new(task));
+        }
+        let mut failed = Vec::new();
+        for (id, run) in &mut executor.tasks {
+            let status = TaskStatus {
+                source: Source::Agent.wire(),
+                reason: reason.wire(),
+                message: Some(message.clone()),
+                ..TaskStatus::of(id.clone(), TaskState::Failed)
+            };
+            if run.heard(&status) {
+                failed.push(status);
+            }
+        }
+        state.ended.push(executor.entry(key));
+        Some(failed)
     }
 
     async fn live(&self, key: &Key, launch: &Launch, info: &ExecutorInfo) -> Over {
         let Inner { env, config, .. } = &*self.inner;
         let container = env.uid();
         let begun = process::Sandbox::make(config, launch, info, &container);
-        let process = match begun {
-            Ok(sandbox) => sandbox.start(config, launch, info).await,
+        if let Some(executor) = self.state().executors.get_mut(key) {
+            executor.container.clone_from(&container);
+            executor.directory = begun.as_ref().map(|it| it.path().to_owned()).unwrap_or_default();
+        }
+        let fetched = match begun {
+            Ok(sandbox) => sandbox.fetch(info).await.map(|()| sandbox),
             Err(error) => Err(error),
         };
-        let mut process = match process {
-            Ok(process) => process,
+        let sandbox = match fetched {
+            Ok(sandbox) => sandbox,
             Err(error) => {
-                tracing::warn!(executor = %key.1, %error, "executor not started");
+                tracing::warn!(executor = %key.1, %error, "executor not fetched");
                 return Over::NotFetched { container };
             }
         };
+        let mut process = match sandbox.start(config, launch, info) {
+            Ok(process) => process,
+            Err(error) => {
+                tracing::warn!(executor = %key.1, %error, "executor not started");
+                return Over::Exited;
+            }
+        };
+        self.watch(key, info, &mut process).await
+    }
+
+    /// Waits until the process ends: by itself, because it is late, or because it was to.
+    async fn watch(&self, key: &Key, info: &ExecutorInfo, process: &mut Process) -> Over {
+        let Inner { env, config, .. } = &*self.inner;
+        let stop = self.state().executors.get(key).map(|executor| executor.stop.clone()).unwrap_or_default();
         let limit = config.registration_timeout;
         tokio::select! {
             biased;
             () = process.ended() => return Over::Exited,
-            () = env.sleep(limit) => {}
+            () = stop.cancelled() => {}
+            () = env.sleep(limit) => {
+                if self.is_subscribed(key) == Ok(false) {
+                    process.kill();
+                    process.ended().await;
+                    return Over::Late { limit };
+                }
+                tokio::select! {
+                    biased;
+                    () = process.ended() => return Over::Exited,
+                    () = stop.cancelled() => {}
+                }
+            }
         }
-        if self.is_subscribed(key) == Ok(false) {
-            process.kill();
-            process.ended().await;
-            return Over::Late { limit };
+        let grace = info.shutdown_grace_period.map_or(config.shutdown_grace, |grace| grace.duration());
+        tokio::select! {
+            biased;
+            () = process.ended() => return Over::Exited,
+            () = env.sleep(grace) => process.kill(),
         }
         process.ended().await;
         Over::Exited
@@ -260,15 +329,11 @@ impl Executor {
             // That a task is being killed is said by this agent itself, where the framework understands it.
             framework_info: FrameworkInfo {
                 id: framework_id,
-                checkpoint: Some(true),
+                // Nothing of an executor is found again once this agent's process has ended.
+                checkpoint: Some(false),
                 ..FrameworkInfo::default()
             },
-            agent_info: AgentInfo {
-                id: Some(self.launch.agent_id.clone()),
-                hostname: config.hostname.clone(),
-                port: Some(config.address.port().into()),
-                ..AgentInfo::default()
-            },
+            agent_info: AgentInfo { id: Some(self.launch.agent_id.clone()), ..config.agent.clone() },
             container_id: None,
         }
     }
@@ -293,11 +358,11 @@ impl Launcher for Executors {
             return self.inner.sink.report(TaskStatus { reason, message: Some(message), ..status }).await;
         };
         let key = (launch.framework_id.clone(), info.executor_id.clone());
-        let mut executors = self.executors();
-        if let Some(executor) = executors.get_mut(&key) {
+        let mut state = self.state();
+        if let Some(executor) = state.executors.get_mut(&key) {
             if executor.was_subscribed {
-                executor.tasks.insert(task.task_id.clone(), false);
-                drop(executors);
+                executor.tasks.insert(task.task_id.clone(), Run::new(task.clone()));
+                drop(state);
                 return self.send(&key, launch_event(task));
             }
             return executor.queued.push(task);
@@ -305,25 +370,32 @@ impl Launcher for Executors {
         let executor = Executor {
             info: info.clone(),
             launch: launch.clone(),
+            container: String::new(),
+            directory: PathBuf::new(),
             stream: None,
             was_subscribed: false,
+            stop: CancellationToken::new(),
             queued: vec![task],
             tasks: BTreeMap::new(),
         };
-        executors.insert(key.clone(), executor);
+        state.executors.insert(key.clone(), executor);
         self.inner.env.spawn("executor", self.clone().run(key, launch, info));
+    }
+
+    async fn registered(&self, agent: &AgentId) {
+        self.state().agent_id = Some(agent.clone());
     }
 
     async fn kill(&self, task_id: &TaskId, grace: Duration) {
         let found = {
-            let mut executors = self.executors();
-            executors.iter_mut().find_map(|(key, executor)| {
+            let mut state = self.state();
+            state.executors.iter_mut().find_map(|(key, executor)| {
                 let queued = executor.queued.iter().position(|task| task.task_id == *task_id);
                 if let Some(at) = queued {
                     executor.queued.remove(at);
                     return Some(None);
                 }
-                (executor.tasks.get(task_id) == Some(&false)).then(|| Some(key.clone()))
+                executor.tasks.get(task_id).is_some_and(|run| !run.has_ended()).then(|| Some(key.clone()))
             })
         };
         match found {
@@ -335,6 +407,15 @@ impl Launcher for Executors {
             Some(None) => self.inner.sink.report(TaskStatus::of(task_id.clone(), TaskState::Killed)).await,
             None => tracing::debug!(task = %task_id, "nothing of the task runs"),
         }
+    }
+
+    async fn shutdown(&self, framework: &FrameworkId, executor: &ExecutorId) {
+        let key = (framework.clone(), executor.clone());
+        let Some(stop) = self.state().executors.get(&key).map(|executor| executor.stop.clone()) else {
+            return tracing::debug!(%framework, %executor, "nothing of the executor runs");
+        };
+        self.send(&key, event(ExecutorEventType::Shutdown));
+        stop.cancel();
     }
 
     async fn message(&self, framework: &FrameworkId, executor: &ExecutorId, data: Vec<u8>) {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -47,17 +47,26 @@ impl Sandbox {
         Ok(Sandbox { path })
     }
 
-    /// Fetches what the executor is made of and starts it.
-    pub(super) async fn start(
-        self,
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Fetches what the executor is made of.
+    pub(super) async fn fetch(&self, info: &ExecutorInfo) -> io::Result<()> {
+        for uri in info.command.iter().flat_map(|command| &command.uris) {
+            fetch(uri, &self.path).await.map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
+    /// Starts the executor.
+    pub(super) fn start(
+        &self,
         config: &ExecutorsConfig,
         launch: &Launch,
         info: &ExecutorInfo,
     ) -> io::Result<Process> {
         let wanted = info.command.clone().unwrap_or_default();
-        for uri in &wanted.uris {
-            fetch(uri, &self.path).await.map_err(io::Error::other)?;
-        }
         let output = |name: &str| File::options().append(true).create(true).open(self.path.join(name));
         let own = wanted.environment.iter().flat_map(|it| &it.variables);
         let own = own.map(|it| (it.name.clone(), it.value.clone().unwrap_or_default()));
@@ -89,7 +98,8 @@ impl Sandbox {
             ("LIBPROCESS_IP", config.address.ip().to_string()),
             ("LIBPROCESS_PORT", "0".to_owned()),
             ("MESOS_AGENT_ENDPOINT", config.address.to_string()),
-            ("MESOS_CHECKPOINT", "1".to_owned()),
+            // This agent does not find its executors again: without it they are to end.
+            ("MESOS_CHECKPOINT", "0".to_owned()),
             ("MESOS_DIRECTORY", sandbox.clone()),
             ("MESOS_EXECUTOR_ID", info.executor_id.to_string()),
             ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", format!("{}secs", grace.as_secs_f64())),

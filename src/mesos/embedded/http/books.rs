@@ -1,132 +1,95 @@
-//! `/slaves`, `/frameworks` and `/tasks`: what an operator reads of a cluster, in the shapes of Mesos.
+//! `/state`, `/slaves`, `/frameworks`, `/tasks`, `/roles` and `/weights`: what an operator reads of a cluster, and the one
+//! thing of it that is written here.
 
-use http::Request;
+use std::collections::BTreeMap;
+
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::reply::{self, Reply};
-use super::{Front, operator};
-use crate::mesos::embedded::bundle::Bundle;
-use crate::mesos::embedded::master::{AgentEntry, Books, FrameworkEntry, TaskEntry};
-use crate::mesos::wire::json as mesos_json;
+use super::{Front, files, operator, read, v0};
+use crate::mesos::embedded::master::{Books, MasterHandle, TaskEntry};
+use crate::mesos::wire::TaskStatus;
 
 /// How many tasks are told when nobody says otherwise.
 const TASKS: usize = 100;
 
 impl Front {
-    pub(super) async fn books(&self, request: &Request<Incoming>, path: &str) -> Reply {
-        self.read_books(request, path).await.unwrap_or_else(|reply| *reply)
+    pub(super) async fn books(&self, request: Request<Incoming>, path: &str) -> Reply {
+        let told = match (path, request.method()) {
+            ("/weights", &Method::PUT) => self.write_weights(request).await,
+            ("/quota", method) if method != Method::GET => self.leading(&request).map(|_| {
+                let text = "quotas are not built in this embedded master: give roles weights (PUT /weights)";
+                reply::text(StatusCode::NOT_IMPLEMENTED, text)
+            }),
+            _ => self.read_books(&request, path).await,
+        };
+        told.unwrap_or_else(|reply| *reply)
     }
 
     async fn read_books(&self, request: &Request<Incoming>, path: &str) -> Result<Reply, Box<Reply>> {
         self.authenticate(request.headers(), operator::READ_ONLY)?;
         let master = self.leading(request)?;
         let books = master.books().await.ok_or_else(operator::recovering)?;
+        let query = files::query(request.uri().query().unwrap_or_default());
+        let asked = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         Ok(reply::json(&match path {
-            "/slaves" => json!({"slaves": all(&books.agents, agent), "recovered_slaves": []}),
-            "/frameworks" => json!({
-                "frameworks": all(&books.frameworks, framework),
-                "completed_frameworks": [],
-                "unregistered_frameworks": [],
-            }),
-            _ => tasks(&books, request.uri().query().unwrap_or_default()),
+            "/state" => v0::state(&books),
+            "/state-summary" => v0::summary(&books),
+            "/slaves" => v0::agents(&books, asked("slave_id")),
+            "/frameworks" => v0::all_frameworks(&books, asked("framework_id")),
+            "/roles" => v0::roles(&books),
+            "/weights" => v0::weights(&books),
+            // None is set.
+            "/quota" => json!({}),
+            _ => tasks(&books, asked),
         }))
     }
+
+    async fn write_weights(&self, request: Request<Incoming>) -> Result<Reply, Box<Reply>> {
+        self.authenticate(request.headers(), operator::READ_WRITE)?;
+        let master = self.leading(&request)?;
+        let (head, body) = request.into_parts();
+        let body = read::body(&head.headers, body).await?;
+        let tree =
+            read::tree(&body).map_err(|why| bad(&format!("Failed to parse update weights JSON: {why}")))?;
+        update_weights(&master, &tree).await
+    }
 }
 
-fn all<T>(entries: &[T], told: fn(&T) -> Value) -> Vec<Value> {
-    entries.iter().map(told).collect()
-}
-
-/// Some of the tasks: `limit` of them after the first `offset`, only those of one id or framework if so asked.
-fn tasks(books: &Books, query: &str) -> Value {
-    let value = |name: &str| {
-        query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|it| it.1)
+/// UPDATE_WEIGHTS with `[{"role": …, "weight": …}]`.
+pub(super) async fn update_weights(master: &MasterHandle, infos: &Value) -> Result<Reply, Box<Reply>> {
+    let entries = infos.as_array().ok_or_else(|| bad("Expecting a list of weights"))?;
+    let weight = |info: &Value| {
+        let (role, weight) = (info["role"].as_str(), info["weight"].as_f64());
+        let text = || format!("Failed to parse weight {info}: expecting 'role' and a number in 'weight'");
+        Ok((role.ok_or_else(|| bad(&text()))?.to_owned(), weight.ok_or_else(|| bad(&text()))?))
     };
-    let number = |name: &str| value(name).and_then(|it| it.parse::<usize>().ok());
+    let weights = entries.iter().map(weight).collect::<Result<BTreeMap<_, _>, Box<Reply>>>()?;
+    master.update_weights(weights).await.map_err(|error| bad(&error.message))?;
+    Ok(reply::empty(StatusCode::OK))
+}
+
+fn bad(text: &str) -> Box<Reply> {
+    Box::new(reply::text(StatusCode::BAD_REQUEST, text))
+}
+
+/// Some of the tasks: `limit` of them after the first `offset`, only those of one id or framework if so asked; the one that was heard
+/// of last is first, unless the `order` is `asc`. A number that is none counts as not given.
+fn tasks<'a>(books: &Books, asked: impl Fn(&str) -> Option<&'a str>) -> Value {
+    let number = |name: &str| asked(name).and_then(|it| it.parse::<usize>().ok());
     let is_asked = |entry: &&TaskEntry| {
-        value("task_id").is_none_or(|id| id == entry.id.value)
-            && value("framework_id").is_none_or(|id| id == entry.framework.value)
+        asked("task_id").is_none_or(|id| id == entry.id.value)
+            && asked("framework_id").is_none_or(|id| id == entry.framework.value)
     };
-    let asked = books.tasks.iter().filter(is_asked).skip(number("offset").unwrap_or(0));
-    let told: Vec<Value> = asked.take(number("limit").unwrap_or(TASKS)).map(task).collect();
-    json!({"tasks": told})
-}
-
-fn task(entry: &TaskEntry) -> Value {
-    let executor = entry.status.executor_id.as_ref().map_or("", |id| id.value.as_str());
-    let status = mesos_json::to_value(&entry.status).unwrap_or_default();
-    json!({
-        "id": entry.id.value,
-        "framework_id": entry.framework.value,
-        "executor_id": executor,
-        "slave_id": entry.agent.value,
-        "state": entry.state.as_str(),
-        "resources": amounts(&entry.resources),
-        "statuses": [status],
-    })
-}
-
-fn agent(entry: &AgentEntry) -> Value {
-    let attributes: Map<String, Value> = entry
-        .info
-        .attributes
-        .iter()
-        .map(|it| {
-            let value = match (&it.scalar, &it.text) {
-                (Some(scalar), _) => json!(scalar.value),
-                (None, Some(text)) => json!(text.value),
-                (None, None) => mesos_json::to_value(it).unwrap_or_default(),
-            };
-            (it.name.clone(), value)
-        })
-        .collect();
-    let port = entry.info.port.unwrap_or(5051);
-    json!({
-        "id": entry.id.value,
-        "hostname": entry.info.hostname,
-        "port": port,
-        "pid": format!("slave(1)@{}:{port}", entry.ip),
-        "attributes": attributes,
-        "resources": amounts(&entry.total),
-        "used_resources": amounts(&entry.used),
-        "offered_resources": amounts(&entry.offered),
-        "active": entry.active && entry.connected,
-        "deactivated": !entry.active,
-    })
-}
-
-fn framework(entry: &FrameworkEntry) -> Value {
-    let info = mesos_json::to_value(&entry.info).unwrap_or_default();
-    let told = |name: &str| info.get(name).cloned().unwrap_or_default();
-    json!({
-        "id": entry.id.value,
-        "name": entry.info.name,
-        "user": entry.info.user,
-        "hostname": told("hostname"),
-        "principal": told("principal"),
-        "role": told("role"),
-        "roles": told("roles"),
-        "failover_timeout": told("failover_timeout"),
-        "webui_url": told("webui_url"),
-        "active": entry.connected,
-        "connected": entry.connected,
-    })
-}
-
-/// Resources as Mesos sums them up: numbers, and ports as text.
-fn amounts(bundle: &Bundle) -> Value {
-    let mut amounts = Map::new();
-    for name in ["cpus", "mem", "disk", "gpus"] {
-        #[expect(clippy::cast_precision_loss, reason = "thousandths of what a machine has")]
-        amounts.insert(name.to_owned(), json!(bundle.scalar(name) as f64 / 1000.0));
+    let all = books.tasks.iter().chain(&books.unreachable_tasks).chain(&books.completed_tasks);
+    let mut found: Vec<&TaskEntry> = all.filter(is_asked).collect();
+    let first_heard = |entry: &TaskEntry| entry.statuses.first().map_or(f64::INFINITY, TaskStatus::timestamp);
+    found.sort_by(|a, b| first_heard(a).total_cmp(&first_heard(b)));
+    if asked("order") != Some("asc") {
+        found.reverse();
     }
-    let resources = bundle.resources();
-    let ranges = resources.iter().filter(|it| it.name == "ports").filter_map(|it| it.ranges.as_ref());
-    let ranges = ranges.flat_map(|it| &it.range).map(|it| format!("{}-{}", it.begin, it.end));
-    let ports = ranges.collect::<Vec<_>>().join(", ");
-    if !ports.is_empty() {
-        amounts.insert("ports".to_owned(), json!(format!("[{ports}]")));
-    }
-    Value::Object(amounts)
+    let told = found.into_iter().skip(number("offset").unwrap_or(0)).take(number("limit").unwrap_or(TASKS));
+    json!({"tasks": told.map(v0::task).collect::<Vec<_>>()})
 }

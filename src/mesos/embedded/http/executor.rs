@@ -22,11 +22,11 @@ use crate::mesos::wire::{
     CheckStatusInfo, CheckType, Encoding, ExecutorCallType, Source, TaskState, TaskStatus, is_uuid,
 };
 
-/// An agent's process as its executors see it.
+/// An agent's process as its executors and operators see it.
 #[derive(Debug, Clone)]
 pub struct AgentFront {
-    env: Env,
-    executors: Executors,
+    pub(super) env: Env,
+    pub(super) executors: Executors,
 }
 
 impl AgentFront {
@@ -68,10 +68,10 @@ impl AgentFront {
 
     async fn answer(&self, request: Request<Incoming>) -> Reply {
         let path = request.uri().path().trim_end_matches('/');
-        match path.strip_prefix("/slave(1)").unwrap_or(path) {
+        let path = path.strip_prefix("/slave(1)").unwrap_or(path).to_owned();
+        match path.as_str() {
             "/api/v1/executor" => self.call(request).await.unwrap_or_else(|reply| *reply),
-            "/health" => reply::empty(StatusCode::OK),
-            _ => reply::text(StatusCode::NOT_FOUND, "404 Not Found."),
+            path => self.operator(request, path).await,
         }
     }
 

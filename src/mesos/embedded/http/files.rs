@@ -1,7 +1,7 @@
-//! The files of tasks, as agents serve them: `/files/browse`, `/files/read`, `/files/download`, and READ_FILE of the operator's API.
+//! The files of tasks, as agents serve them: `/files/browse`, `/files/read`, `/files/download`, and LIST_FILES and READ_FILE of the
+//! operator's API.
 //!
-//! All agents of an embedded cluster are at the master's address, and their sandboxes in one folder: the path of a sandbox
-//! names framework and executor. Nothing but that folder is reached.
+//! Some paths are said to be some folders. Nothing but those folders is reached, wherever links in them lead to.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -14,12 +14,12 @@ use http::{HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::Front;
 use super::reply::{self, Reply};
+use crate::env::Env;
 
 /// The most that is read at once, in bytes.
 const PIECE: u64 = 64 << 10;
-const REALM: &str = "mesos-agent-readonly";
+pub(super) const REALM: &str = "mesos-agent-readonly";
 
 /// What is asked of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(super) enum Wish {
 /// What there is at a path.
 #[derive(Debug)]
 pub(super) enum Found {
-    Listing(Value),
+    Listing(Vec<Entry>),
     Piece { size: u64, offset: u64, data: Vec<u8> },
     Whole { name: String, data: Vec<u8> },
 }
@@ -44,67 +44,82 @@ pub(super) enum Found {
 /// Status and text of a refusal.
 pub(super) type Refused = (StatusCode, String);
 
-impl Front {
-    /// GET below `/files`.
-    pub(super) async fn files(&self, request: &Request<Incoming>, what: &str) -> Reply {
-        if let Err(reply) = self.authenticate(request.headers(), REALM) {
-            return *reply;
-        }
-        let asked = query(request.uri().query().unwrap_or_default());
-        let field = |name: &str| asked.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        let wish = match what {
-            "browse" => Ok(Wish::Browse),
-            "read" => read_wish(field("offset"), field("length")),
-            "download" => Ok(Wish::Download),
-            _ => return reply::text(StatusCode::NOT_FOUND, "404 Not Found."),
-        };
-        let Some(path) = field("path").filter(|path| !path.is_empty()) else {
-            return reply::text(StatusCode::BAD_REQUEST, "Expecting 'path=value' in query.\n");
-        };
-        let found = match wish {
-            Ok(wish) => self.find(path, wish).await,
-            Err(text) => Err((StatusCode::BAD_REQUEST, text)),
-        };
-        match found {
-            Ok(Found::Listing(listing)) => reply::json(&listing),
-            Ok(Found::Piece { offset, data, .. }) => {
-                reply::json(&json!({"data": String::from_utf8_lossy(&data), "offset": offset}))
-            }
-            Ok(Found::Whole { name, data }) => {
-                let mut reply = reply::bytes(data);
-                let headers = reply.headers_mut();
-                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-                let name = reply::value(&format!("attachment; filename={}", name.escape_default()));
-                headers.insert(header::CONTENT_DISPOSITION, name);
-                reply
-            }
-            Err((status, text)) => reply::text(status, &text),
-        }
-    }
+/// A path as clients name it, and the folder that it stands for.
+pub(super) type Root = (PathBuf, PathBuf);
 
-    /// READ_FILE.
-    pub(super) async fn read_file(&self, call: &Value) -> Reply {
-        let asked = &call["read_file"];
-        let path = asked["path"].as_str().unwrap_or_default();
-        let length = asked["length"].as_u64().unwrap_or(PIECE);
-        let wish = Wish::Read { offset: Some(asked["offset"].as_u64().unwrap_or_default()), length };
-        match self.find(path, wish).await {
-            Ok(Found::Piece { size, data, .. }) => reply::json(&json!({
-                "type": "READ_FILE",
-                "read_file": {"size": size, "data": STANDARD.encode(data)},
-            })),
-            Ok(_) => reply::text(StatusCode::INTERNAL_SERVER_ERROR, "no piece of a file"),
-            Err((status, text)) => reply::text(status, &text),
+/// GET of `/files/` and what follows in `what`.
+pub(super) async fn get(env: &Env, roots: Vec<Root>, request: &Request<Incoming>, what: &str) -> Reply {
+    let asked = query(request.uri().query().unwrap_or_default());
+    let field = |name: &str| asked.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let wish = match what {
+        "browse" => Ok(Wish::Browse),
+        "read" => read_wish(field("offset"), field("length")),
+        "download" => Ok(Wish::Download),
+        "debug" => return reply::json(&roots.iter().map(shown).collect::<Value>()),
+        _ => return reply::text(StatusCode::NOT_FOUND, "404 Not Found."),
+    };
+    let Some(path) = field("path").filter(|path| !path.is_empty()) else {
+        return reply::text(StatusCode::BAD_REQUEST, "Expecting 'path=value' in query.\n");
+    };
+    let found = match wish {
+        Ok(wish) => find(env, roots, path, wish).await,
+        Err(text) => Err((StatusCode::BAD_REQUEST, text)),
+    };
+    match found {
+        Ok(Found::Listing(listing)) => reply::json(&listing.iter().map(Entry::told).collect()),
+        Ok(Found::Piece { offset, data, .. }) => {
+            reply::json(&json!({"data": String::from_utf8_lossy(&data), "offset": offset}))
         }
+        Ok(Found::Whole { name, data }) => {
+            let mut reply = reply::bytes(data);
+            let headers = reply.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            let name = reply::value(&format!("attachment; filename={}", name.escape_default()));
+            headers.insert(header::CONTENT_DISPOSITION, name);
+            reply
+        }
+        Err((status, text)) => reply::text(status, &text),
     }
+}
 
-    async fn find(&self, path: &str, wish: Wish) -> Result<Found, Refused> {
-        let absent = (StatusCode::NOT_FOUND, String::new());
-        let Some(root) = self.sandboxes.as_deref().map(Path::to_owned) else { return Err(absent) };
-        let path = path.to_owned();
-        let looked = self.env.run_blocking(move || look(&root, &path, &wish)).await;
-        looked.unwrap_or(Err(absent))
-    }
+fn shown((path, folder): &Root) -> (String, Value) {
+    (path.display().to_string(), json!(folder.display().to_string()))
+}
+
+/// READ_FILE and LIST_FILES; none for any other call.
+pub(super) async fn call(env: &Env, roots: Vec<Root>, call: &Value) -> Option<Reply> {
+    let kind = call["type"].as_str()?;
+    let (asked, wish) = match kind {
+        "LIST_FILES" => (&call["list_files"], Wish::Browse),
+        "READ_FILE" => {
+            let asked = &call["read_file"];
+            let length = asked["length"].as_u64().unwrap_or(PIECE);
+            (asked, Wish::Read { offset: Some(asked["offset"].as_u64().unwrap_or_default()), length })
+        }
+        _ => return None,
+    };
+    let field = kind.to_ascii_lowercase();
+    let Some(path) = asked["path"].as_str() else {
+        let text = format!("Failed to validate Call: Expecting '{field}.path' to be present");
+        return Some(reply::text(StatusCode::BAD_REQUEST, &text));
+    };
+    Some(match find(env, roots, path, wish).await {
+        Ok(Found::Piece { size, data, .. }) => {
+            reply::json(&json!({"type": kind, field: {"size": size, "data": STANDARD.encode(data)}}))
+        }
+        Ok(Found::Listing(listing)) => {
+            let infos: Vec<Value> = listing.iter().map(Entry::info).collect();
+            reply::json(&json!({"type": kind, field: {"file_infos": infos}}))
+        }
+        Ok(Found::Whole { .. }) => reply::text(StatusCode::INTERNAL_SERVER_ERROR, "no piece of a file"),
+        Err((status, text)) => reply::text(status, &text),
+    })
+}
+
+async fn find(env: &Env, roots: Vec<Root>, path: &str, wish: Wish) -> Result<Found, Refused> {
+    let path = path.to_owned();
+    let looked = env.run_blocking(move || look(&roots, &path, &wish)).await;
+    looked.unwrap_or_else(|_| Err((StatusCode::INTERNAL_SERVER_ERROR, "failed to look\n".to_owned())))
 }
 
 fn read_wish(offset: Option<&str>, length: Option<&str>) -> Result<Wish, String> {
@@ -124,15 +139,14 @@ fn read_wish(offset: Option<&str>, length: Option<&str>) -> Result<Wish, String>
     Ok(Wish::Read { offset: u64::try_from(offset).ok(), length })
 }
 
-/// What stands at `path` below `root`.
-fn look(root: &Path, path: &str, wish: &Wish) -> Result<Found, Refused> {
-    let place =
-        below(root, path).ok_or_else(|| (StatusCode::BAD_REQUEST, format!("'{path}' is inaccessible.\n")))?;
-    let metadata = fs::metadata(&place).map_err(|_| (StatusCode::NOT_FOUND, String::new()))?;
+/// What stands at `path` below one of the roots.
+fn look(roots: &[Root], path: &str, wish: &Wish) -> Result<Found, Refused> {
+    let place = place(roots, path)?;
+    let metadata = fs::metadata(&place).map_err(|_| absent())?;
     let failed = |error: io::Error| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n"));
     match wish {
         Wish::Browse if metadata.is_dir() => listing(&place, path).map_err(failed),
-        Wish::Browse => Ok(Found::Listing(json!([entry(path, &metadata)]))),
+        Wish::Browse => Ok(Found::Listing(vec![Entry { path: path.to_owned(), metadata }])),
         Wish::Read { .. } | Wish::Download if metadata.is_dir() => {
             Err((StatusCode::BAD_REQUEST, "Cannot read a directory.\n".to_owned()))
         }
@@ -144,36 +158,72 @@ fn look(root: &Path, path: &str, wish: &Wish) -> Result<Found, Refused> {
     }
 }
 
-/// The place that a path names, if that is below `root`.
-fn below(root: &Path, path: &str) -> Option<PathBuf> {
-    let mut parts = Path::new(path).components();
-    let is_rooted = parts.next() == Some(Component::RootDir);
-    let rest: PathBuf = parts.clone().collect();
-    (is_rooted && parts.all(|part| matches!(part, Component::Normal(_)))).then(|| root.join(rest))
+fn absent() -> Refused {
+    (StatusCode::NOT_FOUND, String::new())
+}
+
+/// The place that a path names, if that is below a root, and stays there when links are followed.
+fn place(roots: &[Root], path: &str) -> Result<PathBuf, Refused> {
+    let inaccessible = || (StatusCode::BAD_REQUEST, format!("'{path}' is inaccessible.\n"));
+    let is_plain = |part| matches!(part, Component::Normal(_) | Component::RootDir);
+    if !Path::new(path).components().all(is_plain) {
+        return Err(inaccessible());
+    }
+    let below = |(prefix, folder): &Root| {
+        Path::new(path).strip_prefix(prefix).ok().map(|rest| (folder.clone(), folder.join(rest)))
+    };
+    let (folder, place) = roots.iter().find_map(below).ok_or_else(absent)?;
+    let (folder, place) = (fs::canonicalize(folder), fs::canonicalize(place));
+    let (folder, place) = (folder.map_err(|_| absent())?, place.map_err(|_| absent())?);
+    if place.starts_with(folder) { Ok(place) } else { Err(inaccessible()) }
 }
 
 fn listing(folder: &Path, path: &str) -> io::Result<Found> {
-    let mut entries: Vec<(String, Value)> = Vec::new();
+    let mut entries = Vec::new();
     for file in fs::read_dir(folder)? {
         let file = file?;
         let path = format!("{}/{}", path.trim_end_matches('/'), file.file_name().to_string_lossy());
-        let entry = entry(&path, &file.metadata()?);
-        entries.push((path, entry));
+        entries.push(Entry { path, metadata: file.metadata()? });
     }
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(Found::Listing(entries.into_iter().map(|(_, entry)| entry).collect()))
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Found::Listing(entries))
 }
 
-fn entry(path: &str, metadata: &Metadata) -> Value {
-    json!({
-        "path": path,
-        "size": metadata.len(),
-        "mtime": metadata.mtime() as f64,
-        "mode": mode(metadata.mode()),
-        "nlink": metadata.nlink(),
-        "uid": metadata.uid().to_string(),
-        "gid": metadata.gid().to_string(),
-    })
+/// One file of a listing.
+#[derive(Debug)]
+pub(super) struct Entry {
+    path: String,
+    metadata: Metadata,
+}
+
+impl Entry {
+    /// As `/files/browse` tells it.
+    fn told(&self) -> Value {
+        let metadata = &self.metadata;
+        json!({
+            "path": self.path,
+            "size": metadata.len(),
+            "mtime": metadata.mtime() as f64,
+            "mode": mode(metadata.mode()),
+            "nlink": metadata.nlink(),
+            "uid": metadata.uid().to_string(),
+            "gid": metadata.gid().to_string(),
+        })
+    }
+
+    /// As LIST_FILES tells it.
+    fn info(&self) -> Value {
+        let metadata = &self.metadata;
+        json!({
+            "path": self.path,
+            "size": metadata.len(),
+            "mtime": {"nanoseconds": metadata.mtime().saturating_mul(1_000_000_000)},
+            "mode": metadata.mode(),
+            "nlink": metadata.nlink(),
+            "uid": metadata.uid().to_string(),
+            "gid": metadata.gid().to_string(),
+        })
+    }
 }
 
 /// As `ls` shows it.
@@ -198,7 +248,7 @@ fn piece(place: &Path, offset: Option<u64>, length: u64) -> io::Result<Found> {
 }
 
 /// The fields of a query, decoded.
-fn query(text: &str) -> Vec<(String, String)> {
+pub(super) fn query(text: &str) -> Vec<(String, String)> {
     let pairs = text.split('&').filter(|pair| !pair.is_empty());
     pairs
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
@@ -226,12 +276,31 @@ fn decoded(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn at(root: &Path) -> [Root; 1] {
+        [(PathBuf::from("/"), root.to_owned())]
+    }
+
     #[test]
-    fn only_what_lies_below_the_folder_is_reached() {
-        let root = Path::new("/sandboxes");
-        assert_eq!(below(root, "/a/b").as_deref(), Some(Path::new("/sandboxes/a/b")));
-        for path in ["/a/../../etc/passwd", "a", "", "/..", "../a"] {
-            assert_eq!(below(root, path), None, "{path}");
+    fn only_what_lies_below_the_folders_is_reached() {
+        let disk = tempfile::tempdir().unwrap();
+        let (work, outside) = (disk.path().join("work"), disk.path().join("outside"));
+        fs::create_dir_all(work.join("run/sub")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("secret"), "s").unwrap();
+        std::os::unix::fs::symlink(&outside, work.join("run/away")).unwrap();
+        std::os::unix::fs::symlink(work.join("run"), work.join("latest")).unwrap();
+        let roots = [(PathBuf::from("/frameworks"), work.clone()), (work.clone(), work.clone())];
+        let real = fs::canonicalize(&work).unwrap();
+        assert_eq!(place(&roots, "/frameworks/run/sub"), Ok(real.join("run/sub")));
+        assert_eq!(place(&roots, "/frameworks/latest/sub"), Ok(real.join("run/sub")));
+        assert_eq!(place(&roots, &work.join("run").to_string_lossy()), Ok(real.join("run")));
+        for path in ["/frameworks/run/away/secret", "/frameworks/run/../../outside/secret", "/frameworks/.."]
+        {
+            let refused = (StatusCode::BAD_REQUEST, format!("'{path}' is inaccessible.\n"));
+            assert_eq!(place(&roots, path), Err(refused));
+        }
+        for path in ["/elsewhere", "frameworks/run", "", "/frameworks/none"] {
+            assert_eq!(place(&roots, path), Err(absent()), "{path}");
         }
     }
 
@@ -244,7 +313,7 @@ mod tests {
         let read = |path: &str, offset: &str, length: Option<&str>| {
             let wish = read_wish((!offset.is_empty()).then_some(offset), length)
                 .map_err(|text| (StatusCode::BAD_REQUEST, text))?;
-            match look(root.path(), path, &wish)? {
+            match look(&at(root.path()), path, &wish)? {
                 Found::Piece { size, offset, data } => Ok((size, offset, String::from_utf8(data).unwrap())),
                 other => panic!("{other:?}"),
             }
@@ -261,9 +330,10 @@ mod tests {
         assert_eq!(read("/run/stdout", "x", None), bad(number));
         assert_eq!(read("/run", "0", None), bad("Cannot read a directory.\n"));
         assert_eq!(read("/nosuch", "0", None), Err((StatusCode::NOT_FOUND, String::new())));
-        let Ok(Found::Listing(listing)) = look(root.path(), "/run", &Wish::Browse) else { panic!() };
-        assert_eq!((&listing[0]["path"], &listing[0]["size"]), (&json!("/run/stdout"), &json!(36)));
-        assert_eq!(listing[0]["mode"], "-rw-r--r--");
+        let Ok(Found::Listing(listing)) = look(&at(root.path()), "/run", &Wish::Browse) else { panic!() };
+        let told = listing[0].told();
+        assert_eq!((&told["path"], &told["size"]), (&json!("/run/stdout"), &json!(36)));
+        assert_eq!((&told["mode"], &listing[0].info()["mode"]), (&json!("-rw-r--r--"), &json!(0o100_644)));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //! agent, as its executors see it.
 //!
 //! Statuses, headers and texts, and the order in which a request is found fault with, are those of the recordings (the table of
-//! `tests/house/mesos_replay`). Left out: bodies and answers in gzip, and the rest of the operator API.
+//! `tests/house/mesos_replay`). Left out: bodies and answers in gzip, protobuf in the operator API and its stream of events,
+//! reservations, quotas, flags. What is left out answers 501 and names it.
 
 mod accounts;
+mod agent;
 mod books;
 mod executor;
 mod files;
@@ -14,6 +16,8 @@ mod read;
 mod reply;
 mod required;
 mod scheduler;
+mod v0;
+mod v1;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -42,7 +46,16 @@ use reply::Reply;
 const RECOVERING: &str = "Master has not finished recovery";
 
 /// The operator's endpoints of Mesos that are not built here: another master may have them.
-const UNBUILT: [&str; 5] = ["/roles", "/state-summary", "/flags", "/quota", "/weights"];
+const UNBUILT: [&str; 8] = [
+    "/flags",
+    "/reserve",
+    "/unreserve",
+    "/create-volumes",
+    "/destroy-volumes",
+    "/logging/toggle",
+    "/system/stats.json",
+    "/teardown",
+];
 
 /// After a failed accept (no file descriptors left): nothing tells when one is free again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -159,8 +172,8 @@ impl Front {
             "/health" => reply::empty(StatusCode::OK),
             "/version" => operator::version(),
             "/metrics/snapshot" => self.metrics().await,
-            "/state" => self.state(&request).await,
-            "/slaves" | "/frameworks" | "/tasks" => self.books(&request, &path).await,
+            "/state" | "/state-summary" | "/slaves" | "/frameworks" | "/tasks" | "/roles" | "/weights"
+            | "/quota" => self.books(request, &path).await,
             "/maintenance/schedule" | "/maintenance/status" | "/machine/down" | "/machine/up" => {
                 self.maintenance(request, &path).await
             }
@@ -170,6 +183,19 @@ impl Front {
             operator if operator.starts_with("/api/v1") => self.operator(request).await,
             _ => reply::text(StatusCode::NOT_FOUND, "404 Not Found."),
         }
+    }
+
+    /// GET below `/files`.
+    async fn files(&self, request: &Request<Incoming>, what: &str) -> Reply {
+        match self.authenticate(request.headers(), files::REALM) {
+            Ok(_) => files::get(&self.env, self.roots(), request, what).await,
+            Err(reply) => *reply,
+        }
+    }
+
+    /// Its agents' sandboxes: all are at its address.
+    fn roots(&self) -> Vec<files::Root> {
+        self.sandboxes.iter().map(|folder| ("/".into(), folder.to_path_buf())).collect()
     }
 
     /// The master, if it is this process that leads.

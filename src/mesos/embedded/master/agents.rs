@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -9,7 +10,7 @@ use super::maintenance::MachineId;
 use super::state::{Agent, Link, Master, Task, Timer};
 use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::protocol::{AgentTask, ToAgent};
-use crate::mesos::wire::scheduler::{Event, Failure, Message};
+use crate::mesos::wire::scheduler::{Event, Failure, Message, Shutdown};
 use crate::mesos::wire::{
     AgentId, AgentInfo, Capability, EventType, ExecutorId, FrameworkId, MACHINE_EXECUTOR, OfferId, Reason,
     Source, TaskId, TaskState, TaskStatus, TimeInfo,
@@ -36,6 +37,7 @@ impl Master {
                 return None;
             }
         };
+        let is_back = info.id.is_some();
         let id = info.id.clone().unwrap_or_else(|| self.next_agent_id());
         if self.network.is_cut_off(&id) {
             return None;
@@ -52,9 +54,19 @@ impl Master {
         }
         info.id = Some(id.clone());
         let was_away = !self.registry.recovered.remove(&id) && !self.agents.contains_key(&id);
+        if is_back {
+            self.counts.agents_reregistered += 1;
+        } else {
+            self.counts.agents_registered += 1;
+        }
         self.registry.unreachable.remove(&id);
-        self.unreachable_tasks.remove_agent(&id);
-        self.replace_agent(&id, Agent::new(info, ip, total, Link { connection, sender: link }));
+        for key in self.unreachable_tasks.remove_agent(&id) {
+            self.history.unreachable.remove(&key);
+        }
+        let now = self.env.now();
+        let mut agent = Agent::new(info, ip, total, Link { connection, sender: link });
+        (agent.registered, agent.reregistered) = (now, is_back.then_some(now));
+        self.replace_agent(&id, agent);
         let reported: BTreeSet<(FrameworkId, TaskId)> =
             tasks.iter().map(|task| (task.framework_id.clone(), task.task.task_id.clone())).collect();
         for task in tasks {
@@ -81,6 +93,7 @@ impl Master {
         if let Some(old) = self.agents.remove(id) {
             agent.epoch = old.epoch + 1;
             agent.kills = old.kills;
+            agent.registered = old.registered;
             agent.tasks = old.tasks;
             let changed = old.info.attributes != agent.info.attributes;
             if changed {
@@ -107,11 +120,16 @@ impl Master {
             self.tell_agent(agent_id, ToAgent::FrameworkRemoved { framework_id });
             return;
         }
-        let key = (framework_id, task.task_id);
+        let key = (framework_id, task.task_id.clone());
         if !self.tasks.contains_key(&key) {
-            let held = if planted!("returned-tasks-hold-nothing") { Vec::new() } else { task.resources };
+            let held =
+                if planted!("returned-tasks-hold-nothing") { Vec::new() } else { task.resources.clone() };
+            let role = held.iter().find_map(|it| it.allocation_info.as_ref()?.role.clone());
             let resources = Bundle::of(&held).unwrap_or_default().unallocated();
-            self.enter_task(&key, agent_id, resources, status.clone());
+            let role = role.unwrap_or_else(|| "*".to_owned());
+            self.enter_task(&key, (agent_id, &role), resources, status.clone());
+            self.remember(&key, &task);
+            self.note(&key, &status);
         }
         self.task_advanced(&key, latest);
         if was_away {
@@ -130,22 +148,21 @@ impl Master {
         }
     }
 
-    /// Enters a task and lets it hold `resources` of its agent and for its framework.
+    /// Enters a task and lets it hold `resources` of its agent for its framework in its role.
     pub(super) fn enter_task(
         &mut self,
         key: &(FrameworkId, TaskId),
-        agent_id: &AgentId,
+        (agent_id, role): (&AgentId, &str),
         resources: Bundle,
         status: TaskStatus,
     ) {
-        if let Some(framework) = self.frameworks.get_mut(&key.0) {
-            framework.allocated.add(&resources.scalars());
-        }
+        let role = self.shares.hold(role, &key.0, &resources);
         if let Some(agent) = self.agents.get_mut(agent_id) {
             agent.hold(&resources);
             agent.tasks.insert(key.clone());
         }
-        let task = Task { agent: agent_id.clone(), resources, latest: TaskState::Staging, status };
+        let task =
+            Task { agent: agent_id.clone(), role, resources, latest: TaskState::Staging, status, told: None };
         self.tasks.insert(key.clone(), task);
     }
 
@@ -158,6 +175,7 @@ impl Master {
         task.latest = latest;
         if latest.is_terminal() {
             self.free_task(key);
+            self.count_end(&key.0, latest);
         }
     }
 
@@ -223,6 +241,7 @@ impl Master {
         let is_heard = self.frameworks.get(&key.0).is_some_and(|framework| framework.stream.is_some());
         if let Some(task) = self.tasks.get_mut(&key).filter(|_| is_heard) {
             task.status = status.clone();
+            self.note(&key, &status);
         }
         self.tell_status(&key.0, status);
     }
@@ -241,6 +260,13 @@ impl Master {
     pub(super) fn pass_on(&mut self, framework: &FrameworkId, message: Message) {
         let Message { agent_id, executor_id, data } = message;
         self.tell_agent(&agent_id, ToAgent::Message { framework_id: framework.clone(), executor_id, data });
+    }
+
+    /// SHUTDOWN: of an executor, if its agent is there.
+    pub(super) fn shutdown_executor(&mut self, framework: &FrameworkId, shutdown: Shutdown) {
+        let Shutdown { executor_id, agent_id } = shutdown;
+        let framework_id = framework.clone();
+        self.tell_agent(&agent_id, ToAgent::ShutdownExecutor { framework_id, executor_id });
     }
 
     /// The link broke. The agent has the ping timeout to come back; nobody is told of its tasks meanwhile.
@@ -272,6 +298,8 @@ impl Master {
         for key in keys {
             let lost = (TaskState::Lost, Reason::AgentDisconnected, message.as_str());
             let status = self.own_status(&key.0, &key.1, Some(id), lost);
+            self.note(&key, &status);
+            self.count_end(&key.0, TaskState::Lost);
             self.remove_task(&key);
             self.tell_status(&key.0, status);
         }
@@ -323,17 +351,25 @@ impl Master {
         let keys: Vec<_> = agent.tasks.iter().cloned().collect();
         let offers: Vec<OfferId> = agent.offers.iter().cloned().collect();
         for key in keys {
-            let Some(task) = self.remove_task(&key) else { continue };
-            if !task.latest.is_terminal() {
-                let status = self.own_status(&key.0, &key.1, Some(id), why);
-                self.tell_status(&key.0, TaskStatus { unreachable_time: at, ..status });
+            if self.tasks.get(&key).is_none_or(|task| task.latest.is_terminal()) {
+                self.remove_task(&key);
+                continue;
             }
+            let status = self.own_status(&key.0, &key.1, Some(id), why);
+            let status = TaskStatus { unreachable_time: at, ..status };
+            self.note(&key, &status);
+            self.remove_task(&key);
+            if why.0 != TaskState::Unreachable {
+                self.count_end(&key.0, status.state());
+            }
+            self.tell_status(&key.0, status);
         }
         for offer in offers {
             self.rescind(&offer);
         }
         self.rescind_inverse_of(id);
         if let Some(agent) = self.agents.remove(id) {
+            self.counts.agents_removed += 1;
             self.total_shrinks(&agent.total);
         }
         self.frameworks.values_mut().for_each(|framework| framework.filters.clear_agent(id));
@@ -362,6 +398,8 @@ impl Agent {
             link: Some(link),
             kills: BTreeMap::new(),
             epoch: 1,
+            registered: Timestamp::UNIX_EPOCH,
+            reregistered: None,
         }
     }
 

@@ -1,16 +1,41 @@
-//! What the master knows of agents, frameworks and tasks, as an operator reads it.
+//! What the master knows of agents, frameworks, tasks, offers and roles, as an operator reads it.
 
-use super::state::Master;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::offering::wire_offer;
+use super::registry::Drain;
+use super::state::{Agent, Framework, Master};
 use crate::mesos::embedded::bundle::Bundle;
-use crate::mesos::wire::{AgentId, AgentInfo, FrameworkId, FrameworkInfo, TaskId, TaskState, TaskStatus};
+use crate::mesos::wire::{
+    AgentId, AgentInfo, FrameworkId, FrameworkInfo, MasterInfo, Offer, TaskId, TaskInfo, TaskState,
+    TaskStatus,
+};
 
 /// All of it, of one moment.
 #[derive(Debug, Clone)]
 pub struct Books {
+    pub master: MasterInfo,
+    /// When it began to lead.
+    pub started: Timestamp,
     pub agents: Vec<AgentEntry>,
+    /// Agents of the last life that are awaited.
+    pub recovered: Vec<AgentId>,
+    /// How many agents are out of reach.
+    pub unreachable_agents: usize,
     pub frameworks: Vec<FrameworkEntry>,
+    pub completed_frameworks: Vec<FrameworkEntry>,
     /// Those that have not ended, or whose end is not acknowledged.
     pub tasks: Vec<TaskEntry>,
+    pub unreachable_tasks: Vec<TaskEntry>,
+    /// The last ones of each framework.
+    pub completed_tasks: Vec<TaskEntry>,
+    pub offers: Vec<Offer>,
+    pub roles: Vec<RoleEntry>,
+    /// As they were set; other roles have 1.
+    pub weights: BTreeMap<String, f64>,
 }
 
 /// One agent.
@@ -23,9 +48,14 @@ pub struct AgentEntry {
     pub connected: bool,
     /// Whether its resources may be offered.
     pub active: bool,
+    pub registered: Timestamp,
+    pub reregistered: Option<Timestamp>,
     pub total: Bundle,
+    /// As allocated to roles, and what is offered, too.
     pub used: Bundle,
     pub offered: Bundle,
+    /// Whether it is being drained, and gone afterwards.
+    pub drain: Option<bool>,
 }
 
 /// One framework.
@@ -34,6 +64,10 @@ pub struct FrameworkEntry {
     pub id: FrameworkId,
     pub info: FrameworkInfo,
     pub connected: bool,
+    pub registered: Timestamp,
+    pub reregistered: Option<Timestamp>,
+    /// When it was removed.
+    pub unregistered: Option<Timestamp>,
 }
 
 /// One task.
@@ -42,44 +76,111 @@ pub struct TaskEntry {
     pub id: TaskId,
     pub framework: FrameworkId,
     pub agent: AgentId,
+    pub role: Arc<str>,
     /// What its framework was last told, or should have been.
     pub state: TaskState,
     pub resources: Bundle,
-    pub status: TaskStatus,
+    /// What it was launched with, without its command and data; where that is kept.
+    pub info: Option<Arc<TaskInfo>>,
+    pub statuses: Vec<TaskStatus>,
+}
+
+/// One role that a framework is in, or in which something is held.
+#[derive(Debug, Clone)]
+pub struct RoleEntry {
+    pub name: String,
+    pub weight: f64,
+    pub frameworks: Vec<FrameworkId>,
+    /// By tasks.
+    pub allocated: Bundle,
+    pub offered: Bundle,
+}
+
+impl Framework {
+    pub(super) fn entry(&self, id: &FrameworkId, unregistered: Option<Timestamp>) -> FrameworkEntry {
+        FrameworkEntry {
+            id: id.clone(),
+            info: self.info.clone(),
+            connected: self.stream.is_some(),
+            registered: self.registered,
+            reregistered: self.reregistered,
+            unregistered,
+        }
+    }
 }
 
 impl Master {
     pub(super) fn books(&self) -> Books {
-        let agents = self.agents.iter().map(|(id, agent)| {
+        let offers = self.offers.iter().filter_map(|(id, offer)| {
+            let agent = self.agents.get(&offer.agent)?;
+            Some(wire_offer(id, &offer.framework, &offer.role, agent, &offer.resources))
+        });
+        Books {
+            master: self.introduction(),
+            started: self.started,
+            agents: self.agent_entries(),
+            recovered: self.registry.recovered.iter().cloned().collect(),
+            unreachable_agents: self.registry.unreachable.len(),
+            frameworks: self.frameworks.iter().map(|(id, it)| it.entry(id, None)).collect(),
+            completed_frameworks: self.history.frameworks.iter().cloned().collect(),
+            tasks: self.tasks.iter().map(|(key, task)| task.entry(key)).collect(),
+            unreachable_tasks: self.history.unreachable.values().cloned().collect(),
+            completed_tasks: self.history.tasks.values().flatten().cloned().collect(),
+            offers: offers.collect(),
+            roles: self.role_entries(),
+            weights: self.registry.weights.0.clone(),
+        }
+    }
+
+    fn agent_entries(&self) -> Vec<AgentEntry> {
+        let entry = |(id, agent): (&AgentId, &Agent)| {
             let mut used = Bundle::default();
-            agent.tasks.iter().filter_map(|it| self.tasks.get(it)).for_each(|it| used.add(&it.resources));
+            let tasks = agent.tasks.iter().filter_map(|it| self.tasks.get(it));
+            tasks.for_each(|it| used.add(&it.resources.allocated(&it.role)));
             let mut offered = Bundle::default();
             let records = agent.offers.iter().filter_map(|it| self.offers.get(it));
-            records.for_each(|it| offered.add(&it.resources.unallocated()));
+            records.for_each(|it| offered.add(&it.resources));
             AgentEntry {
                 id: id.clone(),
                 info: agent.info.clone(),
                 ip: agent.ip.clone(),
                 connected: agent.link.is_some(),
                 active: self.registry.is_active(id),
+                registered: agent.registered,
+                reregistered: agent.reregistered,
                 total: agent.total.clone(),
                 used,
                 offered,
+                drain: self.registry.drain_of(id).map(|Drain { mark_gone, .. }| mark_gone),
             }
-        });
-        let frameworks = self.frameworks.iter().map(|(id, framework)| FrameworkEntry {
-            id: id.clone(),
-            info: framework.info.clone(),
-            connected: framework.stream.is_some(),
-        });
-        let tasks = self.tasks.iter().map(|((framework, id), task)| TaskEntry {
-            id: id.clone(),
-            framework: framework.clone(),
-            agent: task.agent.clone(),
-            state: task.status.state(),
-            resources: task.resources.clone(),
-            status: task.status.clone(),
-        });
-        Books { agents: agents.collect(), frameworks: frameworks.collect(), tasks: tasks.collect() }
+        };
+        self.agents.iter().map(entry).collect()
+    }
+
+    fn role_entries(&self) -> Vec<RoleEntry> {
+        let mut roles: BTreeMap<String, RoleEntry> = BTreeMap::new();
+        for (id, framework) in &self.frameworks {
+            for role in framework.roles() {
+                self.role_entry(&mut roles, &role).frameworks.push(id.clone());
+            }
+        }
+        for task in self.tasks.values().filter(|task| !task.resources.is_empty()) {
+            self.role_entry(&mut roles, &task.role).allocated.add(&task.resources.scalars());
+        }
+        for offer in self.offers.values() {
+            let resources = offer.resources.unallocated().scalars();
+            self.role_entry(&mut roles, &offer.role).offered.add(&resources);
+        }
+        roles.into_values().collect()
+    }
+
+    fn role_entry<'a>(&self, roles: &'a mut BTreeMap<String, RoleEntry>, name: &str) -> &'a mut RoleEntry {
+        roles.entry(name.to_owned()).or_insert_with(|| RoleEntry {
+            name: name.to_owned(),
+            weight: self.registry.weights.of(name),
+            frameworks: Vec::new(),
+            allocated: Bundle::default(),
+            offered: Bundle::default(),
+        })
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything takes effect before the call returns, in the order of the calls, like everything else that the master does.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -44,7 +45,8 @@ pub(super) enum Control {
     Agents(oneshot::Sender<Vec<AgentView>>),
     Introduce(oneshot::Sender<MasterInfo>),
     Maintenance(oneshot::Sender<MaintenanceView>),
-    Books(oneshot::Sender<Books>),
+    Books(oneshot::Sender<Box<Books>>),
+    Metrics(oneshot::Sender<BTreeMap<String, f64>>),
 }
 
 impl MasterHandle {
@@ -104,6 +106,14 @@ impl MasterHandle {
         self.wish(Wish::Teardown(framework.clone())).await
     }
 
+    /// UPDATE_WEIGHTS: gives these roles so much more than others, who have 1. Others keep theirs; offers are taken back.
+    ///
+    /// # Errors
+    /// When a role has no proper name or its weight is not above zero.
+    pub async fn update_weights(&self, weights: BTreeMap<String, f64>) -> Result<(), OperatorError> {
+        self.wish(Wish::Weigh(weights)).await
+    }
+
     /// UPDATE_MAINTENANCE_SCHEDULE: replaces the schedule. All offers are taken back, and made again with the windows.
     ///
     /// # Errors
@@ -133,9 +143,14 @@ impl MasterHandle {
         self.ask(Control::Maintenance).await
     }
 
-    /// All agents, frameworks and tasks; nothing while the master is away.
-    pub async fn books(&self) -> Option<Books> {
+    /// All agents, frameworks, tasks, offers and roles; nothing while the master is away.
+    pub async fn books(&self) -> Option<Box<Books>> {
         self.ask(Control::Books).await
+    }
+
+    /// The figures of `/metrics/snapshot`, by name; nothing while the master is away.
+    pub async fn metrics(&self) -> Option<BTreeMap<String, f64>> {
+        self.ask(Control::Metrics).await
     }
 
     /// Fault: rescinds the offers of an agent, or all. What was offered comes again at the next allocation.

@@ -5,16 +5,18 @@ use std::net::IpAddr;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::metrics::FrameworkCounts;
 use super::state::{Framework, Master, Stream, Timer};
 use super::validation;
 use crate::mesos::connection::ConnectionError;
 use crate::mesos::embedded::allocator::Filters;
-use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::protocol::ToAgent;
 use crate::mesos::wire::framework::{MasterCapability, MasterInfo};
 use crate::mesos::wire::offer::Address;
 use crate::mesos::wire::scheduler::{Call, Error, Event, Subscribe, Subscribed};
-use crate::mesos::wire::{AgentId, EventType, FrameworkId, MasterCapabilityType, OfferId};
+use crate::mesos::wire::{
+    AgentId, EventType, FrameworkId, MasterCapabilityType, OfferId, Reason, TaskId, TaskState,
+};
 
 /// Where a subscriber's events go.
 pub(super) type EventSender = mpsc::Sender<Result<Event, ConnectionError>>;
@@ -74,33 +76,26 @@ impl Master {
                 info.checkpoint = framework.info.checkpoint;
                 framework.info = info;
                 framework.stream = Some(stream);
+                framework.reregistered = Some(self.env.now());
                 framework.epoch += 1;
                 framework.set_suppressed(suppressed);
             }
             None => {
-                let allocated = self.held_by(id);
                 let framework = Framework {
                     info,
                     stream: Some(stream),
                     suppressed,
                     filters: Filters::default(),
                     offers: std::collections::BTreeSet::new(),
-                    allocated,
                     epoch: 1,
+                    registered: self.env.now(),
+                    reregistered: None,
+                    counts: FrameworkCounts::default(),
                 };
                 self.frameworks.insert(id.clone(), framework);
             }
         }
         stream_id
-    }
-
-    /// What the tasks hold that agents brought back before their framework came.
-    fn held_by(&self, id: &FrameworkId) -> Bundle {
-        let mut held = Bundle::default();
-        for key in self.tasks_of(id) {
-            held.add(&self.tasks[&key].resources.scalars());
-        }
-        held
     }
 
     fn greet(&mut self, id: &FrameworkId) {
@@ -193,9 +188,12 @@ impl Master {
     pub(super) fn remove_framework(&mut self, id: &FrameworkId) {
         self.end_stream(id, None);
         for key in self.tasks_of(id) {
-            self.remove_task(&key);
+            self.end_with_framework(&key);
         }
-        self.frameworks.remove(id);
+        if let Some(framework) = self.frameworks.remove(id) {
+            let entry = framework.entry(id, Some(self.env.now()));
+            self.archive_framework(entry);
+        }
         self.unreachable_tasks.remove_framework(id);
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
@@ -205,6 +203,19 @@ impl Master {
         if self.removed.len() > REMOVED {
             self.removed.pop_front();
         }
+    }
+
+    /// A task whose framework is removed counts as killed.
+    fn end_with_framework(&mut self, key: &(FrameworkId, TaskId)) {
+        let Some(task) = self.tasks.get(key) else { return };
+        if !task.latest.is_terminal() {
+            let agent = task.agent.clone();
+            let why = (TaskState::Killed, Reason::FrameworkRemoved, "Framework was removed");
+            let status = self.own_status(&key.0, &key.1, Some(&agent), why);
+            self.note(key, &status);
+            self.count_end(&key.0, TaskState::Killed);
+        }
+        self.remove_task(key);
     }
 
     /// UPDATE_FRAMEWORK.

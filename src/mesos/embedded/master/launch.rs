@@ -12,7 +12,7 @@ use crate::mesos::wire::scheduler::{Accept, Decline, Event, UpdateOperationStatu
 use crate::mesos::wire::status::OperationStatus;
 use crate::mesos::wire::{
     AgentId, EventType, FrameworkId, OfferId, Operation, OperationState, OperationType, Reason, Resource,
-    TaskInfo, TaskState, TaskStatus,
+    TaskId, TaskInfo, TaskState, TaskStatus,
 };
 
 /// What an ACCEPT may spend: all its offers together.
@@ -28,6 +28,9 @@ impl Master {
     pub(super) fn decline(&mut self, decline: Decline) {
         for offer_id in &decline.offer_ids {
             if let Some(offer) = self.end_offer(offer_id) {
+                if let Some(framework) = self.frameworks.get_mut(&offer.framework) {
+                    framework.counts.offers_declined += 1;
+                }
                 let rest = offer.resources.unallocated();
                 self.refuse(&offer.framework, &offer.role, &offer.agent, rest, decline.filters);
             }
@@ -67,6 +70,9 @@ impl Master {
         let mut pool: Option<Pool> = None;
         for offer_id in offer_ids {
             let Some(offer) = self.end_offer(offer_id) else { continue };
+            if let Some(framework) = self.frameworks.get_mut(framework_id) {
+                framework.counts.offers_accepted += 1;
+            }
             match &mut pool {
                 Some(pool) => pool.resources.add(&offer.resources),
                 None => {
@@ -114,6 +120,7 @@ impl Master {
         for task in accept.operations.iter().flat_map(tasks) {
             let dropped = (TaskState::Dropped, Reason::InvalidOffers, message.as_str());
             let status = self.own_status(framework_id, &task.task_id, Some(&task.agent_id), dropped);
+            self.count_end(framework_id, status.state());
             self.tell_status(framework_id, status);
         }
     }
@@ -144,6 +151,7 @@ impl Master {
                     self.tell_agent(&pool.agent, launch);
                 }
                 Err(message) => {
+                    self.count_end(framework_id, TaskState::Error);
                     let error = (TaskState::Error, Reason::TaskInvalid, message.as_str());
                     let status = self.own_status(framework_id, &task.task_id, Some(&task.agent_id), error);
                     self.tell_status(framework_id, status);
@@ -164,6 +172,7 @@ impl Master {
         if self.tasks.contains_key(&key) || self.unreachable_tasks.contains(&key) {
             return Err(format!("Task has duplicate ID: {}", task.task_id));
         }
+        self.check_namesake(&key, &pool.agent)?;
         let of_executor = task.executor.iter().flat_map(|executor| &executor.resources);
         let all: Vec<Resource> = task.resources.iter().chain(of_executor).cloned().collect();
         let wanted = Bundle::of(&all).map_err(|error| error.to_string())?;
@@ -180,13 +189,30 @@ impl Master {
             agent_id: Some(pool.agent.clone()),
             ..TaskStatus::of(task.task_id.clone(), TaskState::Staging)
         };
-        self.enter_task(&key, &pool.agent, wanted.unallocated(), staging);
+        self.enter_task(&key, (&pool.agent, &pool.role), wanted.unallocated(), staging);
+        self.remember(&key, task);
         Ok(())
+    }
+
+    /// An agent here tells tasks apart by their ids alone.
+    fn check_namesake(&self, (own, task_id): &(FrameworkId, TaskId), agent: &AgentId) -> Result<(), String> {
+        let Some(agent) = self.agents.get(agent) else { return Ok(()) };
+        let others = self.frameworks.keys().filter(|framework| *framework != own);
+        let mut namesakes =
+            others.map(|it| (it.clone(), task_id.clone())).filter(|it| agent.tasks.contains(it));
+        match namesakes.next() {
+            Some((framework, _)) => Err(format!(
+                "Task has duplicate ID: {task_id}, which a task of framework {framework} on the same agent has; agents \
+                 embedded in Tenure tell tasks apart by their ids"
+            )),
+            None => Ok(()),
+        }
     }
 
     fn refuse_group(&mut self, framework_id: &FrameworkId, pool: &Pool, operation: Operation) {
         let message = "this master is embedded in Tenure and launches no task groups: use LAUNCH";
         for task in tasks(&operation) {
+            self.count_end(framework_id, TaskState::Error);
             let error = (TaskState::Error, Reason::TaskGroupInvalid, message);
             let status = self.own_status(framework_id, &task.task_id, Some(&pool.agent), error);
             self.tell_status(framework_id, status);

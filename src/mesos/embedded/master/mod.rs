@@ -9,8 +9,10 @@ mod control;
 mod faults;
 mod frameworks;
 mod handle;
+mod history;
 mod launch;
 mod maintenance;
+mod metrics;
 mod offering;
 mod operator;
 mod reconcile;
@@ -34,7 +36,7 @@ use crate::env::Env;
 use crate::mesos::wire::scheduler::Call;
 use crate::mesos::wire::{AgentId, CallType, FrameworkId};
 use agents::Registration;
-pub use books::{AgentEntry, Books, FrameworkEntry, TaskEntry};
+pub use books::{AgentEntry, Books, FrameworkEntry, RoleEntry, TaskEntry};
 use control::Control;
 pub use control::{AgentView, OperatorError};
 pub use faults::Disturbance;
@@ -62,6 +64,9 @@ pub struct MasterConfig {
     pub offer_timeout: Option<Duration>,
     /// Where it says that it is reached. Nothing listens there by itself (see `embedded::http`).
     pub address: SocketAddr,
+    /// Whether what only operators ask for is kept: what tasks were launched with, each state that was told of them, and what
+    /// is over.
+    pub history: bool,
 }
 
 impl Default for MasterConfig {
@@ -74,6 +79,7 @@ impl Default for MasterConfig {
             agent_reregister_timeout: Duration::from_secs(600),
             offer_timeout: None,
             address: SocketAddr::from(([127, 0, 0, 1], 5050)),
+            history: false,
         }
     }
 }
@@ -306,7 +312,10 @@ impl Actor {
                 let _gone = answer.send(self.master.maintenance());
             }
             Control::Books(answer) => {
-                let _gone = answer.send(self.master.books());
+                let _gone = answer.send(Box::new(self.master.books()));
+            }
+            Control::Metrics(answer) => {
+                let _gone = answer.send(self.master.metrics());
             }
             Control::Introduce(answer) => {
                 let _gone = answer.send(self.master.introduction());
@@ -388,6 +397,7 @@ impl Actor {
         if call.r#type() == CallType::Unknown {
             return Err(CallRefusal::NotImplemented);
         }
+        self.master.count_call(&id, call.r#type());
         self.obey(&id, call).map_err(CallRefusal::Call)
     }
 
@@ -436,10 +446,10 @@ impl Actor {
             }
             // Best effort or without effect in Mesos, too, where there is nothing that they could be about.
             CallType::Message => master.pass_on(id, call.message.unwrap_or_default()),
-            CallType::Shutdown
-            | CallType::Request
-            | CallType::AcknowledgeOperationStatus
-            | CallType::ReconcileOperations => tracing::debug!(call = %call.r#type(), "call without effect"),
+            CallType::Shutdown => master.shutdown_executor(id, call.shutdown.unwrap_or_default()),
+            CallType::Request | CallType::AcknowledgeOperationStatus | CallType::ReconcileOperations => {
+                tracing::debug!(call = %call.r#type(), "call without effect");
+            }
             CallType::Subscribe | CallType::Unknown | CallType::Unrecognised => {
                 return Err(format!("{} is no call of a subscription", call.r#type()));
             }

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::state::{Agent, Master, OfferRecord, Timer};
-use crate::mesos::embedded::allocator::{dominant_share, is_worth_offering};
+use crate::mesos::embedded::allocator::is_worth_offering;
 use crate::mesos::embedded::bundle::Bundle;
+use crate::mesos::embedded::shares::Rank;
 use crate::mesos::wire::offer::{Address, Url};
 use crate::mesos::wire::resource::AllocationInfo;
 use crate::mesos::wire::scheduler::{Event, Offers};
@@ -50,6 +51,7 @@ impl Master {
 
     /// Offers what is free and wanted on these agents, which are connected.
     pub(super) fn allocate_on(&mut self, agents: Vec<AgentId>) {
+        self.counts.allocations += 1;
         let now = Instant::now();
         let total = self.total.clone();
         let mut made: BTreeMap<FrameworkId, Vec<Offer>> = BTreeMap::new();
@@ -66,7 +68,7 @@ impl Master {
         self.ask_back();
     }
 
-    /// The framework and role that hold the least and want what is free on this agent. Ties go to the older id.
+    /// The framework and role whose turn it is of those that want what is free on this agent.
     fn next_taker(
         &mut self,
         agent_id: &AgentId,
@@ -74,23 +76,28 @@ impl Master {
         now: Instant,
     ) -> Option<(FrameworkId, String)> {
         let free = &self.agents.get(agent_id)?.free;
-        let mut best: Option<(f64, FrameworkId, String)> = None;
+        let mut wanting: Vec<(FrameworkId, String)> = Vec::new();
         for (framework_id, framework) in &mut self.frameworks {
             if framework.stream.is_none() {
                 continue;
             }
-            let share = dominant_share(&framework.allocated, total);
             for role in framework.roles() {
                 let minimum = framework.info.offer_filters.get(&role);
                 let wanted = !framework.suppressed.contains(&role)
                     && is_worth_offering(free, minimum)
                     && !framework.filters.hides(&role, agent_id, free, now);
-                if wanted && best.as_ref().is_none_or(|(least, ..)| share < *least) {
-                    best = Some((share, framework_id.clone(), role));
+                if wanted {
+                    wanting.push((framework_id.clone(), role));
                 }
             }
         }
-        best.map(|(_, framework_id, role)| (framework_id, role))
+        if wanting.len() < 2 {
+            return wanting.pop();
+        }
+        let rank =
+            |(id, role): &(FrameworkId, String)| self.shares.rank(role, id, total, &self.registry.weights);
+        let ranks = wanting.iter().map(rank);
+        ranks.min_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal)).map(Rank::taker)
     }
 
     /// Moves all that is free on an agent into an offer.
@@ -100,8 +107,9 @@ impl Master {
         let agent = self.agents.get_mut(agent_id)?;
         let framework = self.frameworks.get_mut(framework_id)?;
         let free = std::mem::take(&mut agent.free);
-        framework.allocated.add(&free.scalars());
+        self.shares.hold(role, framework_id, &free);
         framework.offers.insert(id.clone());
+        framework.counts.offers_sent += 1;
         agent.offers.insert(id.clone());
         let resources = free.allocated(role);
         let mut offer = wire_offer(&id, framework_id, role, agent, &resources);
@@ -125,7 +133,8 @@ impl Master {
     }
 }
 
-fn wire_offer(
+/// An offer as it is told.
+pub(super) fn wire_offer(
     id: &OfferId,
     framework_id: &FrameworkId,
     role: &str,

@@ -1,12 +1,13 @@
-//! What an operator does to agents and frameworks: deactivate, drain, mark gone, tear down, maintain. Answers are in the words of
-//! Mesos.
+//! What an operator does to agents, frameworks and roles: deactivate, drain, mark gone, tear down, maintain, weigh. Answers are in
+//! the words of Mesos.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::maintenance::{MachineId, Window};
 use super::registry::Drain;
 use super::state::Master;
-use super::validation::Validity;
+use super::validation::{self, Validity};
 use crate::mesos::embedded::protocol::ToAgent;
 use crate::mesos::wire::{AgentId, FrameworkId, OfferId, Reason, TaskState};
 
@@ -21,6 +22,7 @@ pub(super) enum Wish {
     Schedule(Vec<Window>),
     Down(Vec<MachineId>),
     Up(Vec<MachineId>),
+    Weigh(BTreeMap<String, f64>),
 }
 
 impl Master {
@@ -38,6 +40,7 @@ impl Master {
             Wish::Schedule(windows) => self.schedule(windows),
             Wish::Down(machines) => self.machines_down(machines),
             Wish::Up(machines) => self.machines_up(machines),
+            Wish::Weigh(weights) => self.weigh(weights),
             Wish::Teardown(framework) => {
                 if !self.frameworks.contains_key(&framework) {
                     return Err("No framework found with specified ID".to_owned());
@@ -46,6 +49,23 @@ impl Master {
                 Ok(())
             }
         }
+    }
+
+    /// Changes the weights of these roles. If a framework is in one of them all offers are taken back, as in Mesos.
+    fn weigh(&mut self, weights: BTreeMap<String, f64>) -> Validity {
+        for (role, weight) in &weights {
+            validation::role_name(role).map_err(|why| format!("Invalid role '{role}': {why}"))?;
+            if !(*weight > 0.0 && weight.is_finite()) {
+                return Err(format!("Invalid weight '{weight}' for role '{role}': Weights must be positive"));
+            }
+        }
+        let is_used = self.frameworks.values().flat_map(|it| it.roles()).any(|it| weights.contains_key(&it));
+        self.registry.weights.0.extend(weights);
+        let offers: Vec<OfferId> = self.offers.keys().filter(|_| is_used).cloned().collect();
+        for offer in offers {
+            self.rescind(&offer);
+        }
+        Ok(())
     }
 
     /// Whether the agent is, or may be, part of the cluster.
@@ -125,6 +145,8 @@ impl Master {
         let why = (TaskState::GoneByOperator, Reason::AgentRemovedByOperator, "Agent has been marked gone");
         for key in self.unreachable_tasks.remove_agent(agent) {
             let status = self.own_status(&key.0, &key.1, Some(agent), why);
+            self.archive_unreachable(&key, &status);
+            self.count_end(&key.0, status.state());
             self.tell_status(&key.0, status);
         }
         self.remove_agent(agent, why, None);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::maintenance::Schedule;
+use crate::mesos::embedded::shares::Weights;
 use crate::mesos::wire::{AgentId, TimeInfo};
 
 /// The agents as the next master knows them before it has heard of anybody.
@@ -17,6 +18,7 @@ pub(super) struct Registry {
     /// Nothing of these is offered; some are being drained as well.
     pub(super) deactivated: BTreeMap<AgentId, Option<Drain>>,
     pub(super) schedule: Schedule,
+    pub(super) weights: Weights,
 }
 
 /// How an agent is being drained.

@@ -3,13 +3,17 @@
 //! For every agent, free + offered + used = total at each moment; `Master::check` says so in tests.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::faults::{Network, UnderWay};
+use super::history::{History, Told};
 use super::maintenance::Asked;
+use super::metrics::{Counts, FrameworkCounts};
 use super::registry::Registry;
 use super::unreachable::UnreachableTasks;
 use super::{AgentView, MasterConfig};
@@ -18,6 +22,7 @@ use crate::mesos::connection::ConnectionError;
 use crate::mesos::embedded::allocator::Filters;
 use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::protocol::ToAgent;
+use crate::mesos::embedded::shares::Shares;
 use crate::mesos::wire::scheduler::{Event, Rescind, Update};
 use crate::mesos::wire::{
     AgentId, AgentInfo, Capability, EventType, FrameworkId, FrameworkInfo, OfferId, Reason, Source, TaskId,
@@ -37,6 +42,8 @@ pub(super) struct Master {
     pub(super) agents: BTreeMap<AgentId, Agent>,
     /// Scalars of all agents.
     pub(super) total: Bundle,
+    /// What is held of it.
+    pub(super) shares: Shares,
     pub(super) registry: Registry,
     pub(super) unreachable_tasks: UnreachableTasks,
     pub(super) network: Network,
@@ -52,6 +59,10 @@ pub(super) struct Master {
     /// A tick is planned.
     pub(super) allocation_planned: bool,
     pub(super) counters: Counters,
+    pub(super) counts: Counts,
+    pub(super) history: History,
+    /// When it began to lead.
+    pub(super) started: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -97,10 +108,11 @@ pub(super) struct Framework {
     pub(super) suppressed: BTreeSet<String>,
     pub(super) filters: Filters,
     pub(super) offers: BTreeSet<OfferId>,
-    /// All scalars that its tasks and offers hold.
-    pub(super) allocated: Bundle,
     /// Counts subscriptions, so that an old failover timer does nothing.
     pub(super) epoch: u64,
+    pub(super) registered: Timestamp,
+    pub(super) reregistered: Option<Timestamp>,
+    pub(super) counts: FrameworkCounts,
 }
 
 #[derive(Debug)]
@@ -124,6 +136,8 @@ pub(super) struct Agent {
     pub(super) kills: BTreeMap<(FrameworkId, TaskId), Option<Duration>>,
     /// Counts links, so that an old ping timeout does nothing.
     pub(super) epoch: u64,
+    pub(super) registered: Timestamp,
+    pub(super) reregistered: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -145,12 +159,16 @@ pub(super) struct OfferRecord {
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) agent: AgentId,
+    /// Whose share it counts in.
+    pub(super) role: Arc<str>,
     /// As on the agent. Empty once the task has ended there.
     pub(super) resources: Bundle,
     /// The state at the agent.
     pub(super) latest: TaskState,
     /// What the framework was last told, or should have been.
     pub(super) status: TaskStatus,
+    /// What only operators ask for, where it is kept.
+    pub(super) told: Option<Box<Told>>,
 }
 
 impl Framework {
@@ -188,6 +206,7 @@ impl Master {
             removed: VecDeque::new(),
             agents: BTreeMap::new(),
             total: Bundle::default(),
+            shares: Shares::default(),
             unreachable_tasks: UnreachableTasks::default(),
             offers: BTreeMap::new(),
             tasks: BTreeMap::new(),
@@ -197,6 +216,9 @@ impl Master {
             intervals_from: Instant::now(),
             allocation_planned: false,
             counters: Counters::default(),
+            counts: Counts::default(),
+            history: History::default(),
+            started: env.now(),
             registry,
             network,
             under_way: UnderWay::default(),
@@ -303,11 +325,12 @@ impl Master {
         let offer = self.offers.remove(offer_id)?;
         if let Some(framework) = self.frameworks.get_mut(&offer.framework) {
             framework.offers.remove(offer_id);
-            let _held = framework.allocated.take(&offer.resources.unallocated().scalars());
         }
+        let resources = offer.resources.unallocated();
+        self.shares.release(&offer.role, &offer.framework, &resources);
         if let Some(agent) = self.agents.get_mut(&offer.agent) {
             agent.offers.remove(offer_id);
-            agent.free.add(&offer.resources.unallocated());
+            agent.free.add(&resources);
         }
         self.plan_allocation();
         Some(offer)
@@ -316,6 +339,9 @@ impl Master {
     /// Ends an offer and tells its framework so.
     pub(super) fn rescind(&mut self, offer_id: &OfferId) {
         let Some(offer) = self.end_offer(offer_id) else { return };
+        if let Some(framework) = self.frameworks.get_mut(&offer.framework) {
+            framework.counts.offers_rescinded += 1;
+        }
         let rescind = Some(Rescind { offer_id: offer_id.clone() });
         self.tell(&offer.framework, Event { rescind, ..Event::of(EventType::Rescind) });
     }
@@ -327,9 +353,7 @@ impl Master {
         if resources.is_empty() {
             return;
         }
-        if let Some(framework) = self.frameworks.get_mut(&key.0) {
-            let _held = framework.allocated.take(&resources.scalars());
-        }
+        self.shares.release(&task.role, &key.0, &resources);
         if let Some(agent) = self.agents.get_mut(&task.agent) {
             agent.free.add(&resources);
             agent.kills.remove(key);
@@ -345,6 +369,7 @@ impl Master {
             agent.tasks.remove(key);
             agent.kills.remove(key);
         }
+        self.archive(key, &task);
         Some(task)
     }
 
@@ -354,7 +379,7 @@ impl Master {
         tasks.map(|(key, _)| key.clone()).collect()
     }
 
-    /// Panics unless every agent's resources add up: nothing is offered or used twice.
+    /// Panics unless every agent's resources add up, and all shares: nothing is offered or used twice.
     #[cfg(test)]
     pub(super) fn check(&self) {
         for (agent_id, agent) in &self.agents {
@@ -365,5 +390,13 @@ impl Master {
             tasks.for_each(|task| sum.add(&task.resources));
             assert_eq!(sum.to_string(), agent.total.to_string(), "resources of {agent_id}");
         }
+        let mut held = Shares::default();
+        for (key, task) in self.tasks.iter().filter(|(_, task)| !task.resources.is_empty()) {
+            held.hold(&task.role, &key.0, &task.resources);
+        }
+        for offer in self.offers.values() {
+            held.hold(&offer.role, &offer.framework, &offer.resources.unallocated());
+        }
+        assert_eq!(held, self.shares);
     }
 }

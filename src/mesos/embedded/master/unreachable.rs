@@ -19,6 +19,10 @@ impl UnreachableTasks {
         self.by_agent.insert(agent.clone(), tasks);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     pub(super) fn contains(&self, task: &Key) -> bool {
         self.all.contains(task)
     }

@@ -134,7 +134,8 @@ fn multiple_roles(info: &FrameworkInfo) -> Validity {
     Ok(())
 }
 
-fn role_name(role: &str) -> Validity {
+/// Whether roles are called so.
+pub(super) fn role_name(role: &str) -> Validity {
     if role == "*" {
         return Ok(());
     }

@@ -5,6 +5,7 @@ mod journal;
 mod lives;
 mod offers;
 mod overcommitment;
+mod sharing;
 mod tasks;
 
 use std::sync::{Arc, Mutex};
@@ -101,7 +102,11 @@ fn framework_info(id: Option<&FrameworkId>) -> FrameworkInfo {
 
 impl Framework {
     async fn subscribe(server: &Server, id: Option<&FrameworkId>) -> Framework {
-        let subscribe = Subscribe { framework_info: framework_info(id), ..Subscribe::default() };
+        Framework::subscribe_as(server, framework_info(id)).await
+    }
+
+    async fn subscribe_as(server: &Server, framework_info: FrameworkInfo) -> Framework {
+        let subscribe = Subscribe { framework_info, ..Subscribe::default() };
         let mut subscription = server.master.subscribe(Call::subscribe(subscribe)).await.unwrap();
         let first = subscription.events.next().await.unwrap().unwrap();
         let subscribed = first.subscribed.unwrap_or_else(|| panic!("refused: {:?}", first.error));
