@@ -10,14 +10,13 @@ const COMPARED: [&str; 4] = [
     include_str!("../kube/replay.rs"),
 ];
 
-const NOT_COMPARED: [(&str, &str, &str); 6] = [
+const NOT_COMPARED: [(&str, &str, &str); 5] = [
     ("create", "body 2MB (etcd limit)", "it is 413 here, which says what is wrong; there a 500 of etcd"),
     (
         "routing",
         "accept protobuf only",
         "a refusal is JSON here, which every client reads; the message is compared without it",
     ),
-    ("update", "scale GET as table", "it has the columns of its kind here"),
     ("list", "rv=0", "the limit is kept here, which a real server may leave out of account"),
     (
         "watch",

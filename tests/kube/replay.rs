@@ -190,6 +190,7 @@ async fn writes_that_only_a_whole_server_reads_are_answered_as_recorded() {
 
     let mut replay = Replay::of("update").await;
     let made = replay.app("e1", &Value::Null).await;
+    replay.play("scale GET as table", "").await;
     let version = &made["metadata"]["resourceVersion"];
     replay.play("uid mismatch", &text("e1", &format!(r#","uid":"0000","resourceVersion":{version}"#))).await;
     replay.end();

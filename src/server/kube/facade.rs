@@ -8,12 +8,19 @@ use serde_json::json;
 use crate::api::{self, Offer};
 use crate::registry::crd;
 use crate::registry::form::Form;
-use crate::registry::kind::Origin;
+use crate::registry::jsonpath::JsonPath;
+use crate::registry::kind::{Cell, Column, ColumnType, Origin};
 use crate::registry::names::NameRule;
 use crate::registry::{KindDef, Resource, schema};
 
 const AUTHORIZATION: &str = "authorization.k8s.io";
 const AUTHENTICATION: &str = "authentication.k8s.io";
+
+/// In Kubernetes' own words, which clients may show.
+const AGE_DESCRIPTION: &str = "CreationTimestamp is a timestamp representing the server time when this object was created. It is \
+    not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented \
+    in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: \
+    https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 
 /// All of them.
 pub(super) fn kinds() -> Vec<Arc<KindDef>> {
@@ -99,6 +106,26 @@ fn facade(
         finalizers: &[],
         ttl: None,
     })
+}
+
+/// `autoscaling/v1` Scale as a Table shows it, whatever kind it is a part of. It has no route of its own.
+pub(super) fn scale() -> Option<KindDef> {
+    let column = |name: &str, path: &[&str], description: &str| Column {
+        name: name.to_owned(),
+        type_: ColumnType::Integer,
+        format: String::new(),
+        description: description.to_owned(),
+        priority: 0,
+        cell: Cell::At(JsonPath::field(path)),
+    };
+    let age = Column { description: AGE_DESCRIPTION.to_owned(), ..crd::age_column() };
+    let columns = vec![
+        column("Desired", &["spec", "replicas"], "Number of desired replicas"),
+        column("Available", &["status", "replicas"], "Number of actual replicas"),
+        age,
+    ];
+    let about = "How many are wanted, and how many there are.";
+    Some(KindDef { columns, ..facade("autoscaling", "Scale", "scales", &[], true, about)? })
 }
 
 /// As its own declaration has it, but without a category: `get all` is for what is stored.

@@ -68,6 +68,8 @@ pub(super) struct Api {
     catalogs: Catalogs,
     /// Served beside the scheme's.
     facades: Vec<Arc<KindDef>>,
+    /// How a Scale is shown in rows.
+    scale: Option<KindDef>,
     authenticator: Authenticator,
     /// Watches that one user may have open.
     watchers: Arc<Shares>,
@@ -107,6 +109,7 @@ impl Api {
             requests,
             catalogs,
             facades,
+            scale: facade::scale(),
             events,
             event_rates,
             shutdown,

@@ -354,9 +354,11 @@ impl Api {
         self.page(ask, accepted, page)
     }
 
-    pub(super) fn view<'a>(&self, ask: &'a Ask<'_>, accepted: Accepted) -> Result<View<'a>, Failure> {
+    pub(super) fn view<'a>(&'a self, ask: &'a Ask<'_>, accepted: Accepted) -> Result<View<'a>, Failure> {
         let include = Include::parse(ask.query.text("includeObject"))?;
-        Ok(View { kind: &ask.kind, transform: accepted.transform, include, now: self.env.now() })
+        let is_scale = ask.target.subresource.as_deref() == Some("scale");
+        let kind = self.scale.as_ref().filter(|_| is_scale).unwrap_or(&ask.kind);
+        Ok(View { kind, transform: accepted.transform, include, now: self.env.now() })
     }
 
     fn page(&self, ask: &Ask<'_>, accepted: Accepted, page: ListPage) -> Result<Response, Failure> {
