@@ -33,10 +33,14 @@ macro_rules! planted {
 
 pub mod api;
 
-/// No room: what the tests of decoders feed them with.
+/// No rooms: what the tests of decoders feed them with, and what they count.
 #[cfg(all(test, feature = "full"))]
 #[path = "../tests/support/fuzz.rs"]
 mod fuzz;
+
+#[cfg(all(test, feature = "full"))]
+#[path = "../tests/support/proportion.rs"]
+mod proportion;
 
 #[cfg(feature = "full")]
 pub mod cli;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use futures::io::AsyncBufReadExt as _;
+use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
 use futures::stream::{self, BoxStream, SelectAll};
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::{Method, Request};
@@ -15,6 +15,18 @@ use crate::served::{Served, get, send};
 
 /// Watches on one connection: the server takes a hundred.
 const OF_A_CLIENT: usize = 50;
+
+/// One more watch. Those of the measure before may still count as this user's for a moment.
+async fn opened(client: &Client, path: &str) -> Result<impl AsyncBufRead + use<>> {
+    loop {
+        match client.request_stream(Request::get(path).body(Vec::new())?).await {
+            Err(kube::Error::Api(status)) if status.code == 429 => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            other => return Ok(other?),
+        }
+    }
+}
 
 /// Open watches, merged.
 pub(crate) struct Watches {
@@ -40,7 +52,7 @@ impl Watches {
                 clients.push(server.another()?);
             }
             let client = clients.last().context("no client")?;
-            let lines = client.request_stream(Request::get(&path).body(Vec::new())?).await?.lines();
+            let lines = opened(client, &path).await?.lines();
             all.push(lines.into_stream().boxed());
         }
         Ok(Watches { events: stream::select_all(all), count, _clients: clients })

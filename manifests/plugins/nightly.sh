@@ -5,7 +5,8 @@
 set -eu
 hour=${HOUR:-$(date +%H)}
 hour=${hour#0}
-kubectl get apps.tenure.dev --all-namespaces --selector night --output jsonpath='{range .items[*]}{.metadata.namespace} {.metadata.name} {.metadata.labels.night} {.spec.instances} {.metadata.annotations.by-day}{"\n"}{end}' |
+shown='{.metadata.namespace} {.metadata.name} {.metadata.labels.night} {.spec.instances} {.metadata.annotations.by-day}{"\n"}'
+kubectl get apps.tenure.dev --all-namespaces --selector night --output jsonpath="{range .items[*]}$shown{end}" |
   while read -r namespace app night instances by_day; do
     app="--namespace=$namespace apps.tenure.dev/$app"
     if [ "$hour" -ge 22 ] || [ "$hour" -lt 6 ]; then

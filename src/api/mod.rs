@@ -14,6 +14,7 @@ pub mod container;
 pub mod crd;
 pub mod docker_options;
 pub mod endpoints;
+pub mod exec;
 pub mod fetch;
 pub mod field;
 pub mod format;

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::Target;
 use super::server_args::default_data_dir;
+use crate::api::exec;
 
 /// The media type of tables, as kubectl asks for them; a server that cannot make one answers with the objects.
 pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
@@ -27,8 +28,6 @@ pub const MERGE_PATCH: &str = "application/merge-patch+json";
 pub const JSON_PATCH: &str = "application/json-patch+json";
 /// The media type of a server-side apply.
 pub const APPLY_PATCH: &str = "application/apply-patch+yaml";
-/// What a connection becomes that commands run over.
-const EXEC_PROTOCOL: &str = "tenure-exec";
 /// The name under which the CLI owns fields.
 pub const FIELD_MANAGER: &str = "tenure";
 
@@ -181,7 +180,7 @@ impl Connection {
         let mut request = request(Method::POST, path, "application/json", None, Vec::new());
         let headers = request.headers_mut();
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(UPGRADE, HeaderValue::from_static(EXEC_PROTOCOL));
+        headers.insert(UPGRADE, HeaderValue::from_static(exec::PROTOCOL));
         let answer = self.client.send(request.map(Body::from)).await.map_err(|error| self.failed(error))?;
         let broken = |cause: String| RequestError::Unreachable { server: self.server.clone(), cause };
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {

@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
-use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::connection::{Connection, with_query};
 use super::kinds::Catalog;
+use crate::api::exec::{End, Frame, HEAD, Size};
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
@@ -31,17 +31,8 @@ pub struct ExecArgs {
     pub command: Vec<String>,
 }
 
-// The channels of frames: see `executor::exec::frames`.
-const STDIN: u8 = 0;
-const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
-const END: u8 = 3;
-const SIZE: u8 = 4;
-const CLOSE: u8 = 255;
-/// The longest frame that is sent.
+/// The longest piece that is sent.
 const PIECE: usize = 16 * 1024;
-/// The longest frame that is read.
-const FRAME_MAX: u32 = 1 << 20;
 
 pub(super) async fn run(connection: &Connection, args: &ExecArgs) -> anyhow::Result<ExitCode> {
     let catalog = Catalog::load(connection).await?;
@@ -97,10 +88,10 @@ async fn typed(
             biased;
             Some(()) = resized.recv(), if is_terminal => send_size(to).await?,
             piece = piece => match piece {
-                Some(piece) => send(to, STDIN, &piece).await?,
+                Some(piece) => send(to, &Frame::Stdin(piece)).await?,
                 None => {
                     typed = None;
-                    send(to, CLOSE, &[STDIN]).await?;
+                    send(to, &Frame::StdinEnds).await?;
                 }
             },
         }
@@ -124,57 +115,48 @@ fn keyboard() -> mpsc::Receiver<Vec<u8>> {
 /// Writes what comes, to the end.
 async fn heard(from: &mut (impl AsyncRead + Unpin)) -> anyhow::Result<ExitCode> {
     loop {
-        let Some((channel, bytes)) = frame(from).await? else {
-            bail!("the line to the command broke: nobody knows how it ended");
-        };
-        match channel {
-            STDOUT => {
+        match frame(from).await? {
+            Some(Frame::Stdout(bytes)) => {
                 let mut out = std::io::stdout().lock();
                 out.write_all(&bytes)?;
                 out.flush()?;
             }
-            STDERR => std::io::stderr().lock().write_all(&bytes)?,
-            END => {
-                let end: Value =
-                    serde_json::from_slice(&bytes).context("the end of the command is malformed")?;
-                return match end["exitCode"].as_i64() {
-                    Some(code) => Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))),
-                    None => {
-                        bail!("{}", end["failed"].as_str().unwrap_or("nobody knows how the command ended"))
-                    }
-                };
+            Some(Frame::Stderr(bytes)) => std::io::stderr().lock().write_all(&bytes)?,
+            Some(Frame::End(End::ExitCode(code))) => {
+                return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
             }
-            _ => {}
+            Some(Frame::End(End::Failed(why))) => bail!("{why}"),
+            Some(Frame::Stdin(_) | Frame::StdinEnds | Frame::Size(_)) => {}
+            None => bail!("the line to the command broke: nobody knows how it ended"),
         }
     }
 }
 
-async fn frame(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Option<(u8, Vec<u8>)>> {
-    let channel = match from.read_u8().await {
-        Ok(channel) => channel,
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let length = from.read_u32().await?;
-    if length > FRAME_MAX {
-        return Err(std::io::Error::other("what comes is no line to a command"));
+/// The next frame; nothing at the end of the line.
+async fn frame(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Option<Frame>> {
+    loop {
+        let mut head = [0; HEAD];
+        if from.read(&mut head[..1]).await? == 0 {
+            return Ok(None);
+        }
+        from.read_exact(&mut head[1..]).await?;
+        let (channel, length) = Frame::announced(head)?;
+        let mut bytes = vec![0; length];
+        from.read_exact(&mut bytes).await?;
+        if let Some(frame) = Frame::decode(channel, bytes)? {
+            return Ok(Some(frame));
+        }
     }
-    let mut bytes = vec![0; usize::try_from(length).map_err(std::io::Error::other)?];
-    from.read_exact(&mut bytes).await?;
-    Ok(Some((channel, bytes)))
 }
 
-async fn send(to: &mut (impl AsyncWrite + Unpin), channel: u8, bytes: &[u8]) -> std::io::Result<()> {
-    let length = u32::try_from(bytes.len()).map_err(std::io::Error::other)?;
-    let whole = [&[channel], &length.to_be_bytes()[..], bytes].concat();
-    to.write_all(&whole).await?;
+async fn send(to: &mut (impl AsyncWrite + Unpin), frame: &Frame) -> std::io::Result<()> {
+    to.write_all(&frame.encode()?).await?;
     to.flush().await
 }
 
 async fn send_size(to: &mut (impl AsyncWrite + Unpin)) -> std::io::Result<()> {
     let size = tcgetwinsize(std::io::stdin())?;
-    let size = json!({"width": size.ws_col, "height": size.ws_row});
-    send(to, SIZE, size.to_string().as_bytes()).await
+    send(to, &Frame::Size(Size { width: size.ws_col, height: size.ws_row })).await
 }
 
 /// The terminal passes everything on as it is typed, until this is dropped.

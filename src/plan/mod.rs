@@ -21,6 +21,8 @@ pub mod discovery;
 pub mod environment;
 pub mod gc;
 pub mod health;
+#[cfg(test)]
+mod kstatus;
 pub mod maintenance;
 pub mod orphans;
 pub mod placement;

@@ -7,13 +7,13 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 use serde_json::{Map, Number, Value};
 
 use super::failure::{BODY_BYTES_MAX, Failure};
-use super::field::{child, item};
+use super::field::{FAULTS_MAX, Place};
 
 /// A decoded body.
 #[derive(Debug, Clone, Default)]
 pub struct Body {
     pub value: Value,
-    /// Paths of fields that were given more than once; the last one counts.
+    /// Paths of fields that were given more than once, the first hundred; the last one given counts.
     pub duplicates: Vec<String>,
     /// As it was sent, for messages that quote it.
     pub text: String,
@@ -49,7 +49,7 @@ impl Body {
             return Err(BodyError::TooLarge);
         }
         let duplicates = RefCell::new(Vec::new());
-        let tree = Tree { path: String::new(), duplicates: &duplicates };
+        let tree = Tree { place: Place::Root(""), duplicates: &duplicates };
         let value = match encoding {
             Encoding::Json => json(bytes, tree)?,
             Encoding::Yaml => yaml(bytes, tree)?,
@@ -108,7 +108,7 @@ fn json(bytes: &[u8], tree: Tree<'_>) -> Result<Value, BodyError> {
 }
 
 /// serde_json's complaint in Go's words.
-fn as_go(error: &serde_json::Error, bytes: &[u8]) -> String {
+pub(super) fn as_go(error: &serde_json::Error, bytes: &[u8]) -> String {
     if error.is_eof() {
         return "unexpected end of JSON input".to_owned();
     }
@@ -125,7 +125,9 @@ fn as_go(error: &serde_json::Error, bytes: &[u8]) -> String {
         "trailing comma" => "looking for beginning of object key string",
         _ => return text,
     };
-    format!("invalid character {:?} {place}", char::from(byte))
+    // As Go shows a byte: what is no ASCII by its number.
+    let shown = if byte.is_ascii() { format!("{:?}", char::from(byte)) } else { format!("'\\x{byte:02x}'") };
+    format!("invalid character {shown} {place}")
 }
 
 fn yaml(bytes: &[u8], tree: Tree<'_>) -> Result<Value, BodyError> {
@@ -144,10 +146,10 @@ fn yaml(bytes: &[u8], tree: Tree<'_>) -> Result<Value, BodyError> {
     })
 }
 
-/// Builds a tree and notes keys that come twice.
-struct Tree<'d> {
-    path: String,
-    duplicates: &'d RefCell<Vec<String>>,
+/// Builds a tree and notes keys that come twice, the first of them.
+struct Tree<'t> {
+    place: Place<'t>,
+    duplicates: &'t RefCell<Vec<String>>,
 }
 
 impl<'de> DeserializeSeed<'de> for Tree<'_> {
@@ -199,7 +201,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
         let mut items = Vec::new();
-        let at = |index| Tree { path: item(&self.path, index), duplicates: self.duplicates };
+        let at = |index| Tree { place: Place::Item(&self.place, index), duplicates: self.duplicates };
         while let Some(value) = sequence.next_element_seed(at(items.len()))? {
             items.push(value);
         }
@@ -209,11 +211,12 @@ impl<'de> Visitor<'de> for Tree<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
-            let path = child(&self.path, &key);
-            let value = access.next_value_seed(Tree { path: path.clone(), duplicates: self.duplicates })?;
-            if map.insert(key, value).is_some() {
-                self.duplicates.borrow_mut().push(path);
+            let place = Place::Field(&self.place, &key);
+            let value = access.next_value_seed(Tree { place, duplicates: self.duplicates })?;
+            if map.contains_key(&key) && self.duplicates.borrow().len() < FAULTS_MAX {
+                self.duplicates.borrow_mut().push(place.told());
             }
+            map.insert(key, value);
         }
         Ok(Value::Object(map))
     }

@@ -19,13 +19,38 @@ pub fn item(parent: &str, index: usize) -> String {
     format!("{parent}[{index}]")
 }
 
-/// Where a walk over a document stands. It becomes text only where there is a fault to tell.
+/// The most faults of one kind that are told about one document: what people read, and no more than the server can say.
+pub const FAULTS_MAX: usize = 100;
+/// A path is told up to about here.
+const PATH_BYTES_MAX: usize = 1_024;
+
+/// Where a walk over a document stands. It becomes text only where there is a fault to tell: what is sent may have names of a
+/// megabyte with many fields below them.
 #[derive(Debug, Clone, Copy)]
 pub enum Place<'p> {
     /// Where the walk began; empty for the document itself.
     Root(&'p str),
     Field(&'p Place<'p>, &'p str),
     Item(&'p Place<'p>, usize),
+}
+
+impl Place<'_> {
+    /// The path for people, cut where it is longer than anybody reads.
+    #[must_use]
+    pub fn told(&self) -> String {
+        cut(self.to_string())
+    }
+}
+
+/// A path without what nobody reads of it.
+#[must_use]
+pub fn cut(mut path: String) -> String {
+    if path.len() > PATH_BYTES_MAX {
+        let ends = |at: &usize| path.is_char_boundary(*at);
+        path.truncate((0..=PATH_BYTES_MAX).rev().find(ends).unwrap_or_default());
+        path.push('…');
+    }
+    path
 }
 
 impl fmt::Display for Place<'_> {
@@ -71,5 +96,7 @@ mod tests {
         let name = Place::Field(&name, "name");
         assert_eq!((name.to_string(), root.to_string()), ("ports[1].name".to_owned(), String::new()));
         assert_eq!(Place::Field(&Place::Root("spec"), "cmd").to_string(), child("spec", "cmd"));
+        let long = "ü".repeat(PATH_BYTES_MAX);
+        assert_eq!(Place::Root(&long).told(), format!("{}…", "ü".repeat(PATH_BYTES_MAX / 2)));
     }
 }

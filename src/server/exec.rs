@@ -5,9 +5,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::api::Task;
 
-/// How the stream of an exec is called where a connection is turned into one.
-pub(super) const EXEC_PROTOCOL: &str = "tenure-exec";
-
 /// Something that can be read and written.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 

@@ -10,7 +10,8 @@ use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 
-use super::exec::{EXEC_PROTOCOL, Line};
+use super::exec::Line;
+use crate::api::exec::PROTOCOL;
 use crate::env::Env;
 
 /// Those that are waited for. Clones share them.
@@ -102,7 +103,7 @@ pub(super) fn switching<B: Default>() -> Response<B> {
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static(EXEC_PROTOCOL));
+    headers.insert(header::UPGRADE, HeaderValue::from_static(PROTOCOL));
     response
 }
 

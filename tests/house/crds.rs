@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use serde_json::Value;
+
 #[test]
 fn generated_crds_are_current() {
     let expected: BTreeMap<String, String> =
@@ -20,5 +22,36 @@ fn generated_crds_are_current() {
     assert_eq!(names(&committed), names(&expected), "run hack/generate");
     for (name, text) in &expected {
         assert!(committed[name] == *text, "crds/{name} is stale: run hack/generate");
+    }
+}
+
+/// Fields at and below a schema that nothing is said about.
+fn undescribed(schema: &Value, path: &str) -> Vec<String> {
+    let below = schema["properties"].as_object().into_iter().flatten();
+    let named = below
+        .filter(|(name, _)| !path.is_empty() || !["apiVersion", "kind", "metadata"].contains(&name.as_str()));
+    let mut found = Vec::new();
+    for (name, field) in named {
+        let path = format!("{path}.{name}");
+        if field["description"].as_str().is_none_or(|text| text.trim().is_empty()) {
+            found.push(path.clone());
+        }
+        for inner in [field, &field["items"], &field["additionalProperties"]] {
+            found.extend(undescribed(inner, &path));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_field_is_explained() {
+    for crd in tenure::api::crds() {
+        let crd = serde_json::to_value(crd).unwrap();
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        assert!(
+            schema["properties"]["status"].is_object() || schema["properties"]["spec"].is_object(),
+            "{schema}"
+        );
+        assert_eq!(undescribed(schema, ""), Vec::<String>::new(), "{}", crd["metadata"]["name"]);
     }
 }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test ends by a panic")]
 
+#[path = "../support/answers.rs"]
+mod answers;
 mod arrows;
 #[allow(dead_code, reason = "the simulation reads the rest of the catalogue")]
 #[path = "../sim/plants.rs"]
@@ -10,6 +12,7 @@ mod catalogue;
 mod crds;
 mod headers;
 mod kinds;
+mod kube_replay;
 mod manifests;
 mod mesos_refusals;
 mod mesos_replay;

@@ -19,7 +19,8 @@ impl Person {
     async fn with(server: &TestServer, token: &str) -> Person {
         let mut config = kube::config::Kubeconfig::read_from(&server.kubeconfig).unwrap();
         config.auth_infos[0].auth_info.as_mut().unwrap().token = Some(token.to_owned().into());
-        let config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await.unwrap();
+        let mut config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await.unwrap();
+        config.default_retry = false;
         Person(kube::Client::try_from(config).unwrap())
     }
 
@@ -34,6 +35,27 @@ impl Person {
         let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
         let request = request.body(Body::from(body.to_string().into_bytes())).unwrap();
         Answer::of(self.0.send(request).await.unwrap()).await
+    }
+
+    /// A ServiceAccount of `default` that is there.
+    pub(crate) async fn known(server: &TestServer, name: &str) -> Person {
+        Person::with(server, &token(server, name).await).await
+    }
+
+    /// One of `default` in so many places at once, each with a connection of its own.
+    pub(crate) async fn accounts(server: &TestServer, name: &str, count: usize) -> Vec<Person> {
+        let first = Person::account(server, name).await;
+        let token = token(server, name).await;
+        let mut all = vec![first];
+        while all.len() < count {
+            all.push(Person::with(server, &token).await);
+        }
+        all
+    }
+
+    /// The head of an answer whose body goes on for as long as it is kept.
+    pub(crate) async fn open(&self, path: &str) -> http::Response<Body> {
+        self.0.send(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

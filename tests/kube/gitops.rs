@@ -207,3 +207,172 @@ async fn kubectl_wait_and_tenure_wait_agree_about_every_condition() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_and_tenure_wait_for_tasks_and_agents() {
+    for (server, kubectl) in Kubectl::all().await {
+        let tasks = "/apis/tenure.dev/v1/namespaces/default/tasks";
+        let task = json!({"metadata": {"name": "web-1"}, "apiVersion": "tenure.dev/v1", "kind": "Task",
+            "spec": {"app": "web", "revision": "web-abc", "slot": 0}});
+        let agents = "/apis/tenure.dev/v1/agents";
+        let agent = json!({"metadata": {"name": "a1"}, "apiVersion": "tenure.dev/v1", "kind": "Agent"});
+        for (path, object) in [(tasks, task), (agents, agent)] {
+            let made = server.json(Method::POST, path, &object).await;
+            assert_eq!(made.status, 201, "{}", made.text());
+        }
+        let ready = json!([{"type": "Ready", "status": "True", "reason": "AgentReady", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"}]);
+        for (path, name, object, goal, status) in [
+            (tasks, "web-1", "task/web-1", "--for=jsonpath={.status.ready}=true", json!({"ready": true})),
+            (agents, "a1", "agent/a1", "--for=condition=Ready", json!({"conditions": ready})),
+        ] {
+            let arguments = |timeout| ["wait", object, goal, timeout];
+            // Of values at a path kubectl knows since 1.23.
+            let knows = !kubectl.is_old() || goal.contains("condition");
+            assert_ne!(tenure(&server, &arguments("--timeout=1s")).await.code, 0, "{object}");
+            assert!(!knows || !kubectl.run(&arguments("--timeout=1s")).await.success, "{object}");
+            let request = http::Request::patch(format!("{path}/{name}/status"))
+                .header("content-type", "application/merge-patch+json");
+            let body = json!({"status": status}).to_string().into_bytes();
+            assert_eq!(server.ask(request.body(body).unwrap()).await.status, 200);
+            assert_eq!(tenure(&server, &arguments("--timeout=30s")).await.code, 0, "{object}");
+            if knows {
+                kubectl.ok(&arguments("--timeout=30s")).await;
+            }
+        }
+    }
+}
+
+/// A value as Lua writes it.
+fn lua(value: &Value) -> String {
+    match value {
+        Value::Null => "nil".to_owned(),
+        Value::Array(items) => format!("{{{}}}", items.iter().map(lua).collect::<Vec<_>>().join(",")),
+        Value::Object(map) => {
+            let fields = map.iter().map(|(name, value)| format!("[{name:?}]={}", lua(value)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+        }
+        Value::String(text) => format!("{text:?}"),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+/// The health that Argo CD would show, by the script for this kind: a word and a message.
+async fn health(kind: &str, object: &Value) -> (String, String) {
+    let text = include_str!("../../manifests/gitops/argocd-cm.yaml");
+    let config: Value = tenure::cli::yaml::parse(text).unwrap();
+    let script =
+        config["data"][format!("resource.customizations.health.tenure.dev_{kind}")].as_str().unwrap();
+    let program = format!(
+        "obj = {}\nlocal health = (function()\n{script}\nend)()\nprint(health.status)\nprint(health.message)",
+        lua(object)
+    );
+    let run = tokio::process::Command::new("lua5.1").args(["-e", &program]).output().await;
+    let output = run.unwrap_or_else(|error| panic!("lua5.1: {error}; apt-get install lua5.1"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8(output.stdout).unwrap();
+    let (word, message) = told.trim_end().split_once('\n').unwrap();
+    (word.to_owned(), message.to_owned())
+}
+
+#[tokio::test]
+async fn argo_cd_shows_how_apps_tasks_and_agents_fare() {
+    let condition = |type_: &str, status: &str| json!({"type": type_, "status": status, "reason": "Why", "message": format!("{type_} is {status}")});
+    let app = |observed: Value, conditions: Value| json!({"metadata": {"generation": 2}, "status": {"observedGeneration": observed, "conditions": conditions}});
+    let (ready, unready) = (condition("Ready", "True"), condition("Ready", "False"));
+    let task = |phase: &str, ready: bool| json!({"metadata": {}, "status": {"phase": phase, "ready": ready}});
+    let agent = |condition: &Value| json!({"status": {"conditions": [condition]}});
+    for (kind, object, word, message) in [
+        ("App", json!({"metadata": {"generation": 1}}), "Progressing", "its change has not been seen yet"),
+        ("App", app(json!(1), json!([ready])), "Progressing", "its change has not been seen yet"),
+        ("App", app(json!(2), json!([])), "Progressing", "it is not ready"),
+        (
+            "App",
+            app(json!(2), json!([unready, condition("Stalled", "False")])),
+            "Progressing",
+            "Ready is False",
+        ),
+        ("App", app(json!(2), json!([unready, condition("Stalled", "True")])), "Degraded", "Stalled is True"),
+        ("App", app(json!(2), json!([ready, condition("Stalled", "False")])), "Healthy", "Ready is True"),
+        ("Task", json!({"metadata": {}}), "Progressing", "Pending"),
+        ("Task", task("Running", false), "Progressing", "Running"),
+        ("Task", task("Running", true), "Healthy", "Running"),
+        ("Task", task("Stopping", true), "Progressing", "Stopping"),
+        ("Task", task("Finished", false), "Healthy", "Finished"),
+        ("Task", task("Failed", false), "Degraded", "Failed"),
+        ("Task", task("Lost", false), "Degraded", "Lost"),
+        ("Agent", json!({}), "Progressing", "nothing is known of it yet"),
+        ("Agent", agent(&ready), "Healthy", "Why"),
+        ("Agent", agent(&unready), "Degraded", "Why: Ready is False"),
+    ] {
+        assert_eq!(health(kind, &object).await, (word.to_owned(), message.to_owned()), "{kind} {object}");
+    }
+}
+
+/// What Flux's kustomize-controller does of a manifest, request by request, with the rights of `manifests/gitops/account.yaml`.
+#[tokio::test(flavor = "multi_thread")]
+async fn flux_applies_once_and_finds_nothing_to_do_after() {
+    let server = TestServer::start().await;
+    let account = concat!(env!("CARGO_MANIFEST_DIR"), "/manifests/gitops/account.yaml");
+    crate::cli::shown(&server, &["apply", "-f", account]).await;
+    let edit = json!({"metadata": {"name": "edit"}, "rules": [
+        {"verbs": ["*"], "apiGroups": ["tenure.dev"], "resources": ["apps"]}]});
+    server.json(Method::POST, "/apis/rbac.authorization.k8s.io/v1/clusterroles", &edit).await;
+    let flux = crate::access::Person::known(&server, "gitops").await;
+    server.get("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings").await;
+    let send = async |method: Method, query: &str, type_: &str, body: &Value| {
+        let request = http::Request::builder().method(method).uri(format!("{APPS}/web{query}"));
+        let request = request.header("content-type", type_).body(body.to_string().into_bytes());
+        flux.send(request.unwrap().map(kube::client::Body::from)).await
+    };
+    let apply = async |more: &str, object: &Value| {
+        let query = format!("?fieldManager=kustomize-controller&force=true{more}");
+        send(Method::PATCH, &query, "application/apply-patch+yaml", object).await
+    };
+    let content = |object: &Value| {
+        let meta = &object["metadata"];
+        json!([meta["labels"], meta["annotations"], object["spec"]])
+    };
+    let mut wanted = app("web");
+    wanted["metadata"]["labels"] = json!({"kustomize.toolkit.fluxcd.io/name": "shop"});
+    let get = async || send(Method::GET, "", "application/json", &Value::Null).await;
+    assert_eq!(get().await.status, 404);
+    let dry = apply("&dryRun=All", &wanted).await;
+    assert_eq!(
+        (dry.status, &dry.json()["metadata"]["resourceVersion"]),
+        (201, &Value::Null),
+        "it says that it is new"
+    );
+    assert_eq!(apply("", &wanted).await.status, 201);
+    let live = get().await.json();
+    let dry = apply("&dryRun=All", &wanted).await.json();
+    assert_eq!(content(&dry), content(&live), "nothing to do");
+    assert_eq!(dry["metadata"]["resourceVersion"], live["metadata"]["resourceVersion"]);
+    // Somebody changed it by hand; Flux takes kubectl's share away and puts its own back.
+    let by_hand = json!({"spec": {"instances": 9}, "metadata": {"annotations": {"note": "by hand"}}});
+    let request = http::Request::patch(format!("{APPS}/web?fieldManager=kubectl-edit"))
+        .header("content-type", "application/merge-patch+json");
+    server.ask(request.body(by_hand.to_string().into_bytes()).unwrap()).await;
+    let changed = get().await.json();
+    let managers = changed["metadata"]["managedFields"].as_array().unwrap().iter();
+    let rest: Vec<&Value> = managers.filter(|it| it["manager"] != "kubectl-edit").collect();
+    let patch = json!([{"op": "test", "path": "/metadata/resourceVersion", "value": changed["metadata"]["resourceVersion"]},
+        {"op": "replace", "path": "/metadata/managedFields", "value": rest}]);
+    let patched =
+        send(Method::PATCH, "?fieldManager=kustomize-controller", "application/json-patch+json", &patch)
+            .await;
+    assert_eq!(patched.status, 200, "{}", patched.text());
+    let dry = apply("&dryRun=All", &wanted).await.json();
+    assert_ne!(content(&dry), content(&changed));
+    assert_eq!(apply("", &wanted).await.json()["spec"]["instances"], 2);
+    let deleted =
+        send(Method::DELETE, "", "application/json", &json!({"propagationPolicy": "Background"})).await;
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    // And no more than it was given.
+    let secret = json!({"metadata": {"name": "x"}, "rules": []});
+    let request = http::Request::post("/apis/rbac.authorization.k8s.io/v1/clusterroles")
+        .header("content-type", "application/json");
+    let refused =
+        flux.send(request.body(kube::client::Body::from(secret.to_string().into_bytes())).unwrap()).await;
+    assert_eq!(refused.refusal().0, 403);
+}

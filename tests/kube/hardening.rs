@@ -12,11 +12,12 @@
 //! | nothing is created in a namespace that is missing or going, and those that all need stay | [`namespaces_have_their_life`] |
 //! | no profiling or debugging over the network | [`nothing_is_served_for_debugging`] |
 //! | audit: on by default, before the answer, without content; 100 MB a file, ten files, thirty days | `access::the_audit_log_has_every_change_…`, `server::audit` |
-//! | bodies are bounded in size and time, headers too | `wire::a_large_body_is_refused_before_it_is_kept`, `server::listen` |
-//! | TLS only, from 1.2 on; client certificates | [`nothing_is_answered_without_tls`], `certificates` |
+//! | bodies are bounded in size and time, headers and handshakes too | `wire::a_large_body_is_refused_before_it_is_kept`, [`who_says_nothing_or_never_ends_is_cut`] |
+//! | TLS only, from 1.2 on; client certificates | [`nothing_is_answered_without_tls`], [`tls_is_spoken_from_1_2_on`], `certificates` |
 //! | Secrets are sealed at rest | `server::kubernetes::secrets_stand_nowhere_in_the_data_folder_…`, `store::sealed` |
 //! | HTTP/2: 100 streams, and floods of resets end the connection | [`a_connection_has_a_hundred_streams_and_a_flood_of_resets_ends_it`] |
-//! | requests and watches of one user are bounded | `server::shares`, `watch` |
+//! | requests and watches of one user are bounded | `server::shares`, [`one_user_has_a_thousand_watches_and_others_have_their_own`] |
+//! | what is sent costs in proportion to its length | `registry::tests::linear`, `registry::patch`, `registry::tests::fuzz` |
 //! | containers: no privileges or capabilities by parameters | `api::docker_options` |
 
 use std::sync::Arc;
@@ -32,7 +33,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::server::{TestServer, app};
+use crate::access::{Person, permit, rule};
+use crate::server::{APPS, Answer, TestServer, app};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -100,25 +102,140 @@ async fn nothing_is_answered_without_tls() {
     assert_eq!(server.get("/version").await.status, 200);
 }
 
+/// What the server says first to a client whose newest version of TLS is `version`: the type of its record, and of that its last byte.
+async fn greeted(server: &TestServer, version: [u8; 2]) -> (u8, u8) {
+    let suites = [0xc0, 0x2b, 0xc0, 0x2f, 0xc0, 0x09, 0xc0, 0x13, 0x00, 0x2f];
+    // Groups, point formats and signatures that any server of elliptic curves takes.
+    let extensions = [
+        &[0x00, 0x0a, 0, 4, 0, 2, 0x00, 0x17][..],
+        &[0x00, 0x0b, 0, 2, 1, 0],
+        &[0x00, 0x0d, 0, 8, 0, 6, 0x04, 0x03, 0x08, 0x04, 0x02, 0x03],
+    ]
+    .concat();
+    let sized = |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
+    let hello = [&version[..], &[7; 32], &[0], &sized(&suites), &[1, 0], &sized(&extensions)].concat();
+    let message = [&[1, 0][..], &sized(&hello)].concat();
+    let mut stream = TcpStream::connect(address(server)).await.unwrap();
+    stream.write_all(&[&[0x16, 3, 1][..], &sized(&message)].concat()).await.unwrap();
+    let mut head = [0; 5];
+    stream.read_exact(&mut head).await.unwrap();
+    let mut record = vec![0; usize::from(u16::from_be_bytes([head[3], head[4]]))];
+    stream.read_exact(&mut record).await.unwrap();
+    (head[0], *record.last().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_spoken_from_1_2_on() {
+    let server = TestServer::start().await;
+    let (handshake, alert, protocol_version) = (22, 21, 70);
+    for version in [[3, 0], [3, 1], [3, 2]] {
+        assert_eq!(greeted(&server, version).await, (alert, protocol_version), "{version:?}");
+    }
+    assert_eq!(greeted(&server, [3, 3]).await.0, handshake, "the same from a client of TLS 1.2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_is_asked_whether_it_is_there_and_let_go_when_it_is_not() {
+    let server = TestServer::start().await;
+    let mut frames = Frames::open(&server).await;
+    let end = async {
+        let mut asked = false;
+        while let Some((kind, _)) = frames.next().await {
+            asked |= kind == PING;
+        }
+        asked
+    };
+    let asked = tokio::time::timeout(Duration::from_secs(3_600), end).await.expect("it is let go");
+    assert!(asked);
+}
+
+/// The clock is set forward whenever nothing else happens, so that what ends here ends by a limit.
+#[tokio::test(start_paused = true)]
+async fn who_says_nothing_or_never_ends_is_cut() {
+    let server = TestServer::start().await;
+    let rest = async |stream: &mut (dyn tokio::io::AsyncRead + Unpin)| {
+        let mut said = Vec::new();
+        // A connection may be reset instead of closed.
+        let hour = Duration::from_secs(3_600);
+        let _ = tokio::time::timeout(hour, stream.read_to_end(&mut said)).await.expect("it is cut");
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    let mut silent = TcpStream::connect(address(&server)).await.unwrap();
+    assert_eq!(rest(&mut silent).await, "", "no handshake");
+    let mut slow = connected(&server, b"http/1.1").await;
+    slow.write_all(b"GET /version HTTP/1.1\r\nHost: localhost\r\nX-Never: ends").await.unwrap();
+    assert!(!rest(&mut slow).await.contains("200"), "no end of the headers");
+    let token = std::fs::read_to_string(server.folder.path().join("token")).unwrap();
+    let mut stuck = connected(&server, b"http/1.1").await;
+    let head = format!(
+        "POST {APPS} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nConnection: close\r\nContent-Length: 100\r\n\r\n{{",
+        token.trim()
+    );
+    stuck.write_all(head.as_bytes()).await.unwrap();
+    let told = rest(&mut stuck).await;
+    assert!(told.starts_with("HTTP/1.1 400") && told.contains("did not arrive within 60 s"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_user_has_a_thousand_watches_and_others_have_their_own() {
+    let server = TestServer::start().await;
+    let (bots, other) = (Person::accounts(&server, "bot", 21).await, Person::account(&server, "other").await);
+    for name in ["bot", "other"] {
+        permit(&server, name, &json!([rule(&["get", "list", "watch"], "tenure.dev", &["apps"])])).await;
+    }
+    let path = format!("{APPS}?watch=true");
+    let mut open = Vec::new();
+    for bot in &bots[..20] {
+        for _ in 0..50 {
+            let watch = bot.open(&path).await;
+            assert_eq!(watch.status(), 200, "{}", open.len());
+            open.push(watch);
+        }
+    }
+    let (code, reason, message) = Answer::of(bots[20].open(&path).await).await.refusal();
+    assert_eq!(
+        (code, reason.as_str(), message.as_str()),
+        (429, "TooManyRequests", "too many watches are open: close some first")
+    );
+    assert_eq!(bots[20].open(APPS).await.status(), 200, "it may do all the rest");
+    let others = other.open(&path).await;
+    assert_eq!(others.status(), 200, "and others are not concerned");
+    // One that is closed makes room, as soon as the server hears of it.
+    drop(open.pop());
+    let again = async {
+        loop {
+            let watch = bots[20].open(&path).await;
+            if watch.status() == 200 {
+                return watch;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, again).await.expect("there is room again");
+}
+
 /// An HTTP/2 connection, frame by frame.
 struct Frames(TlsStream<TcpStream>);
 
+/// A connection of this protocol.
+pub(crate) async fn connected(server: &TestServer, protocol: &[u8]) -> TlsStream<TcpStream> {
+    let config = kube::config::Kubeconfig::read_from(&server.kubeconfig).unwrap();
+    let encoded = config.clusters[0].cluster.clone().unwrap().certificate_authority_data.unwrap();
+    use base64::Engine as _;
+    let pem = base64::engine::general_purpose::STANDARD.decode(encoded).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let stream = TcpStream::connect(address(server)).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
 impl Frames {
     async fn open(server: &TestServer) -> Frames {
-        let config = kube::config::Kubeconfig::read_from(&server.kubeconfig).unwrap();
-        let encoded = config.clusters[0].cluster.clone().unwrap().certificate_authority_data.unwrap();
-        use base64::Engine as _;
-        let pem = base64::engine::general_purpose::STANDARD.decode(encoded).unwrap();
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let mut config = config.with_root_certificates(roots).with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let stream = TcpStream::connect(address(server)).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let mut stream = connected(server, b"h2").await;
         stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
         let mut frames = Frames(stream);
         frames.send(SETTINGS, 0, 0, &[]).await.unwrap();
@@ -145,6 +262,7 @@ impl Frames {
     }
 }
 
+const PING: u8 = 6;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;

@@ -9,6 +9,8 @@
 mod python_packages;
 
 mod access;
+#[path = "../support/answers.rs"]
+mod answers;
 mod bad_input;
 mod certificates;
 mod cli;
@@ -20,10 +22,12 @@ mod exec;
 mod gitops;
 mod hardening;
 mod kubectl;
+mod kubectl_edges;
 mod kubectl_verbs;
 mod offers;
 mod plugins;
 mod python;
+mod replay;
 mod server;
 mod watch;
 mod wire;

@@ -68,6 +68,16 @@ async fn until(lines: &mut BoxStream<'static, Value>, what: &str, fits: impl Fn(
     found.unwrap_or_else(|_| panic!("{what}: it does not come")).expect("the watch is open")
 }
 
+#[test]
+fn each_sample_has_at_most_forty_lines() {
+    for sample in ["nightly.sh", "autoscale.py", "reload.rs"] {
+        let text = std::fs::read_to_string(format!("{PLUGINS}/{sample}")).unwrap();
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        assert!(lines.clone().all(|line| line.len() <= 140), "{sample}: long lines are no short program");
+        assert!(lines.count() <= 40, "{sample}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nightly_scales_down_at_night_and_back_by_day_with_no_more_rights_than_its_manifest_gives() {
     for (server, kubectl) in Kubectl::all().await {

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tenure::api::{Held, Offer, OfferStatus, Task, Totals};
 use tenure::env::Env;
 use tenure::registry::cache::CacheOptions;
-use tenure::registry::{Cache, Fence, Prefix, Registry, Scheme, Write};
+use tenure::registry::{Cache, Fence, Prefix, Registry, Scheme, Write, crd};
 use tenure::server::{
     Audit, Authority, ClientAuthority, ExecError, ExecRequest, Kubeconfig, Line, LiveOffers, LogError,
     LogQuery, LogStream, ReadyCheck, RequestMetrics, Server, ServerCertificate, SigningKeys, TaskExec,
@@ -52,7 +52,22 @@ impl TestServer {
         TestServer::start_as(CacheOptions::default(), Some(clients)).await
     }
 
+    /// A server of the small App and Node of the recordings in place of ours.
+    pub(crate) async fn of_the_recordings(options: CacheOptions) -> TestServer {
+        let mut scheme = Scheme::ours().unwrap();
+        let text = include_str!("../traces/kube/crds-of-the-recordings.yaml");
+        for document in text.split("---\n").filter(|document| !document.trim().is_empty()) {
+            let definition = serde_json::from_str(document).unwrap();
+            scheme.insert(crd::kind(&definition).unwrap());
+        }
+        TestServer::serving(scheme, options, None).await
+    }
+
     async fn start_as(options: CacheOptions, clients: Option<ClientAuthority>) -> TestServer {
+        TestServer::serving(Scheme::ours().unwrap(), options, clients).await
+    }
+
+    async fn serving(scheme: Scheme, options: CacheOptions, clients: Option<ClientAuthority>) -> TestServer {
         let folder = tempfile::tempdir().unwrap();
         let env = Env::system().unwrap();
         let shutdown = CancellationToken::new();
@@ -73,7 +88,7 @@ impl TestServer {
         }
         .write(&kubeconfig)
         .unwrap();
-        let registry = registry(&env, options).await;
+        let registry = registry(&env, scheme, options).await;
         let mut metrics = prometheus_client::registry::Registry::default();
         let server = Server {
             env: env.clone(),
@@ -172,12 +187,12 @@ impl Answer {
     }
 }
 
-/// Our kinds over an empty store, with the one namespace that kubectl takes for granted.
-async fn registry(env: &Env, options: CacheOptions) -> Arc<Registry> {
+/// Kinds over an empty store, with the one namespace that kubectl takes for granted.
+async fn registry(env: &Env, scheme: Scheme, options: CacheOptions) -> Arc<Registry> {
     let (store, prefix) = (MemoryStore::new(env), Prefix::new("test"));
     let cache = Cache::start_with(env, store.clone(), &prefix, options);
     cache.listed().await;
-    let registry = Registry::new(env, store, cache, &prefix, Scheme::ours().unwrap());
+    let registry = Registry::new(env, store, cache, &prefix, scheme);
     let namespace = serde_json::json!({
         "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"},
     });
@@ -188,7 +203,9 @@ async fn registry(env: &Env, options: CacheOptions) -> Arc<Registry> {
 
 async fn client(kubeconfig: &std::path::Path) -> kube::Client {
     let config = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await.unwrap();
+    let mut config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await.unwrap();
+    // What is refused is what the tests want to see.
+    config.default_retry = false;
     kube::Client::try_from(config).unwrap()
 }
 

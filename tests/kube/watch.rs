@@ -7,7 +7,9 @@ use futures::stream::BoxStream;
 use http::{Method, Request};
 use serde_json::{Value, json};
 use tenure::registry::cache::CacheOptions;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::hardening::connected;
 use crate::server::{APPS, TestServer, app};
 
 /// Type, name and label `i` of an event.
@@ -125,6 +127,24 @@ async fn a_watch_ends_when_asked_with_a_last_bookmark() {
     create(&server, "a", "1").await;
     let query = format!("{APPS}?watch=true&resourceVersion=0&allowWatchBookmarks=true&timeoutSeconds=1");
     assert_eq!(all(server.lines(&query).await).await, ["ADDED a", "BOOKMARK -"]);
+}
+
+/// The clock is set forward whenever nothing else happens.
+#[tokio::test(start_paused = true)]
+async fn a_quiet_watch_says_every_minute_how_far_it_is() {
+    let server = TestServer::start().await;
+    let token = std::fs::read_to_string(server.folder.path().join("token")).unwrap();
+    let mut stream = connected(&server, b"http/1.1").await;
+    let query = "watch=true&allowWatchBookmarks=true&resourceVersion=0&timeoutSeconds=200";
+    let head = format!(
+        "GET {APPS}?{query} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nConnection: close\r\n\r\n",
+        token.trim()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    // At 60, 120 and 180 seconds, and at the end.
+    assert_eq!(said.matches("\"type\":\"BOOKMARK\"").count(), 4, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

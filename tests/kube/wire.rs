@@ -150,6 +150,63 @@ async fn answers_come_in_the_form_that_was_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_of_any_verb_answers_as_if_and_changes_nothing() {
+    let server = TestServer::start().await;
+    let mut web = app("web");
+    web["metadata"]["labels"] = json!({"a": "b"});
+    let made = server.json(Method::POST, APPS, &web).await.json();
+    let path = format!("{APPS}/web");
+    let mut changed = made.clone();
+    changed["spec"]["instances"] = json!(9);
+    let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "web"}, "spec": {"replicas": 9}});
+    let spec = json!({"spec": {"instances": 9}});
+    let apply = json!({"apiVersion": "tenure.dev/v1", "kind": "App", "spec": {"instances": 9}});
+    let operations = json!([{"op": "replace", "path": "/spec/instances", "value": 9}]);
+    let (json_type, merge) = ("application/json", "application/merge-patch+json");
+    for (method, path, type_, body, shown) in [
+        (Method::POST, APPS.to_owned(), json_type, app("other"), "/spec/instances"),
+        (Method::PUT, path.clone(), json_type, changed, "/spec/instances"),
+        (Method::PATCH, path.clone(), merge, spec, "/spec/instances"),
+        (Method::PATCH, path.clone(), "application/json-patch+json", operations, "/spec/instances"),
+        (
+            Method::PATCH,
+            format!("{path}?fieldManager=m&force=true"),
+            "application/apply-patch+yaml",
+            apply,
+            "/spec/instances",
+        ),
+        (
+            Method::PATCH,
+            format!("{path}/status"),
+            merge,
+            json!({"status": {"running": 9}}),
+            "/status/running",
+        ),
+        (Method::PUT, format!("{path}/scale"), json_type, scale.clone(), "/spec/replicas"),
+        (Method::PATCH, format!("{path}/scale"), merge, json!({"spec": {"replicas": 9}}), "/spec/replicas"),
+        (Method::DELETE, path.clone(), json_type, Value::Null, "/metadata/deletionTimestamp"),
+        (Method::DELETE, format!("{APPS}?labelSelector=a"), json_type, Value::Null, "/items/0/metadata/name"),
+    ] {
+        let and = if path.contains('?') { '&' } else { '?' };
+        let request = Request::builder().method(&method).uri(format!("{path}{and}dryRun=All"));
+        let request = request.header("content-type", type_).body(match body {
+            Value::Null => Vec::new(),
+            body => body.to_string().into_bytes(),
+        });
+        let answer = server.ask(request.unwrap()).await;
+        assert!(answer.status < 300, "{method} {path}: {}", answer.text());
+        let told = answer.json().pointer(shown).cloned().unwrap_or_default();
+        assert!(
+            [json!(9), json!(2), json!("web")].contains(&told)
+                || shown.ends_with("Timestamp") && told.is_string(),
+            "{method} {path}: {told}"
+        );
+        let list = server.get(APPS).await.json();
+        assert_eq!(list["items"], json!([made]), "{method} {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn paths_that_are_not_served_are_not_found() {
     let server = TestServer::start().await;
     for path in ["/apis/nope.dev/v1/foos", "/apis/tenure.dev/v9/apps", "/apis/tenure.dev/v1/foos", "/nowhere"]
@@ -161,8 +218,12 @@ async fn paths_that_are_not_served_are_not_found() {
     assert_eq!(agent_in_namespace.status, 404);
     let nowhere = server.json(Method::POST, "/apis/tenure.dev/v1/apps", &app("web")).await;
     assert_eq!((nowhere.status, nowhere.text().as_str()), (404, "404 page not found\n"));
-    let on_name = server.json(Method::POST, &format!("{APPS}/web"), &app("web")).await;
+    let on_name = server.json(Method::POST, "/api/v1/namespaces/default/configmaps/web", &json!({})).await;
     assert_eq!(on_name.refusal().0, 405);
+    let other = server.json(Method::POST, &format!("{APPS}/other"), &app("web")).await;
+    let text = "the name of the object (web) does not match the name on the URL (other)";
+    assert_eq!(other.refusal(), (400, "BadRequest".into(), text.into()));
+    assert_eq!(server.json(Method::POST, &format!("{APPS}/web"), &app("web")).await.status, 201);
     let service = server.json(Method::POST, "/api/v1/namespaces/default/services", &json!({})).await;
     assert_eq!(service.refusal().0, 405, "there are none, and none can be made");
     let collection = server.json(Method::PUT, APPS, &app("web")).await;

@@ -8,7 +8,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 use crate::dockerd::Dockerd;
-use crate::harness::Server;
+use crate::harness::{Server, web};
 
 const PASSWORD: &str = "correct-horse-battery-staple";
 
@@ -39,6 +39,7 @@ async fn secrets_stand_nowhere_in_the_data_folder_and_need_its_key() {
     server.kill9();
     for text in [PASSWORD, &encoded] {
         assert_eq!(files_with(&server.data(), text.as_bytes()), Vec::<std::path::PathBuf>::new());
+        assert_eq!(server.lines_with(text), 0, "nor in the log");
     }
     server.up(&[]).await;
     let read = server.api::<Secret>().get("login").await.unwrap();
@@ -124,4 +125,45 @@ async fn established(server: &Server) {
             absent(Ok((!holds).then_some(())))
         })
         .await;
+}
+
+/// What kubectl says with the server's own kubeconfig.
+async fn kubectl(server: &Server, arguments: &[&str]) -> String {
+    let cache = tempfile::tempdir().unwrap();
+    let output = tokio::process::Command::new("kubectl")
+        .args(arguments)
+        .env("KUBECONFIG", server.kubeconfig())
+        .arg(format!("--cache-dir={}", cache.path().display()))
+        .output()
+        .await
+        .unwrap_or_else(|error| panic!("kubectl: {error}; apt-get install kubernetes-client"));
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubectl_tells_the_story_of_an_app_and_its_tasks() {
+    let server = Server::start("story", &[]).await;
+    let uid = server.uid().await;
+    server.apply("web", web(1, "one")).await;
+    let revision = server.converged("web").await.status.unwrap().revision.unwrap();
+    crate::trouble::event(&server, "web", |message| message.starts_with("all instances are ready")).await;
+    let story = kubectl(&server, &["describe", "apps.tenure.dev", "web"]).await;
+    for word in ["RolloutStarted", "RolledOut", &revision] {
+        assert!(story.contains(word), "{word}: {story}");
+    }
+    let task = server.tasks("web").await[0].metadata.name.clone().unwrap();
+    let told = kubectl(&server, &["describe", "tasks.tenure.dev", &task]).await;
+    assert!(told.contains("Phase:") && told.contains("Running") && told.contains(&revision), "{told}");
+
+    let victim = server.containers(&uid).await[0].id.clone().unwrap();
+    server.docker().kill_container(&victim, None).await.unwrap();
+    crate::trouble::event(&server, "web", |message| message.contains("exited with status 137")).await;
+    let story = kubectl(&server, &["describe", "apps.tenure.dev", "web"]).await;
+    assert!(story.contains("Warning") && story.contains("Failed"), "{story}");
+    let events = ["get", "events", "--field-selector", "involvedObject.kind=Task", "--no-headers"];
+    let told = kubectl(&server, &events).await;
+    assert!(told.contains(&format!("task/{task}")) && told.contains("TaskFailed"), "{told}");
+    server.converged("web").await;
+    server.remove("web").await;
 }

@@ -20,7 +20,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use self::frames::{End, Frame, Size};
+use self::frames::{End, Frame, Size, read, write};
 use super::docker::container_name;
 use super::launcher::LocalLauncher;
 use crate::mesos::wire::TaskId;
@@ -103,7 +103,7 @@ async fn listen(
     control: &dyn Control,
 ) {
     loop {
-        match Frame::read(from).await {
+        match read(from).await {
             Ok(Some(Frame::Stdin(bytes))) => {
                 let Some(open) = input.as_mut() else { continue };
                 // A command need not read to the end: its own end is told by its output.
@@ -131,7 +131,7 @@ async fn tell(
 ) -> bool {
     while let Some(frame) = output.next().await {
         match frame {
-            Ok(frame) if frame.write(to).await.is_err() => return false,
+            Ok(frame) if write(to, &frame).await.is_err() => return false,
             Ok(_) => {}
             Err(error) => {
                 tracing::debug!(%error, "output of a command is lost");
@@ -143,7 +143,7 @@ async fn tell(
 }
 
 async fn say(to: &mut (impl AsyncWrite + Unpin), end: End) {
-    if let Err(error) = Frame::End(end).write(to).await {
+    if let Err(error) = write(to, &Frame::End(end)).await {
         return tracing::debug!(%error, "nobody heard how a command ended");
     }
     let _gone = to.shutdown().await;

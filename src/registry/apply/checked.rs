@@ -1,21 +1,42 @@
 //! Refuses configurations that do not fit the schema, in structured-merge-diff's words.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::path::PathElement;
 use super::tree::element;
 use super::{below, items};
+use crate::registry::field::FAULTS_MAX;
 use crate::registry::schema::{ListType, Schema, Type, nearest};
+
+/// Where a walk stands; text only where there is a problem to tell, as [`crate::registry::field::Place`].
+enum At<'p> {
+    Root,
+    Field(&'p At<'p>, &'p str),
+    Index(&'p At<'p>, usize),
+    Element(&'p At<'p>, &'p PathElement),
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            At::Root => Ok(()),
+            At::Field(parent, name) => write!(f, "{parent}.{name}"),
+            At::Index(parent, at) => write!(f, "{parent}[{at}]"),
+            At::Element(parent, step) => write!(f, "{parent}{step}"),
+        }
+    }
+}
 
 /// Checks field names, types and list keys.
 ///
 /// # Errors
-/// All that is wrong, by path.
+/// What is wrong, by path: the first hundred problems.
 pub(super) fn check(config: &Value, schema: &Schema) -> Result<(), String> {
     let mut problems = Vec::new();
-    walk(config, schema, "", &mut problems);
+    walk(config, schema, &At::Root, &mut problems);
     match problems.as_slice() {
         [] => Ok(()),
         [one] => Err(one.clone()),
@@ -23,8 +44,8 @@ pub(super) fn check(config: &Value, schema: &Schema) -> Result<(), String> {
     }
 }
 
-fn walk(value: &Value, schema: &Schema, path: &str, problems: &mut Vec<String>) {
-    if value.is_null() {
+fn walk(value: &Value, schema: &Schema, path: &At<'_>, problems: &mut Vec<String>) {
+    if value.is_null() || problems.len() >= FAULTS_MAX {
         return;
     }
     let wanted = match schema.type_ {
@@ -44,23 +65,25 @@ fn walk(value: &Value, schema: &Schema, path: &str, problems: &mut Vec<String>) 
         return;
     }
     match value {
-        Value::Object(map) => {
-            let closed =
-                schema.type_ == Type::Object && !schema.preserve_unknown && schema.additional.is_none();
-            for (name, field) in map {
-                let field_path = format!("{path}.{name}");
-                if closed && !schema.properties.contains_key(name) {
-                    problems.push(format!(
-                        "{field_path}: field not declared in schema{}",
-                        hint(name, schema, path)
-                    ));
-                } else {
-                    walk(field, below(schema, name), &field_path, problems);
-                }
-            }
-        }
+        Value::Object(map) => walk_map(map, schema, path, problems),
         Value::Array(list) => walk_list(list, schema, path, problems),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn walk_map(map: &Map<String, Value>, schema: &Schema, path: &At<'_>, problems: &mut Vec<String>) {
+    let closed = schema.type_ == Type::Object && !schema.preserve_unknown && schema.additional.is_none();
+    for (name, field) in map {
+        if problems.len() >= FAULTS_MAX {
+            return;
+        }
+        let place = At::Field(path, name);
+        if closed && !schema.properties.contains_key(name) {
+            let hint = hint(name, schema, &path.to_string());
+            problems.push(format!("{place}: field not declared in schema{hint}"));
+        } else {
+            walk(field, below(schema, name), &place, problems);
+        }
     }
 }
 
@@ -76,25 +99,24 @@ fn hint(name: &str, schema: &Schema, path: &str) -> String {
     }
 }
 
-fn walk_list(list: &[Value], schema: &Schema, path: &str, problems: &mut Vec<String>) {
+fn walk_list(list: &[Value], schema: &Schema, path: &At<'_>, problems: &mut Vec<String>) {
     let mut seen = BTreeSet::new();
     for (at, item) in list.iter().enumerate() {
+        if problems.len() >= FAULTS_MAX {
+            return;
+        }
         if schema.list == ListType::Atomic {
-            walk(item, items(schema), &format!("{path}[{at}]"), problems);
+            walk(item, items(schema), &At::Index(path, at), problems);
             continue;
         }
         match element(schema, item) {
             Err(problem) => problems.push(format!("{path}: element {at}: {problem}")),
             Ok(step) => {
-                walk(item, items(schema), &format!("{path}{step}"), problems);
+                walk(item, items(schema), &At::Element(path, &step), problems);
                 if !seen.insert(step.clone()) {
-                    problems.push(duplicate(path, &step));
+                    problems.push(format!("{path}: duplicate entries for key {step}"));
                 }
             }
         }
     }
-}
-
-fn duplicate(path: &str, step: &PathElement) -> String {
-    format!("{path}: duplicate entries for key {step}")
 }

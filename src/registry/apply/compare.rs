@@ -24,77 +24,71 @@ impl Comparison {
     }
 }
 
+/// What became of a node itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Own {
+    Same,
+    Added,
+    Removed,
+    Modified,
+}
+
+impl Comparison {
+    /// Takes in what became of the node that `step` leads to, and of what is below it.
+    fn add(&mut self, step: impl FnOnce() -> PathElement, (below, own): (Comparison, Own)) {
+        if own == Own::Same && below.is_same() {
+            return;
+        }
+        let step = step();
+        self.added.add(&step, below.added, own == Own::Added);
+        self.removed.add(&step, below.removed, own == Own::Removed);
+        self.modified.add(&step, below.modified, own == Own::Modified);
+    }
+}
+
 /// What changed from `old` to `new`.
 pub(super) fn compare(old: &Value, new: &Value, schema: &Schema) -> Comparison {
-    let mut comparison = Comparison::default();
-    walk(Some(old), Some(new), schema, &mut Vec::new(), &mut comparison);
-    comparison
+    walk(Some(old), Some(new), schema).0
 }
 
-fn walk(
-    old: Option<&Value>,
-    new: Option<&Value>,
-    schema: &Schema,
-    path: &mut Vec<PathElement>,
-    found: &mut Comparison,
-) {
+fn walk(old: Option<&Value>, new: Option<&Value>, schema: &Schema) -> (Comparison, Own) {
     let shape = shape(schema, old, new);
-    if shape == Shape::Leaf || both_empty(old, new) {
-        return leaf(old, new, path, found);
-    }
-    match shape {
-        Shape::Map => walk_map(old, new, schema, path, found),
-        Shape::List => walk_list(old, new, schema, path, found),
-        Shape::Leaf => {}
-    }
-    // The node itself came or went with what is in it.
-    match (old, new) {
-        (None, Some(_)) => found.added.insert(path),
-        (Some(_), None) => found.removed.insert(path),
-        _ => {}
-    }
+    let is_leaf = shape == Shape::Leaf || both_empty(old, new);
+    let below = match shape {
+        Shape::Map if !is_leaf => walk_map(old, new, schema),
+        Shape::List if !is_leaf => walk_list(old, new, schema),
+        Shape::Map | Shape::List | Shape::Leaf => Comparison::default(),
+    };
+    let own = match (old, new) {
+        // The node itself came or went with what is in it.
+        (None, Some(_)) => Own::Added,
+        (Some(_), None) => Own::Removed,
+        (Some(old), Some(new)) if is_leaf && old != new => Own::Modified,
+        _ => Own::Same,
+    };
+    (below, own)
 }
 
-fn leaf(old: Option<&Value>, new: Option<&Value>, path: &[PathElement], found: &mut Comparison) {
-    match (old, new) {
-        (None, Some(_)) => found.added.insert(path),
-        (Some(_), None) => found.removed.insert(path),
-        (Some(old), Some(new)) if old != new => found.modified.insert(path),
-        _ => {}
-    }
-}
-
-fn walk_map(
-    old: Option<&Value>,
-    new: Option<&Value>,
-    schema: &Schema,
-    path: &mut Vec<PathElement>,
-    found: &mut Comparison,
-) {
+fn walk_map(old: Option<&Value>, new: Option<&Value>, schema: &Schema) -> Comparison {
     let (old, new) = (fields(old), fields(new));
     let names: BTreeSet<&String> = old.into_iter().chain(new).flat_map(serde_json::Map::keys).collect();
+    let mut found = Comparison::default();
     for name in names {
         let (was, is) = (old.and_then(|map| map.get(name)), new.and_then(|map| map.get(name)));
-        path.push(PathElement::field(name));
-        walk(was, is, below(schema, name), path, found);
-        path.pop();
+        found.add(|| PathElement::field(name), walk(was, is, below(schema, name)));
     }
+    found
 }
 
-fn walk_list(
-    old: Option<&Value>,
-    new: Option<&Value>,
-    schema: &Schema,
-    path: &mut Vec<PathElement>,
-    found: &mut Comparison,
-) {
+fn walk_list(old: Option<&Value>, new: Option<&Value>, schema: &Schema) -> Comparison {
     let (old, new) = (indexed(schema, list(old)), indexed(schema, list(new)));
     // Of duplicates, which only a broken list has, the last one counts.
     let (old, new): (BTreeMap<_, _>, BTreeMap<_, _>) = (old.into_iter().collect(), new.into_iter().collect());
     let steps: BTreeSet<&PathElement> = old.keys().chain(new.keys()).collect();
+    let mut found = Comparison::default();
     for step in steps {
-        path.push(step.clone());
-        walk(old.get(step).copied(), new.get(step).copied(), items(schema), path, found);
-        path.pop();
+        let (was, is) = (old.get(step).copied(), new.get(step).copied());
+        found.add(|| step.clone(), walk(was, is, items(schema)));
     }
+    found
 }

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::registry::field::cut;
+
 /// One step of a path. The texts of keys and values are compact JSON with sorted keys.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PathElement {
@@ -80,14 +82,18 @@ impl FieldSet {
         self.members.is_empty() && self.children.values().all(FieldSet::is_empty)
     }
 
-    /// Adds `path`; the empty path says nothing.
-    pub fn insert(&mut self, path: &[PathElement]) {
-        match path {
-            [] => {}
-            [last] => {
-                self.members.insert(last.clone());
-            }
-            [first, rest @ ..] => self.children.entry(first.clone()).or_default().insert(rest),
+    /// Adds what is `below` a step, and the step itself if it is a member.
+    pub fn add(&mut self, step: &PathElement, below: FieldSet, is_member: bool) {
+        if is_member {
+            self.members.insert(step.clone());
+        }
+        if below.members.is_empty() && below.children.is_empty() {
+            return;
+        }
+        match self.children.get_mut(step) {
+            // Only a broken list leads twice to one item.
+            Some(known) => *known = known.union(&below),
+            None => drop(self.children.insert(step.clone(), below)),
         }
     }
 
@@ -152,7 +158,7 @@ impl FieldSet {
         FieldSet { members, children: children.filter(|(_, child)| !child.is_empty()).collect() }
     }
 
-    /// Every path as conflicts show it: members first, then what goes on below.
+    /// Every path as conflicts show it: members first, then what goes on below. What is very long is cut.
     #[must_use]
     pub fn paths(&self) -> Vec<String> {
         let mut paths = Vec::new();
@@ -163,7 +169,7 @@ impl FieldSet {
     fn collect(&self, prefix: &str, paths: &mut Vec<String>) {
         paths.extend(self.members.iter().map(|member| format!("{prefix}{member}")));
         for (element, child) in &self.children {
-            child.collect(&format!("{prefix}{element}"), paths);
+            child.collect(&cut(format!("{prefix}{element}")), paths);
         }
     }
 

@@ -9,35 +9,31 @@ use crate::registry::schema::Schema;
 
 /// Every field that stands in `value`.
 pub(super) fn fields_of(value: &Value, schema: &Schema) -> FieldSet {
-    let mut set = FieldSet::default();
-    walk(value, schema, &mut Vec::new(), &mut set);
-    set
+    walk(value, schema).0
 }
 
-fn walk(value: &Value, schema: &Schema, path: &mut Vec<PathElement>, set: &mut FieldSet) {
+/// What stands below a value, and whether its own place counts.
+fn walk(value: &Value, schema: &Schema) -> (FieldSet, bool) {
+    let mut set = FieldSet::default();
     match (shape(schema, Some(value), None), value) {
         (Shape::Map, Value::Object(map)) => {
             for (name, field) in map {
-                path.push(PathElement::field(name));
-                walk(field, below(schema, name), path, set);
+                let (below, own) = walk(field, below(schema, name));
                 let empty = field.is_null() || field.as_object().is_some_and(serde_json::Map::is_empty);
-                if empty || !schema.properties.contains_key(name) {
-                    set.insert(path);
-                }
-                path.pop();
+                let own = own || empty || !schema.properties.contains_key(name);
+                set.add(&PathElement::field(name), below, own);
             }
+            (set, false)
         }
         (Shape::List, Value::Array(list)) => {
             for item in list {
                 let Ok(step) = element(schema, item) else { continue };
-                path.push(step);
-                walk(item, items(schema), path, set);
-                set.insert(path);
-                path.pop();
+                set.add(&step, walk(item, items(schema)).0, true);
             }
+            (set, false)
         }
-        (_, Value::Null) => {}
-        _ => set.insert(path),
+        (_, Value::Null) => (set, false),
+        _ => (set, true),
     }
 }
 

@@ -2,15 +2,21 @@
 
 mod strategic;
 
+use std::slice;
+
 use json_patch::PatchOperation;
 use serde_json::Value;
 
 use super::body::Body;
-use super::failure::Failure;
+use super::failure::{BODY_BYTES_MAX, Failure};
 use super::kind::KindDef;
 
 /// The most operations that one JSON patch may have.
 const OPERATIONS_MAX: usize = 10_000;
+/// What its `copy` operations may copy in all, as in Kubernetes: a few short ones can double a document again and again.
+const COPIED_BYTES_MAX: usize = BODY_BYTES_MAX;
+/// Items of lists that may move because others are put in or taken out before them.
+const MOVED_MAX: usize = 50_000_000;
 
 /// A change to an object, by content type.
 #[derive(Debug, Clone)]
@@ -94,9 +100,55 @@ fn json(patch: &Value, live: &Value) -> Result<Value, Failure> {
     }
     let operations: Vec<PatchOperation> = serde_json::from_value(patch.clone())
         .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
-    let mut object = live.clone();
-    json_patch::patch(&mut object, &operations).map_err(|_| Failure::patch_failed())?;
+    let (mut object, mut cost) = (live.clone(), Cost::default());
+    for operation in &operations {
+        cost.add(operation, &object)?;
+        json_patch::patch(&mut object, slice::from_ref(operation)).map_err(|_| Failure::patch_failed())?;
+    }
     Ok(object)
+}
+
+/// What the operations of a patch have cost.
+#[derive(Default)]
+struct Cost {
+    copied: usize,
+    moved: usize,
+}
+
+impl Cost {
+    /// Counts an operation that is about to change `object`.
+    fn add(&mut self, operation: &PatchOperation, object: &Value) -> Result<(), Failure> {
+        if let PatchOperation::Copy(copy) = operation {
+            self.copied += object.pointer(copy.from.as_str()).map_or(0, size);
+        }
+        let from = match operation {
+            PatchOperation::Move(it) => Some(it.from.as_str()),
+            _ => None,
+        };
+        for path in from.into_iter().chain([operation.path().as_str()]) {
+            let list = path.rsplit_once('/').and_then(|(list, _)| object.pointer(list)?.as_array());
+            self.moved += list.map_or(0, Vec::len);
+        }
+        match () {
+            () if self.copied > COPIED_BYTES_MAX => Err(Failure::too_large(&format!(
+                "The copy operations of a JSON patch may copy {COPIED_BYTES_MAX} bytes in all"
+            ))),
+            () if self.moved > MOVED_MAX => Err(Failure::too_large(&format!(
+                "The operations of a JSON patch may move {MOVED_MAX} items of lists in all"
+            ))),
+            () => Ok(()),
+        }
+    }
+}
+
+/// About how many bytes a value has as text.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(size).sum::<usize>() + items.len() + 2,
+        Value::Object(map) => map.iter().map(|(name, value)| name.len() + size(value) + 4).sum::<usize>() + 2,
+        Value::String(text) => text.len() + 2,
+        Value::Null | Value::Bool(_) | Value::Number(_) => 4,
+    }
 }
 
 fn go_type(value: &Value) -> &'static str {
@@ -150,6 +202,21 @@ mod tests {
                 "Request entity too large: The allowed maximum operations in a JSON patch is 10000, got 10001"
             )
         );
+    }
+
+    #[test]
+    fn a_json_patch_that_copies_or_moves_without_end_is_refused() {
+        let live = json!({"a": ["x".repeat(1_000)], "list": vec![0; 10_000]});
+        // Each doubles what there is: 40 of them would make a petabyte.
+        let double = |at: usize| json!({"op": "copy", "from": "/a", "path": format!("/a/{at}")});
+        let doubling: Vec<Value> = (0..40).map(|_| double(0)).collect();
+        let refused = json(&doubling.into(), &live).unwrap_err();
+        assert_eq!((refused.code, refused.message.contains("may copy 3145728 bytes")), (413, true));
+        assert!(json(&json!([double(0), double(1)]), &live).is_ok());
+        let moving: Vec<Value> =
+            (0..OPERATIONS_MAX).map(|_| json!({"op": "add", "path": "/list/0", "value": 1})).collect();
+        let refused = json(&moving.into(), &live).unwrap_err();
+        assert_eq!((refused.code, refused.message.contains("may move 50000000 items")), (413, true));
     }
 
     /// RFC 7386, section 2, word for word.

@@ -3,6 +3,8 @@
 //! `$patch: delete|replace|merge`, `$retainKeys`, `$setElementOrder/<list>` and `$deleteFromPrimitiveList/<list>` are
 //! obeyed. List types come from the schema: list-maps merge by key, sets by value, all others are replaced.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value};
 
 use crate::registry::failure::Failure;
@@ -50,7 +52,8 @@ fn merge_maps(
     };
     if let Some(retained) = patch.get(RETAIN) {
         let retained = retained.as_array().ok_or_else(|| bad("$retainKeys must be a list"))?;
-        merged.retain(|name, _| retained.iter().any(|kept| kept == name));
+        let retained: BTreeSet<&str> = retained.iter().filter_map(Value::as_str).collect();
+        merged.retain(|name, _| retained.contains(name.as_str()));
     }
     for (name, value) in patch {
         if let Some(list) = name.strip_prefix(DELETE) {
@@ -94,18 +97,20 @@ fn merge_lists(
     order: Option<&Value>,
     schema: &Schema,
 ) -> Result<Vec<Value>, Failure> {
+    let keys: &[String] = if let ListType::Map(keys) = &schema.list { keys } else { &[] };
     let mut merged = match &schema.list {
         ListType::Atomic => return Ok(patch.to_vec()),
         ListType::Set => {
-            let new = patch.iter().filter(|item| !live.contains(item));
+            let known: BTreeSet<String> = live.iter().map(Value::to_string).collect();
+            let new = patch.iter().filter(|item| !known.contains(&item.to_string()));
             live.iter().chain(new).cloned().collect()
         }
         ListType::Map(keys) => merge_list_map(live, patch, keys, schema)?,
     };
     if let Some(Value::Array(order)) = order {
-        let keys: &[String] = if let ListType::Map(keys) = &schema.list { keys } else { &[] };
-        let place = |item: &Value| order.iter().position(|wanted| same(item, wanted, keys));
-        merged.sort_by_key(|item| place(item).unwrap_or(usize::MAX));
+        let places: BTreeMap<String, usize> =
+            order.iter().enumerate().rev().map(|(at, wanted)| (identity(wanted, keys), at)).collect();
+        merged.sort_by_cached_key(|item| places.get(&identity(item, keys)).copied().unwrap_or(usize::MAX));
     }
     Ok(merged)
 }
@@ -119,31 +124,45 @@ fn merge_list_map(
     let empty = Schema::default();
     let items = schema.items.as_deref().unwrap_or(&empty);
     let replaces = patch.iter().any(|item| item.get(DIRECTIVE) == Some(&"replace".into()));
-    let mut merged = if replaces { Vec::new() } else { live.to_vec() };
+    let live = if replaces { &[] } else { live };
+    let mut merged: Vec<Option<Value>> = live.iter().cloned().map(Some).collect();
+    // Of items with the same keys, which only a broken list has, the first one counts.
+    let mut places: BTreeMap<String, usize> =
+        live.iter().enumerate().rev().map(|(at, item)| (identity(item, keys), at)).collect();
     for item in patch {
         let Value::Object(fields) = item else { return Err(bad("items of a keyed list must be objects")) };
-        let at = merged.iter().position(|known| same(known, item, keys));
-        match (directive(fields)?, at) {
-            (Some("delete"), Some(at)) => {
-                merged.remove(at);
+        let (identity, directive) = (identity(item, keys), directive(fields)?);
+        let known = places.get(&identity).and_then(|at| merged.get_mut(*at));
+        match (directive, known) {
+            (Some("delete"), Some(known)) => {
+                *known = None;
+                places.remove(&identity);
             }
             (Some("delete"), None) => {}
             (Some("replace"), _) if fields.len() == 1 => {}
-            (_, Some(at)) => merged[at] = merge(&merged[at], item, items)?,
-            (_, None) => merged.push(merge(&Value::Object(Map::new()), item, items)?),
+            (_, Some(known)) => *known = Some(merge(known.as_ref().unwrap_or(&Value::Null), item, items)?),
+            (_, None) => {
+                places.insert(identity, merged.len());
+                merged.push(Some(merge(&Value::Object(Map::new()), item, items)?));
+            }
         }
     }
-    Ok(merged)
+    Ok(merged.into_iter().flatten().collect())
 }
 
-/// Whether two items are one: equal scalars, or objects with equal keys.
-fn same(a: &Value, b: &Value, keys: &[String]) -> bool {
-    if keys.is_empty() { a == b } else { keys.iter().all(|key| a.get(key) == b.get(key)) }
+/// What makes two items one: their keys, or the whole of them where there are none.
+fn identity(item: &Value, keys: &[String]) -> String {
+    if keys.is_empty() {
+        return item.to_string();
+    }
+    let known = |key: &String| Some((key.clone(), item.get(key)?.clone()));
+    Value::Object(keys.iter().filter_map(known).collect()).to_string()
 }
 
 fn delete_from(merged: &mut Map<String, Value>, list: &str, values: &Value) {
     if let (Some(Value::Array(items)), Value::Array(values)) = (merged.get_mut(list), values) {
-        items.retain(|item| !values.contains(item));
+        let gone: BTreeSet<String> = values.iter().map(Value::to_string).collect();
+        items.retain(|item| !gone.contains(&item.to_string()));
     }
 }
 

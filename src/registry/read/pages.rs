@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
+use base64::{Engine, alphabet};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::registry::body::as_go;
 use crate::registry::failure::Failure;
 use crate::registry::key::{Key, Resource};
 use crate::registry::snapshot::Snapshot;
@@ -61,6 +62,9 @@ pub(super) struct Token {
 }
 
 const VERSION: &str = "meta.k8s.io/v1";
+/// As Go reads it.
+const LENIENT: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
 impl Token {
     /// After `last`, at `revision`.
@@ -77,8 +81,8 @@ impl Token {
         let invalid = |problem: &str| {
             Failure::bad_request(format!("invalid continue token: continue key is not valid: {problem}"))
         };
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|error| invalid(&error.to_string()))?;
-        let token: Token = serde_json::from_slice(&bytes).map_err(|error| invalid(&error.to_string()))?;
+        let bytes = LENIENT.decode(text).map_err(|error| invalid(&error.to_string()))?;
+        let token: Token = serde_json::from_slice(&bytes).map_err(|error| invalid(&as_go(&error, &bytes)))?;
         if token.v == VERSION {
             Ok(token)
         } else {

@@ -1,11 +1,17 @@
 //! The declared name that was probably meant.
 
+/// Nothing that is declared is as long: what is longer is no slip.
+const NAME_BYTES_MAX: usize = 256;
+
 /// The name nearest to `name`, if one is near enough to be a slip: at most a third of its letters differ, or only
 /// case, `-` and `_` do. Ties go to the first in order.
 pub(in crate::registry) fn nearest<'n>(
     name: &str,
     declared: impl Iterator<Item = &'n String>,
 ) -> Option<&'n str> {
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
     let folded = fold(name);
     declared
         .map(|candidate| (distance(&folded, &fold(candidate)), candidate.as_str()))

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::hint::nearest;
 use super::{Schema, Type};
-use crate::registry::field::{child, item};
+use crate::registry::field::{FAULTS_MAX, Place, child};
 
 /// A field that no schema declares.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,21 +16,25 @@ pub struct Unknown {
     pub declared: Vec<String>,
 }
 
-/// Removes undeclared fields below `value` and reports their paths.
+/// Removes undeclared fields below `value` and reports the first of them.
 pub fn prune(value: &mut Value, schema: &Schema, path: &str, unknown: &mut Vec<Unknown>) {
+    walk(value, schema, &Place::Root(path), unknown);
+}
+
+fn walk(value: &mut Value, schema: &Schema, place: &Place<'_>, unknown: &mut Vec<Unknown>) {
     match value {
         Value::Object(map) => {
-            remove_undeclared(map, schema, path, unknown);
+            remove_undeclared(map, schema, place, unknown);
             for (name, field) in map {
                 if let Some(schema) = schema.field(name) {
-                    prune(field, schema, &child(path, name), unknown);
+                    walk(field, schema, &Place::Field(place, name), unknown);
                 }
             }
         }
         Value::Array(items) => {
             if let Some(schema) = schema.items.as_deref() {
                 for (at, value) in items.iter_mut().enumerate() {
-                    prune(value, schema, &item(path, at), unknown);
+                    walk(value, schema, &Place::Item(place, at), unknown);
                 }
             }
         }
@@ -38,7 +42,12 @@ pub fn prune(value: &mut Value, schema: &Schema, path: &str, unknown: &mut Vec<U
     }
 }
 
-fn remove_undeclared(map: &mut Map<String, Value>, schema: &Schema, path: &str, unknown: &mut Vec<Unknown>) {
+fn remove_undeclared(
+    map: &mut Map<String, Value>,
+    schema: &Schema,
+    place: &Place<'_>,
+    unknown: &mut Vec<Unknown>,
+) {
     // A scalar's schema says nothing about fields: that an object stands there is for validation to tell.
     let closed = schema.type_ == Type::Object && !schema.preserve_unknown && schema.additional.is_none();
     if !closed {
@@ -46,10 +55,10 @@ fn remove_undeclared(map: &mut Map<String, Value>, schema: &Schema, path: &str, 
     }
     map.retain(|name, _| {
         let declared = schema.properties.contains_key(name);
-        if !declared {
-            let nearest = nearest(name, schema.properties.keys()).map(|near| child(path, near));
+        if !declared && unknown.len() < FAULTS_MAX {
+            let nearest = nearest(name, schema.properties.keys()).map(|near| child(&place.told(), near));
             let declared = schema.properties.keys().filter(|_| nearest.is_none()).cloned().collect();
-            unknown.push(Unknown { path: child(path, name), nearest, declared });
+            unknown.push(Unknown { path: Place::Field(place, name).told(), nearest, declared });
         }
         declared
     });

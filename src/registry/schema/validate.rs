@@ -7,19 +7,21 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::{ListType, Schema, Type};
-use crate::registry::field::{FieldError, Place, wrong_type};
+use crate::registry::field::{FAULTS_MAX, FieldError, Place, wrong_type};
 
-/// Everything at and below `path` that `schema` refuses: first what single values break, then duplicates in lists.
+/// What `schema` refuses at and below `path`, the first hundred faults of each pass: first what single values break, then
+/// duplicates in lists.
 #[must_use]
 pub fn validate(value: &Value, schema: &Schema, path: &str) -> Vec<FieldError> {
-    let (mut errors, root) = (Vec::new(), Place::Root(path));
+    let (mut errors, mut twice, root) = (Vec::new(), Vec::new(), Place::Root(path));
     check(value, schema, &root, &mut errors);
-    uniqueness(value, schema, &root, &mut errors);
+    uniqueness(value, schema, &root, &mut twice);
+    errors.append(&mut twice);
     errors
 }
 
 fn check(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
-    if value.is_null() && schema.nullable {
+    if errors.len() >= FAULTS_MAX || value.is_null() && schema.nullable {
         return;
     }
     if let Some(error) = type_error(value, schema, path) {
@@ -127,6 +129,9 @@ fn duplicates(items: &[Value], list: &ListType, path: &Place<'_>, errors: &mut V
     };
     let mut seen = BTreeSet::new();
     for (at, value) in items.iter().enumerate() {
+        if errors.len() >= FAULTS_MAX {
+            return;
+        }
         if let Some(identity) = identity(value)
             && !seen.insert(identity.to_string())
         {

@@ -1,5 +1,7 @@
 //! `app=web,tier in (a,b),!old,n gt 3`: selection by labels.
 
+use std::collections::BTreeSet;
+
 use crate::registry::failure::Failure;
 use crate::registry::labels::Labels;
 
@@ -19,9 +21,9 @@ struct Requirement {
 enum Operator {
     Exists,
     Absent,
-    In(Vec<String>),
+    In(BTreeSet<String>),
     /// Also holds when the label is absent.
-    NotIn(Vec<String>),
+    NotIn(BTreeSet<String>),
     Greater(i64),
     Less(i64),
 }
@@ -71,13 +73,12 @@ impl LabelSelector {
 
 impl Requirement {
     fn holds(&self, label: Option<&str>) -> bool {
-        let has = |values: &[String], label: &str| values.iter().any(|value| value == label);
         let number = || label.and_then(|label| label.parse::<i64>().ok());
         match &self.operator {
             Operator::Exists => label.is_some(),
             Operator::Absent => label.is_none(),
-            Operator::In(values) => label.is_some_and(|label| has(values, label)),
-            Operator::NotIn(values) => label.is_none_or(|label| !has(values, label)),
+            Operator::In(values) => label.is_some_and(|label| values.contains(label)),
+            Operator::NotIn(values) => label.is_none_or(|label| !values.contains(label)),
             Operator::Greater(bound) => number().is_some_and(|number| number > *bound),
             Operator::Less(bound) => number().is_some_and(|number| number < *bound),
         }
@@ -186,8 +187,8 @@ impl Parser {
             _ => {}
         }
         match self.next() {
-            Token::Equals => Ok(Operator::In(vec![self.value()?])),
-            Token::Differs => Ok(Operator::NotIn(vec![self.value()?])),
+            Token::Equals => Ok(Operator::In([self.value()?].into())),
+            Token::Differs => Ok(Operator::NotIn([self.value()?].into())),
             Token::Greater => Ok(Operator::Greater(self.bound()?)),
             Token::Less => Ok(Operator::Less(self.bound()?)),
             Token::Word(word) => match word.as_str() {
@@ -222,15 +223,17 @@ impl Parser {
         })
     }
 
-    fn values(&mut self) -> Result<Vec<String>, String> {
+    fn values(&mut self) -> Result<BTreeSet<String>, String> {
         match self.next() {
             Token::Open => {}
             other => return Err(format!("found '{other}' expected: '('")),
         }
-        let mut values = vec![self.value()?];
+        let mut values = BTreeSet::from([self.value()?]);
         loop {
             match self.next() {
-                Token::Comma => values.push(self.value()?),
+                Token::Comma => {
+                    values.insert(self.value()?);
+                }
                 Token::Close => return Ok(values),
                 other => return Err(format!("found '{other}', expected: ',' or ')'")),
             }

@@ -271,6 +271,17 @@ async fn a_list_goes_on_at_the_revision_where_it_began() {
     let rest = bench.registry.list(&kind, &query(&[("limit", "2"), ("continue", &token)])).await.unwrap();
     let names: Vec<&str> = rest.docs.iter().map(|doc| &*doc.key().name).collect();
     assert_eq!((names, rest.revision, rest.continue_), (vec!["c", "d"], first.revision, None));
+    // That revision is known for a while. After it there is a token for going on in the present.
+    tokio::time::advance(std::time::Duration::from_secs(301)).await;
+    let stale =
+        bench.registry.list(&kind, &query(&[("limit", "2"), ("continue", &token)])).await.unwrap_err();
+    let status = stale.status();
+    assert_eq!((&status["code"], &status["reason"]), (&json!(410), &json!("Expired")));
+    assert!(stale.message.starts_with("The provided continue parameter is too old"), "{}", stale.message);
+    let token = status["metadata"]["continue"].as_str().unwrap();
+    let rest = bench.registry.list(&kind, &query(&[("limit", "2"), ("continue", token)])).await.unwrap();
+    let names: Vec<&str> = rest.docs.iter().map(|doc| &*doc.key().name).collect();
+    assert_eq!(names, ["bb", "c"]);
 }
 
 #[tokio::test(start_paused = true)]

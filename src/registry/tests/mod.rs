@@ -1,8 +1,10 @@
 //! The registry over a store in memory: what people and controllers can do, and what a real apiserver answered.
 
+#[path = "../../../tests/support/answers.rs"]
 mod answers;
 mod bench;
 mod commits;
 mod faults;
 mod fuzz;
+mod linear;
 mod replay;

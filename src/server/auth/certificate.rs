@@ -2,22 +2,11 @@
 //! are the groups, as in Kubernetes.
 
 use jiff::Timestamp;
-use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::TimeZone;
+use x509_parser::certificate::X509CertificateParser;
+use x509_parser::nom::Parser as _;
+use x509_parser::x509::AttributeTypeAndValue;
 
 use super::user::User;
-
-/// 2.5.4.3 and 2.5.4.10
-const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
-const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
-
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const VERSION: u8 = 0xa0;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-/// UTF8String, PrintableString, IA5String
-const TEXTS: [u8; 3] = [0x0c, 0x13, 0x16];
 
 /// Who is at the other end of a connection, by the certificate that was shown there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,32 +19,14 @@ pub(crate) struct Peer {
 impl Peer {
     /// What the certificate in `der` says; none if it names no user. Its signature is not checked here.
     pub(crate) fn of(der: &[u8]) -> Option<Peer> {
-        let mut certificate = Der(der).inside(SEQUENCE)?.inside(SEQUENCE)?;
-        if certificate.0.first() == Some(&VERSION) {
-            certificate.any()?;
-        }
-        // Serial number, signature algorithm, issuer.
-        for _ in 0..3 {
-            certificate.any()?;
-        }
-        let mut validity = certificate.inside(SEQUENCE)?;
-        validity.any()?;
-        let expires = time(validity.any()?)?;
-        let mut subject = certificate.inside(SEQUENCE)?;
-        let (mut name, mut groups) = (String::new(), Vec::new());
-        while !subject.0.is_empty() {
-            let mut set = subject.inside(SET)?;
-            while !set.0.is_empty() {
-                let mut pair = set.inside(SEQUENCE)?;
-                let ((_, kind), (tag, value)) = (pair.any()?, pair.any()?);
-                let text = || TEXTS.contains(&tag).then(|| String::from_utf8(value.to_vec()).ok()).flatten();
-                match kind {
-                    COMMON_NAME => name = text()?,
-                    ORGANIZATION => groups.push(text()?),
-                    _ => {}
-                }
-            }
-        }
+        // Of the extensions nothing is asked.
+        let mut parser = X509CertificateParser::new().with_deep_parse_extensions(false);
+        let (_, certificate) = parser.parse(der).ok()?;
+        let text = |part: &AttributeTypeAndValue<'_>| part.as_str().ok().map(str::to_owned);
+        let subject = certificate.subject();
+        let name = text(subject.iter_common_name().last()?)?;
+        let groups: Vec<String> = subject.iter_organization().map(text).collect::<Option<_>>()?;
+        let expires = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()?;
         (!name.is_empty()).then(|| Peer { user: User::named(&name, groups), expires })
     }
 
@@ -63,49 +34,6 @@ impl Peer {
     pub(crate) fn user(&self, now: Timestamp) -> Option<User> {
         (now <= self.expires).then(|| self.user.clone())
     }
-}
-
-/// What is left of a DER encoding.
-struct Der<'a>(&'a [u8]);
-
-impl<'a> Der<'a> {
-    /// The next element: its tag and its content.
-    fn any(&mut self) -> Option<(u8, &'a [u8])> {
-        let (&tag, rest) = self.0.split_first()?;
-        let (&first, mut rest) = rest.split_first()?;
-        let mut length = usize::from(first);
-        if first & 0x80 != 0 {
-            let bytes;
-            (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f)).filter(|it| it.0.len() <= 4)?;
-            length = bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-        }
-        let (content, rest) = rest.split_at_checked(length)?;
-        self.0 = rest;
-        Some((tag, content))
-    }
-
-    /// What is inside the next element, which has this tag.
-    fn inside(&mut self, tag: u8) -> Option<Der<'a>> {
-        self.any().filter(|(found, _)| *found == tag).map(|(_, content)| Der(content))
-    }
-}
-
-/// `YYMMDDHHMMSSZ` (of 1950 to 2049) or `YYYYMMDDHHMMSSZ`
-fn time((tag, text): (u8, &[u8])) -> Option<Timestamp> {
-    let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
-    let (year, rest) = text.split_at_checked(if tag == GENERALIZED_TIME { 4 } else { 2 })?;
-    let year: i16 = year.parse().ok()?;
-    let year = match tag {
-        GENERALIZED_TIME => year,
-        UTC_TIME if year < 50 => 2000 + year,
-        UTC_TIME => 1900 + year,
-        _ => return None,
-    };
-    let part = |at: usize| rest.get(at..at + 2)?.parse::<i8>().ok();
-    let date = Date::new(year, part(0)?, part(2)?).ok()?;
-    let time = Time::new(part(4)?, part(6)?, part(8)?, 0).ok()?;
-    let at = DateTime::from_parts(date, time).to_zoned(TimeZone::UTC).ok()?;
-    (rest.len() == 10).then(|| at.timestamp())
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use super::Api;
 use super::objects::Ask;
 use super::task::refused;
 use crate::api::Task;
+use crate::api::exec::PROTOCOL;
 use crate::registry::{At, Failure, Reason};
-use crate::server::exec::{EXEC_PROTOCOL, ExecError, ExecRequest};
+use crate::server::exec::{ExecError, ExecRequest};
 use crate::server::lines::switching;
 
 impl Api {
@@ -51,9 +52,9 @@ impl Api {
 /// The connection, if it can be switched over.
 fn upgrade(ask: &Ask<'_>) -> Result<OnUpgrade, Failure> {
     let wanted = ask.head.headers.get(UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !wanted.eq_ignore_ascii_case(EXEC_PROTOCOL) {
+    if !wanted.eq_ignore_ascii_case(PROTOCOL) {
         let text = format!(
-            "exec is a stream: ask with the headers `Connection: Upgrade` and `Upgrade: {EXEC_PROTOCOL}`, as `tenure exec` does"
+            "exec is a stream: ask with the headers `Connection: Upgrade` and `Upgrade: {PROTOCOL}`, as `tenure exec` does"
         );
         return Err(Failure::bad_request(text));
     }

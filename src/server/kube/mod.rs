@@ -14,6 +14,7 @@ mod discovery;
 mod document;
 mod exec;
 mod facade;
+mod joined;
 mod objects;
 mod offers;
 mod openapi;

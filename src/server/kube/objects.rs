@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::accept::{Accepted, Encoding, Offer, Transform, negotiate};
 use super::document::accept;
+use super::joined::Joined;
 use super::route::Target;
 use super::view::{Include, ListMeta, View};
 use super::{Api, body, facade, reply};
@@ -58,13 +59,12 @@ impl Verb {
         matches!(self, Verb::Get | Verb::List | Verb::Watch)
     }
 
-    fn of(method: &Method, named: bool, has_part: bool, query: &Query) -> Result<Verb, Failure> {
+    fn of(method: &Method, named: bool, query: &Query) -> Result<Verb, Failure> {
         match (method, named) {
             (&(Method::GET | Method::HEAD), true) => Ok(Verb::Get),
             (&Method::GET, false) if query.flag("watch") => Ok(Verb::Watch),
             (&(Method::GET | Method::HEAD), false) => Ok(Verb::List),
-            (&Method::POST, false) => Ok(Verb::Create),
-            (&Method::POST, true) if has_part => Ok(Verb::Create),
+            (&Method::POST, _) => Ok(Verb::Create),
             (&Method::PUT, true) => Ok(Verb::Update),
             (&Method::PATCH, true) => Ok(Verb::Patch),
             (&Method::DELETE, true) => Ok(Verb::Delete),
@@ -202,10 +202,8 @@ impl Api {
             return reply::not_found();
         }
         let (name, query) = (kind.group_resource(), query(head));
-        let verb = query.as_ref().map_err(Failure::clone).and_then(|query| {
-            let has_part = target.subresource.is_some();
-            Verb::of(&head.method, target.name.is_some(), has_part, query)
-        });
+        let verb = query.as_ref().map_err(Failure::clone);
+        let verb = verb.and_then(|query| Verb::of(&head.method, target.name.is_some(), query));
         let (word, answer) = match (verb, query) {
             (Ok(verb), Ok(query)) => {
                 let ask = Ask { kind, target, head, query, user };
@@ -242,7 +240,13 @@ impl Api {
             (_, Part::Exec) => return self.task_exec(ask).await,
             // All of them at once are nobody's to delete, as in Kubernetes.
             (Verb::DeleteCollection, _) if ask.is_namespace() => return Err(Failure::method_not_allowed()),
-            (Verb::Create, _) if ask.target.name.is_some() => return Err(Failure::method_not_allowed()),
+            // Of kinds that come from a definition one may be created at its own path, as in Kubernetes.
+            (Verb::Create, part)
+                if ask.target.name.is_some()
+                    && (part != Part::Object(Subresource::Main) || ask.kind.is_core()) =>
+            {
+                return Err(Failure::method_not_allowed());
+            }
             (Verb::Get, Part::Log) => return self.task_log(ask).await,
             (_, Part::Log) => return Err(Failure::method_not_allowed()),
             (Verb::Delete, Part::Object(Subresource::Status | Subresource::Scale)) => {
@@ -291,6 +295,15 @@ impl Api {
         }
         let bytes = body::read(body).await?;
         let object = body::object(&ask.kind.kind, &ask.head.headers, &bytes)?;
+        if let Some(name) = &ask.target.name {
+            // Whoever may create this one must not create another with it.
+            let given = object.value["metadata"]["name"].as_str().unwrap_or_default();
+            if given != name {
+                return Err(Failure::bad_request(format!(
+                    "the name of the object ({given}) does not match the name on the URL ({name})"
+                )));
+            }
+        }
         let written = self.registry.create(&ask.kind, ask.namespace(), object, &options).await?;
         self.written(ask, accepted, StatusCode::CREATED, written)
     }
@@ -349,7 +362,7 @@ impl Api {
     fn page(&self, ask: &Ask<'_>, accepted: Accepted, page: ListPage) -> Result<Response, Failure> {
         let meta = ListMeta { revision: page.revision, continue_: page.continue_, remaining: page.remaining };
         let docs = page.docs.iter().map(AsRef::as_ref);
-        encoded(accepted.encoding, StatusCode::OK, self.view(ask, accepted)?.list(docs, &meta)?)
+        listed(accepted.encoding, self.view(ask, accepted)?.list(docs, &meta)?)
     }
 
     fn written(
@@ -406,6 +419,14 @@ pub(super) fn encoded(encoding: Encoding, status: StatusCode, json: Bytes) -> Re
     match encoding {
         Encoding::Json => Ok(reply::bytes(status, reply::JSON, json)),
         Encoding::Yaml => Ok(reply::value(status, &parsed(&json)?, encoding)),
+    }
+}
+
+/// JSON is joined while it is sent; YAML is written from the whole.
+pub(super) fn listed(encoding: Encoding, list: Joined) -> Result<Response, Failure> {
+    match encoding {
+        Encoding::Json => Ok(reply::body(StatusCode::OK, reply::JSON, Body::new(list))),
+        Encoding::Yaml => encoded(encoding, StatusCode::OK, list.whole()),
     }
 }
 

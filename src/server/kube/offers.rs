@@ -5,7 +5,7 @@ use http::StatusCode;
 
 use super::Api;
 use super::accept::Offer as Form;
-use super::objects::{Ask, Verb, encoded};
+use super::objects::{Ask, Verb, encoded, listed};
 use super::view::ListMeta;
 use crate::api::Offer;
 use crate::registry::options::ListQuery;
@@ -40,7 +40,7 @@ impl Api {
         let selected =
             docs.iter().filter(|it| query.labels.matches(&it.meta().labels) && query.fields.matches(it));
         let meta = ListMeta { revision, ..ListMeta::default() };
-        encoded(accepted.encoding, StatusCode::OK, view.list(selected, &meta)?)
+        listed(accepted.encoding, view.list(selected, &meta)?)
     }
 }
 

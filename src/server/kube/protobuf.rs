@@ -418,7 +418,13 @@ mod tests {
 
     /// A length-delimited field; all of these are short.
     fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-        [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+        let (mut head, mut length) = (vec![number << 3 | 2], bytes.len());
+        while length > 0x7f {
+            head.push(u8::try_from(length & 0x7f).unwrap() | 0x80);
+            length >>= 7;
+        }
+        head.push(u8::try_from(length).unwrap());
+        [&head, bytes].concat()
     }
 
     fn body(api_version: &str, kind: &str, raw: &[u8]) -> Vec<u8> {
@@ -460,6 +466,16 @@ mod tests {
                 assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), body.value);
             }
         });
+    }
+
+    #[test]
+    fn a_message_is_read_in_proportion_to_its_length() {
+        let map = |size: usize| {
+            let entry =
+                |at: usize| field(2, &[field(1, format!("k{at:06}").as_bytes()), field(2, b"v")].concat());
+            body("v1", "ConfigMap", &(0..size).map(entry).collect::<Vec<_>>().concat())
+        };
+        crate::proportion::is_kept("protobuf", map, |bytes: &Vec<u8>| decode(bytes).is_ok());
     }
 
     #[test]

@@ -30,7 +30,12 @@ pub(crate) fn value(status: StatusCode, value: &Value, encoding: Encoding) -> Re
 
 /// Bytes that are already encoded.
 pub(crate) fn bytes(status: StatusCode, content_type: &'static str, bytes: Bytes) -> Response {
-    let mut response = Response::new(Body::from(bytes));
+    body(status, content_type, Body::from(bytes))
+}
+
+/// A body that is made while it is sent.
+pub(crate) fn body(status: StatusCode, content_type: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

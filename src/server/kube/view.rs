@@ -1,12 +1,13 @@
 //! How objects are shown: whole, as rows of a Table, or by their metadata only.
 //!
-//! What is shown whole is never decoded: a document's bytes are what is served, so a list is made by joining them.
+//! What is shown whole is never decoded: a document's bytes are what is served, and a list is made of them while it is sent.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::accept::{MetaVersion, Transform};
+use super::joined::Joined;
 use crate::registry::form::Form;
 use crate::registry::table::{cells, column_definitions};
 use crate::registry::{Doc, Failure, KindDef, Revision};
@@ -81,7 +82,7 @@ impl View<'_> {
             Transform::Metadata(version) => Ok(metadata(version, object)),
             Transform::Table(version) => {
                 let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-                Ok(self.table(version, meta, column_definitions(self.kind), vec![self.row(version, object)]))
+                Ok(one_row(version, &meta, &column_definitions(self.kind), self.row(version, object)))
             }
             Transform::MetadataList(_) => Err(Failure::internal("content is not a list")),
         }
@@ -92,25 +93,30 @@ impl View<'_> {
         &self,
         docs: impl IntoIterator<Item = &'d Doc>,
         meta: &ListMeta,
-    ) -> Result<Bytes, Failure> {
-        let trees = docs.into_iter();
-        match self.transform {
-            Transform::Whole => self.joined(trees, meta),
+    ) -> Result<Joined, Failure> {
+        let (docs, kind) = (docs.into_iter(), self.kind);
+        let meta = meta.value();
+        let (object, name, items) = match self.transform {
+            Transform::Whole => {
+                let object =
+                    json!({"kind": kind.list_kind, "apiVersion": kind.api_version(), "metadata": meta});
+                (object, "items", docs.map(|doc| self.doc(doc)).collect())
+            }
             Transform::Table(version) => {
-                let rows: Result<_, Failure> =
-                    trees.map(|doc| Ok(self.row(version, &tree(self.kind, doc)?))).collect();
-                Ok(encoded(&self.table(version, meta.value(), column_definitions(self.kind), rows?)))
+                let object = table(version, &meta, &column_definitions(kind));
+                let row = |doc| Ok(encoded(&self.row(version, &tree(kind, doc)?)));
+                (object, "rows", docs.map(row).collect::<Result<_, Failure>>())
             }
             Transform::MetadataList(version) => {
-                let items: Result<Vec<_>, Failure> =
-                    trees.map(|doc| Ok(metadata(version, &tree(self.kind, doc)?))).collect();
-                Ok(encoded(&json!({
-                    "kind": "PartialObjectMetadataList", "apiVersion": version.api_version(),
-                    "metadata": meta.value(), "items": items?,
-                })))
+                let object = json!({
+                    "kind": "PartialObjectMetadataList", "apiVersion": version.api_version(), "metadata": meta,
+                });
+                let item = |doc| Ok(encoded(&metadata(version, &tree(kind, doc)?)));
+                (object, "items", docs.map(item).collect::<Result<_, Failure>>())
             }
-            Transform::Metadata(_) => Err(Failure::internal("content is a list")),
-        }
+            Transform::Metadata(_) => return Err(Failure::internal("content is a list")),
+        };
+        Ok(Joined::new(&object.to_string(), name, items?))
     }
 
     /// One event's object: like [`View::object`], but a watch tells a Table's columns only once.
@@ -118,7 +124,7 @@ impl View<'_> {
         let Transform::Table(version) = self.transform else { return self.object(object) };
         let meta = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
         let columns = if first { column_definitions(self.kind) } else { Value::Null };
-        Ok(self.table(version, meta, columns, vec![self.row(version, object)]))
+        Ok(one_row(version, &meta, &columns, self.row(version, object)))
     }
 
     /// A bookmark's object: nothing but the revision, and whether it ends the present state.
@@ -134,7 +140,7 @@ impl View<'_> {
                     "kind": self.kind.kind, "apiVersion": self.kind.api_version(), "metadata": metadata,
                 });
                 let row = json!({"cells": [], "object": object});
-                self.table(version, json!({"resourceVersion": revision.to_string()}), Value::Null, vec![row])
+                one_row(version, &json!({"resourceVersion": revision.to_string()}), &Value::Null, row)
             }
             Transform::Metadata(version) | Transform::MetadataList(version) => json!({
                 "kind": "PartialObjectMetadata", "apiVersion": version.api_version(), "metadata": metadata,
@@ -145,30 +151,6 @@ impl View<'_> {
         }
     }
 
-    fn joined<'d>(&self, docs: impl Iterator<Item = &'d Doc>, meta: &ListMeta) -> Result<Bytes, Failure> {
-        let mut list = BytesMut::with_capacity(4_096);
-        let head = json!({"kind": self.kind.list_kind, "apiVersion": self.kind.api_version(), "metadata": meta.value()});
-        let head = head.to_string();
-        // An object's text without its closing brace, so that the items can follow.
-        list.put_slice(head.strip_suffix('}').unwrap_or(&head).as_bytes());
-        list.put_slice(b",\"items\":[");
-        for (index, doc) in docs.enumerate() {
-            if index > 0 {
-                list.put_u8(b',');
-            }
-            list.put_slice(&self.doc(doc)?);
-        }
-        list.put_slice(b"]}\n");
-        Ok(list.freeze())
-    }
-
-    fn table(&self, version: MetaVersion, meta: Value, columns: Value, rows: Vec<Value>) -> Value {
-        json!({
-            "kind": "Table", "apiVersion": version.api_version(), "metadata": meta, "columnDefinitions": columns,
-            "rows": rows,
-        })
-    }
-
     fn row(&self, version: MetaVersion, object: &Value) -> Value {
         let shown = match self.include {
             Include::Metadata => metadata(version, object),
@@ -177,6 +159,17 @@ impl View<'_> {
         };
         json!({"cells": cells(self.kind, object, self.now), "object": shown})
     }
+}
+
+/// A Table without its rows.
+fn table(version: MetaVersion, meta: &Value, columns: &Value) -> Value {
+    json!({"kind": "Table", "apiVersion": version.api_version(), "metadata": meta, "columnDefinitions": columns})
+}
+
+fn one_row(version: MetaVersion, meta: &Value, columns: &Value, row: Value) -> Value {
+    let mut table = table(version, meta, columns);
+    table["rows"] = Value::Array(vec![row]);
+    table
 }
 
 /// A document as `kind` serves it, as a tree, for as long as this answer is made.

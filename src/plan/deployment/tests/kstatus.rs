@@ -1,32 +1,8 @@
 //! An App as the kstatus library reads it, by which Flux, Argo CD's health checks and `kpt` decide what they wait for.
 
-use serde_json::Value;
-
 use super::world::World;
 use super::{FULL, Time, world};
-
-/// The rules of kstatus for a kind that it does not know: what is deleted, what has not been seen, `Reconciling`, `Stalled`, `Ready`.
-fn kstatus(object: &Value) -> &'static str {
-    if !object["metadata"]["deletionTimestamp"].is_null() {
-        return "Terminating";
-    }
-    let (observed, generation) = (&object["status"]["observedGeneration"], &object["metadata"]["generation"]);
-    if !observed.is_null() && observed != generation {
-        return "InProgress";
-    }
-    let conditions = object["status"]["conditions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for condition in conditions {
-        match (condition["type"].as_str(), condition["status"].as_str()) {
-            (Some("Reconciling"), Some("True")) => return "InProgress",
-            (Some("Stalled"), Some("True")) => return "Failed",
-            _ => {}
-        }
-    }
-    match conditions.iter().find(|it| it["type"] == "Ready").and_then(|it| it["status"].as_str()) {
-        Some("True") | None => "Current",
-        Some(_) => "InProgress",
-    }
-}
+use crate::plan::kstatus::kstatus;
 
 /// What kstatus says once the plan's status is written.
 fn seen(mut world: World) -> &'static str {

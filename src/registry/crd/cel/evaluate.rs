@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::budget::{Budget, counted};
 use super::{shown, value};
-use crate::registry::field::{FieldError, child, item};
+use crate::registry::field::{FAULTS_MAX, FieldError, Place, child};
 
 /// The rules at one node of a schema and below it.
 pub(super) struct Node {
@@ -81,23 +81,26 @@ impl<'a> Evaluation<'a> {
         self.faults
     }
 
-    /// Judges a value, which stands at `path`, and what it replaces, by the rules of `node` and below.
+    /// Judges a value, which stands at `place`, and what it replaces, by the rules of `node` and below.
     pub(super) fn walk(
         &mut self,
         schema: &CompiledSchema,
         node: &Node,
         (new, old): (&Json, Option<&Json>),
-        path: &str,
+        place: &Place<'_>,
     ) {
+        if self.faults.len() >= FAULTS_MAX {
+            return;
+        }
         if !node.rules.is_empty() {
-            self.here(schema, node, (new, old), path);
+            self.here(schema, node, (new, old), place);
         }
         if let Json::Array(items) = new
             && let (Some(schema), Some(node)) = (schema.items.as_deref(), node.items.as_deref())
         {
             for (at, new) in items.iter().enumerate() {
                 let old = old.and_then(|old| old.get(at));
-                self.walk(schema, node, (new, old), &item(path, at));
+                self.walk(schema, node, (new, old), &Place::Item(place, at));
             }
         }
         for (name, new) in new.as_object().into_iter().flatten() {
@@ -106,23 +109,32 @@ impl<'a> Evaluation<'a> {
                 None => schema.additional_properties.as_deref().zip(node.additional.as_deref()),
             };
             if let Some((schema, node)) = below {
-                self.walk(schema, node, (new, old.and_then(|old| old.get(name))), &child(path, name));
+                let old = old.and_then(|old| old.get(name));
+                self.walk(schema, node, (new, old), &Place::Field(place, name));
             }
         }
     }
 
     /// The rules of one node.
-    fn here(&mut self, schema: &CompiledSchema, node: &Node, (new, old): (&Json, Option<&Json>), path: &str) {
+    fn here(
+        &mut self,
+        schema: &CompiledSchema,
+        node: &Node,
+        (new, old): (&Json, Option<&Json>),
+        place: &Place<'_>,
+    ) {
         let before = old.map(|old| value::of(old, Some(schema)));
         let mut variables = vec![("self", value::of(new, Some(schema)))];
-        if path.is_empty() {
+        if matches!(place, Place::Root("")) {
             variables.extend(self.names.iter().map(|(name, text)| (*name, value::text(text))));
         }
         for rule in &node.rules {
             match rule {
                 _ if self.left.is_none() => return,
                 Err(problem) => {
-                    self.faults.push(FieldError::invalid(path, shown(self.object, path), problem.clone()));
+                    let path = place.told();
+                    let value = shown(self.object, &path);
+                    self.faults.push(FieldError::invalid(path, value, problem.clone()));
                 }
                 Ok(rule) => {
                     let old = match (&before, rule.rule.optional_old_self) {
@@ -134,13 +146,13 @@ impl<'a> Evaluation<'a> {
                     };
                     let old = old.map(|old| ("oldSelf", old));
                     let variables: Vec<_> = variables.iter().cloned().chain(old).collect();
-                    self.judge(rule, variables, path);
+                    self.judge(rule, variables, place);
                 }
             }
         }
     }
 
-    fn judge(&mut self, judge: &Judge, variables: Vec<(&str, Value)>, path: &str) {
+    fn judge(&mut self, judge: &Judge, variables: Vec<(&str, Value)>, place: &Place<'_>) {
         let Some(left) = self.left else { return };
         let given = left.min(self.of_a_rule);
         self.budget.refill(given);
@@ -169,7 +181,9 @@ impl<'a> Evaluation<'a> {
                 ),
                 false => "validation failed due to running out of cost budget, no further validation rules will be run".to_owned(),
             };
-            self.faults.push(FieldError::invalid(path, shown(self.object, path), text));
+            let path = place.told();
+            let value = shown(self.object, &path);
+            self.faults.push(FieldError::invalid(path, value, text));
             return;
         }
         self.left = Some(left - (given - self.budget.refill(0)));
@@ -182,7 +196,7 @@ impl<'a> Evaluation<'a> {
             Err(ExecutionError::UndeclaredReference(name)) => cannot(rule, &format!("{name} is not known")),
             Err(error) => cannot(rule, &error.to_string()),
         };
-        let path = blamed(path, rule.field_path.as_deref());
+        let path = blamed(&place.told(), rule.field_path.as_deref());
         self.faults.push(self.fault(rule, &path, text));
     }
 

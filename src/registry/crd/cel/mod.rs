@@ -19,7 +19,7 @@ use self::budget::{OF_A_RULE, OF_AN_OBJECT, loops};
 use self::depth::DEPTH_MAX;
 use self::evaluate::{Evaluation, Node};
 use self::stack::on_a_large_one;
-use crate::registry::field::{FieldError, child};
+use crate::registry::field::{FieldError, Place, child};
 
 const RULES: &str = "x-kubernetes-validations";
 /// Steps beyond which nothing is estimated; far more than any rule may take.
@@ -66,7 +66,7 @@ impl Expressions {
     /// The same, when one rule may cost so much at one place, and all of them together so much.
     fn faults_within(&self, object: &Value, old: Option<&Value>, limits: (i64, i64)) -> Vec<FieldError> {
         let mut evaluation = Evaluation::new(object, &self.names, limits);
-        evaluation.walk(&self.compiled, &self.rules, (object, old), "");
+        evaluation.walk(&self.compiled, &self.rules, (object, old), &Place::Root(""));
         let mut faults = evaluation.faults();
         faults.sort_by(|a, b| (&a.path, &a.message).cmp(&(&b.path, &b.message)));
         faults
