@@ -26,6 +26,11 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start() -> Result<Server> {
+        Server::start_with(&[]).await
+    }
+
+    /// The same with further flags.
+    pub(crate) async fn start_with(flags: &[&str]) -> Result<Server> {
         let folder = tempfile::tempdir()?;
         let data = folder.path().join("data");
         let child = Command::new(env!("CARGO_BIN_EXE_tenure"))
@@ -33,6 +38,7 @@ impl Server {
             .args(["--agent-resources", "cpus:1000;mem:1000000;disk:1000000;ports:[40000-45000]"])
             .args(["--address", "127.0.0.1", "--data-dir"])
             .arg(&data)
+            .args(flags)
             .stderr(Stdio::from(std::fs::File::create(folder.path().join("log"))?))
             .spawn()
             .context("start tenure")?;

@@ -39,10 +39,14 @@ pub(super) fn update(told: &wire::TaskStatus, template: &Template, now: Timestam
         state != TaskState::Unreachable || !planted!("no-word-for-unreachable"),
         "{state} has no word here"
     );
+    let at = told.timestamp.and_then(from_seconds).unwrap_or(now);
+    if planted!("late-news-is-no-news") && now.duration_since(at).as_secs() > 5 {
+        return None;
+    }
     let container = told.container_status.as_ref();
     let reason = told.reason.map(|_| told.reason().as_str().to_owned()).filter(|it| !it.is_empty());
     Some(Update {
-        at: told.timestamp.and_then(from_seconds).unwrap_or(now),
+        at,
         reason,
         message: told.message.clone().filter(|it| !it.is_empty()),
         healthy: told.healthy,

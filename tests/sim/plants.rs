@@ -36,12 +36,8 @@ pub(crate) const INCIDENTS: [&str; 14] = [
     "MARATHON-8625", // going back is stuck
 ];
 
-/// Classes of faults that no planted bug needs. What an agent says late is what it would have said later: whoever waits for it
-/// waits the same for an agent that is slow itself (ImageSlow, TaskHangs), and nothing is decided on how long it took.
-pub(crate) const UNCLAIMED: [&str; 1] = ["LinkSlow"];
-
 /// All of them, by place.
-pub(crate) const PLANTS: [Plant; 63] = [
+pub(crate) const PLANTS: [Plant; 64] = [
     Plant {
         name: "capacity-forgets-the-stopping",
         place: "plan/deployment/instance.rs",
@@ -349,6 +345,13 @@ pub(crate) const PLANTS: [Plant; 63] = [
         check: "Offers",
         breaks: "an accepted offer can be accepted again",
         covers: "CallDelayed",
+    },
+    Plant {
+        name: "late-news-is-no-news",
+        place: "controllers/updates.rs",
+        check: "Convergence",
+        breaks: "an update that was on its way for more than five seconds says nothing new",
+        covers: "LinkSlow",
     },
     Plant {
         name: "late-calls-are-sent",

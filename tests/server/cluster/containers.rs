@@ -36,10 +36,8 @@ async fn all_of_it(name: &str, per: &str) {
     let task = server.tasks("web").await.into_iter().find(is_live).unwrap();
     let shared = task.spec.binding.as_ref().unwrap().executor_id.as_ref();
     assert_eq!(shared.is_some(), per == "agent", "{shared:?}");
-    if cluster.is_real() {
-        let said = server.client().request_text(log_of(&task, "stream=stdout")).await.unwrap();
-        assert!(said.ends_with("said\n"), "{said}");
-    }
+    let said = server.client().request_text(log_of(&task, "stream=stdout")).await.unwrap();
+    assert!(said.ends_with("said\n"), "{said}");
 
     // It runs, and does not answer as it should.
     let sick = task.metadata.name.unwrap();
