@@ -327,9 +327,9 @@ pub(crate) const PLANTS: [Plant; 64] = [
     },
     Plant {
         name: "what-was-just-written-does-not-count",
-        place: "controllers/placement/market.rs",
+        place: "controllers/placement/mod.rs",
         check: "Constraints",
-        breaks: "what placement has just written counts only once the view shows it",
+        breaks: "what placement has just written is not waited for, and counts only once the view shows it",
         covers: "WatchStalls",
     },
     Plant {
