@@ -57,14 +57,21 @@ async fn until_known(mesos: &Mesos, wanted: &BTreeSet<String>) {
         let told: Value =
             serde_json::from_str(&curl(&format!("{}/tasks?limit=1000", mesos.url()), &[]).await).unwrap();
         let tasks = told["tasks"].as_array().unwrap();
+        // Some of those that have ended are remembered.
+        let live: Vec<&Value> = tasks.iter().filter(|task| !has_ended(task)).collect();
         let known: BTreeSet<String> =
-            tasks.iter().filter_map(|task| Some(task["id"].as_str()?.to_owned())).collect();
-        if known == *wanted && tasks.iter().all(|task| task["state"] == "TASK_RUNNING") {
+            live.iter().filter_map(|task| Some(task["id"].as_str()?.to_owned())).collect();
+        if known == *wanted && live.iter().all(|task| task["state"] == "TASK_RUNNING") {
             return;
         }
         assert!(began.elapsed().as_secs() < 60, "{wanted:?} are wanted: {told:#}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+fn has_ended(task: &Value) -> bool {
+    let ends = ["FINISHED", "FAILED", "KILLED", "ERROR", "LOST", "DROPPED", "GONE", "GONE_BY_OPERATOR"];
+    ends.iter().any(|end| task["state"] == format!("TASK_{end}"))
 }
 
 /// Waits until `server` leads for the time of this number.
