@@ -187,9 +187,6 @@ impl Placement {
             self.demand.spent = Some(now);
             let mut written = Vec::new();
             let launched = self.launcher.launch(bindings, &snapshot, now, &mut written).await;
-            if planted!("what-was-just-written-does-not-count") {
-                written.clear();
-            }
             self.market.wrote(&written, &snapshot);
             launched?;
             let revision = written.iter().map(|doc| doc.revision()).max().unwrap_or_default();
