@@ -224,6 +224,15 @@ impl<'a> ApplySet<'a> {
 }
 
 impl Leftover {
+    /// As it stands in the store.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub(super) async fn live(&self, connection: &Connection) -> anyhow::Result<Value> {
+        connection.get(&self.path).await.with_context(|| self.called.clone())
+    }
+
     /// Deletes it, if it is still the one that was found.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 
 use super::apply::{Object, content};
+use super::applyset::ApplySet;
 use super::connection::Connection;
 use super::kinds::Catalog;
 use super::manifest;
@@ -20,23 +21,46 @@ pub struct DiffArgs {
     /// A file, a folder, or - for standard input; may be repeated
     #[arg(short, long = "filename", value_name = "FILE|DIR|-", required = true)]
     pub files: Vec<String>,
+    /// Show also what apply would delete with these flags
+    #[arg(long, requires = "applyset")]
+    pub prune: bool,
+    /// The set that the files are applied as: NAME (of a Secret), secrets/NAME or configmaps/NAME
+    #[arg(long, value_name = "[KIND/]NAME", requires = "prune")]
+    pub applyset: Option<String>,
 }
 
 pub(super) async fn run(connection: &Connection, args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let (documents, mut errors) = manifest::read(&args.files);
     let catalog = Catalog::load(connection).await?;
-    let mut differ = false;
+    let set = match &args.applyset {
+        Some(set) => Some(ApplySet::open(connection, &catalog, set).await?),
+        None => None,
+    };
+    let (mut differ, mut objects) = (false, Vec::new());
     for document in &documents {
-        let text = match Object::of(connection, &catalog, &document.value) {
-            Ok(object) => difference(connection, &object).await,
-            Err(error) => Err(error),
+        let told = async {
+            let mut object = Object::of(connection, &catalog, &document.value)?;
+            if let Some(set) = &set {
+                set.take(connection, &mut object).await?;
+            }
+            let text = difference(connection, &object).await?;
+            anyhow::Ok((object, text))
         };
-        match text {
-            Ok(text) => {
+        match told.await {
+            Ok((object, text)) => {
                 differ |= !text.is_empty();
                 print::out(&text)?;
+                objects.push(object);
             }
             Err(error) => errors.push(error.context(document.place.to_string())),
+        }
+    }
+    // Nothing is pruned when anything of a set fails.
+    if let Some(set) = set.filter(|_| errors.is_empty()) {
+        for leftover in set.leftovers(connection, &catalog, &objects).await? {
+            differ = true;
+            let before = text(&leftover.live(connection).await?)?;
+            print::out(&unified(&leftover.called, &before, "", Paint::of_stdout()))?;
         }
     }
     if let Some((last, others)) = errors.split_last() {

@@ -81,6 +81,35 @@ async fn what_a_set_no_longer_has_is_pruned_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_diff_of_a_set_tells_what_its_apply_would_do() {
+    let server = TestServer::start().await;
+    let diff = async |objects: &[Value]| {
+        let arguments = ["diff", "-f", "-", "--prune", "--applyset", "configmaps/web"];
+        let outcome = with_input(&server, &arguments, &manifest(objects)).await;
+        (outcome.code, outcome.stdout + &outcome.stderr)
+    };
+    let all = [app("a"), config_map("c")];
+    let (code, told) = diff(&all).await;
+    assert!(code == 1 && told.contains("+++ wanted/configmap/c\n"), "{told}");
+    assert_eq!(names(&server, CONFIG_MAPS).await, Vec::<String>::new(), "it makes no set");
+    assert_eq!(apply(&server, &all, &[]).await.0, 0);
+    assert_eq!(diff(&all).await, (0, String::new()), "nothing would change");
+    let (code, told) = diff(&all[..1]).await;
+    assert!(
+        code == 1 && told.contains("--- live/configmap/c\n") && told.contains("\n-kind: ConfigMap\n"),
+        "{told}"
+    );
+    assert!(!told.contains("app.tenure.dev/a"), "{told}");
+    let mut wrong = app("a");
+    wrong["spec"]["instances"] = json!(-1);
+    let (code, told) = diff(&[wrong]).await;
+    assert!(code == 2 && !told.contains("configmap/c"), "nothing would be pruned: {told}");
+    let other = ["diff", "-f", "-", "--prune", "--applyset", "other"];
+    let stolen = with_input(&server, &other, &manifest(&all)).await;
+    assert!(stolen.code == 2 && stolen.stderr.contains("belongs to another apply set"), "{}", stolen.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_belongs_to_another_set_or_tool_is_left_alone() {
     let server = TestServer::start().await;
     let (code, told) = apply(&server, &[app("a")], &[]).await;
