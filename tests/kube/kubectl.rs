@@ -1,4 +1,5 @@
-//! The kubectls that the tests drive: Debian's 1.20, fetched once, and the newer one on PATH where there is one.
+//! The kubectls that the tests drive: Debian's 1.20, fetched once, and the newer one on PATH where there is one; and those that
+//! `TENURE_TEST_KUBECTLS` names, such as `v27 v36`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+use crate::newer::clients;
 use crate::server::TestServer;
 
 /// No command of these tests takes long; one that hangs is a failure.
@@ -51,6 +53,11 @@ impl Kubectl {
     /// Whether it is the old one, which validates by itself.
     pub(crate) fn is_old(&self) -> bool {
         self.version == "1.20"
+    }
+
+    /// Whether it is `1.<minor>` or newer.
+    pub(crate) fn is_at_least(&self, minor: u32) -> bool {
+        self.version.trim_start_matches("1.").parse::<u32>().unwrap() >= minor
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
@@ -147,6 +154,12 @@ async fn programs() -> Vec<(PathBuf, String)> {
     let version = version_of(&on_path).await;
     if version != programs[0].1 {
         programs.push((on_path, version));
+    }
+    let more = std::env::var("TENURE_TEST_KUBECTLS").unwrap_or_default();
+    for version in more.split_whitespace() {
+        let program = clients(version).await.join("kubectl/kubectl");
+        let version = version_of(&program).await;
+        programs.push((program, version));
     }
     programs
 }

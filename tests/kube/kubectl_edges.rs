@@ -250,7 +250,7 @@ async fn deletion_in_the_foreground_and_orphaning_hold_by_their_finalizers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wait_takes_what_is_yet_to_be_created() {
     for (server, kubectl) in Kubectl::all().await {
-        if kubectl.is_old() {
+        if !kubectl.is_at_least(31) {
             continue;
         }
         let create = async {

@@ -335,7 +335,8 @@ async fn delete_waits_for_finalizers_and_takes_selections() {
                 .await
         };
         let (deleted, _) = join(kubectl.ok(&["delete", "app", "web"]), release).await;
-        assert_eq!(deleted, "app.tenure.dev \"web\" deleted\n");
+        let from = if kubectl.is_at_least(34) { " from default namespace" } else { "" };
+        assert_eq!(deleted, format!("app.tenure.dev \"web\" deleted{from}\n"));
         let gone = kubectl.fails(&["delete", "app", "web"], "").await;
         assert!(gone.contains("apps.tenure.dev \"web\" not found"), "{gone}");
         for name in ["conf", "conf2", "conf3"] {
