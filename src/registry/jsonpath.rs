@@ -36,6 +36,14 @@ pub struct JsonPathError {
     at: usize,
 }
 
+impl JsonPathError {
+    /// What was to be a path.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 impl JsonPath {
     /// Parses `text`. Braces around it and a leading `$` are allowed.
     ///

@@ -48,6 +48,8 @@ pub struct KindDef {
     pub origin: Origin,
     /// Fields beside `metadata.name` and `metadata.namespace` that a field selector may name.
     pub selectable: Vec<String>,
+    /// What whoever uses it is warned of.
+    pub deprecation: Option<String>,
     /// Whether it has a route; otherwise its objects are only kept so.
     pub served: bool,
     /// Its definition is going: nothing new comes into being.

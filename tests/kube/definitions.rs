@@ -63,6 +63,32 @@ async fn defined(server: &TestServer) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_uses_a_version_that_is_going_is_warned_and_names_may_be_limited() {
+    for (server, kubectl) in Kubectl::all().await {
+        let mut definition = widgets();
+        definition["spec"]["versions"][0]["deprecated"] = json!(true);
+        definition["spec"]["versions"][1]["deprecationWarning"] = json!("too early");
+        let (code, _, message) = server.json(Method::POST, DEFINITIONS, &definition).await.refusal();
+        let expected = "spec.versions[1].deprecationWarning: Invalid value: \"too early\": can only be set for deprecated versions";
+        assert!(code == 422 && message.ends_with(expected), "{message}");
+        definition["spec"]["versions"][1].as_object_mut().unwrap().remove("deprecationWarning");
+        let schema = &mut definition["spec"]["versions"][1]["schema"]["openAPIV3Schema"]["properties"];
+        schema["metadata"] =
+            json!({"type": "object", "properties": {"name": {"type": "string", "maxLength": 4}}});
+        let created = server.json(Method::POST, DEFINITIONS, &definition).await;
+        assert_eq!(created.status, 201, "{}", created.text());
+        until(&server, "widgets.example.com", "Established", "True").await;
+        let (code, _, message) = server.json(Method::POST, WIDGETS, &widget("longer")).await.refusal();
+        assert!(code == 422 && message.contains("metadata.name: Too long"), "{message}");
+        assert_eq!(server.json(Method::POST, WIDGETS, &widget("w")).await.status, 201);
+        let old = kubectl.run(&["get", "widgets.v1beta1.example.com"]).await;
+        assert!(old.success && old.stdout.contains("red"), "{old:?}");
+        assert_eq!(old.stderr, "Warning: example.com/v1beta1 Widget is deprecated\n");
+        assert_eq!(kubectl.run(&["get", "widgets.v1.example.com"]).await.stderr, "");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_defined_kind_is_validated_defaulted_pruned_and_has_its_subresources() {
     let server = TestServer::start().await;
     assert_eq!(server.get(WIDGETS).await.status, 404);
@@ -172,7 +198,7 @@ type Change = fn(&mut Value);
 async fn a_definition_that_cannot_be_kept_is_refused_with_its_reason() {
     let server = TestServer::start().await;
     let schema = "/spec/versions/0/schema/openAPIV3Schema";
-    let rows: [(&str, Change); 15] = [
+    let rows: [(&str, Change); 16] = [
         (
             "metadata.name: Invalid value: \"others.example.com\": must be spec.names.plural+\".\"+spec.group",
             |it| {
@@ -214,7 +240,7 @@ async fn a_definition_that_cannot_be_kept_is_refused_with_its_reason() {
             it.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/size")
                 .unwrap()["default"] = json!("x");
         }),
-        ("Forbidden: spec: patternProperties is not supported", |it| {
+        ("properties[spec].patternProperties: Forbidden: patternProperties is not supported", |it| {
             it.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap()["patternProperties"] =
                 json!({});
         }),
@@ -222,10 +248,14 @@ async fn a_definition_that_cannot_be_kept_is_refused_with_its_reason() {
             it.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap()["x-kubernetes-validations"] =
                 json!([{"rule": "self.size >"}]);
         }),
+        ("compilation failed: undefined field 'sise'", |it| {
+            it.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap()["x-kubernetes-validations"] =
+                json!([{"rule": "self.sise > 1"}]);
+        }),
         ("exceeds K8s budget", |it| {
             it.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap()["x-kubernetes-validations"] = json!([{"rule": "self.parts.all(a, self.parts.all(b, self.parts.all(c, a.name + b.name != c.name)))"}]);
         }),
-        ("spec: pattern: regex parse error", |it| {
+        ("properties[spec].pattern: Invalid value: \"(\": must be a valid regular expression", |it| {
             it.pointer_mut("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap()["pattern"] =
                 json!("(");
         }),

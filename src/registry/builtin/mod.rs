@@ -85,6 +85,7 @@ fn core(kind: &str, plural: &str, short_names: &[&str], schema: Value) -> Result
         columns: vec![age_column()],
         origin: Origin::Core,
         selectable: Vec::new(),
+        deprecation: None,
         served: true,
         terminating: false,
         counted: false,

@@ -8,6 +8,8 @@ mod accept;
 pub mod cel;
 mod follow;
 pub(super) mod rules;
+mod selectable;
+mod written;
 
 use std::sync::Arc;
 
@@ -115,7 +117,8 @@ impl Place {
             scale: parts.and_then(|parts| parts.scale.as_ref()).map(|it| self.scale(it)).transpose()?,
             columns: self.columns(version)?,
             origin: Origin::Custom,
-            selectable: selectable(version),
+            selectable: selectable::fields(version),
+            deprecation: deprecation(definition, version),
             served: version.served,
             terminating: definition.metadata.deletion_timestamp.is_some(),
             counted: true,
@@ -187,9 +190,15 @@ impl Place {
     }
 }
 
-fn selectable(version: &CustomResourceDefinitionVersion) -> Vec<String> {
-    let fields = version.selectable_fields.as_deref().unwrap_or_default();
-    fields.iter().map(|field| field.json_path.trim_start_matches('.').to_owned()).collect()
+/// What whoever uses `version` is told.
+fn deprecation(
+    definition: &CustomResourceDefinition,
+    version: &CustomResourceDefinitionVersion,
+) -> Option<String> {
+    let said = version.deprecation_warning.clone();
+    let spec = &definition.spec;
+    let plain = || format!("{}/{} {} is deprecated", spec.group, version.name, spec.names.kind);
+    version.deprecated.unwrap_or_default().then(|| said.unwrap_or_else(plain))
 }
 
 /// The column that a kind without columns of its own has.

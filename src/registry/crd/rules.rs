@@ -8,6 +8,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use serde_json::{Value, json};
 
 use super::cel::expression_faults;
+use super::selectable::selectable_faults;
+use super::written::written_faults;
 use super::{CrdError, kinds};
 use crate::api;
 use crate::registry::field::FieldError;
@@ -27,6 +29,10 @@ const BUILT_IN: [&str; 8] = [
     "rbac.authorization.k8s.io",
     "meta.k8s.io",
 ];
+
+const MIXED_CASE: &str = "may have mixed case, but should otherwise match: a DNS-1035 label must consist of lower case \
+    alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. \
+    'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 
 /// Fills in the names that may be left out, and the only conversion there is.
 pub(in crate::registry) fn prepare(object: &mut Value) {
@@ -93,7 +99,7 @@ fn unserved(error: &CrdError) -> FieldError {
         CrdError::NoSchema { path, .. } => FieldError::required(path.clone(), "schemas are required"),
         CrdError::Schema { path, source, .. } => FieldError::forbidden(path.clone(), source.to_string()),
         CrdError::Path { path, source, .. } => {
-            FieldError::invalid(path.clone(), Value::Null, source.to_string())
+            FieldError::invalid(path.clone(), source.text(), source.to_string())
         }
         CrdError::ColumnType { path, type_, .. } => {
             let known = ["boolean", "date", "integer", "number", "string"];
@@ -132,11 +138,14 @@ fn names(definition: &CustomResourceDefinition, faults: &mut Vec<FieldError>) {
     };
     label("spec.names.plural".to_owned(), plural);
     label("spec.names.singular".to_owned(), singular.as_deref().unwrap_or_default());
-    label("spec.names.kind".to_owned(), &kind.to_lowercase());
-    label("spec.names.listKind".to_owned(), &list_kind.as_deref().unwrap_or_default().to_lowercase());
     for (field, all) in [("shortNames", short_names), ("categories", categories)] {
         for (at, name) in all.iter().flatten().enumerate() {
             label(format!("spec.names.{field}[{at}]"), name);
+        }
+    }
+    for (field, name) in [("kind", kind), ("listKind", list_kind.as_ref().unwrap_or(kind))] {
+        if !is_dns_1035(&name.to_lowercase()) {
+            faults.push(FieldError::invalid(format!("spec.names.{field}"), name.as_str(), MIXED_CASE));
         }
     }
     if list_kind.as_ref() == Some(kind) {
@@ -150,13 +159,29 @@ fn names(definition: &CustomResourceDefinition, faults: &mut Vec<FieldError>) {
     }
 }
 
+/// A label that begins with a letter.
+fn is_dns_1035(name: &str) -> bool {
+    NameRule::Label.faults(name).is_empty() && name.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
 fn versions(definition: &CustomResourceDefinition, faults: &mut Vec<FieldError>) {
     let versions = &definition.spec.versions;
     if versions.is_empty() {
         faults.push(FieldError::required("spec.versions", "must have at least one version"));
     }
     let mut seen = BTreeSet::new();
-    for (at, CustomResourceDefinitionVersion { name, .. }) in versions.iter().enumerate() {
+    for (at, version) in versions.iter().enumerate() {
+        let CustomResourceDefinitionVersion { name, deprecated, deprecation_warning, .. } = version;
+        if let Some(warning) = deprecation_warning
+            && deprecated != &Some(true)
+        {
+            let path = format!("spec.versions[{at}].deprecationWarning");
+            faults.push(FieldError::invalid(
+                path,
+                warning.as_str(),
+                "can only be set for deprecated versions",
+            ));
+        }
         let path = format!("spec.versions[{at}].name");
         for fault in NameRule::Label.faults(name) {
             faults.push(FieldError::invalid(path.clone(), name.as_str(), fault));
@@ -177,10 +202,13 @@ fn schemas(new: &Value, faults: &mut Vec<FieldError>) {
     let versions = new.pointer("/spec/versions").and_then(Value::as_array);
     for (at, version) in versions.into_iter().flatten().enumerate() {
         let Some(written) = version.pointer("/schema/openAPIV3Schema") else { continue };
-        if let Err(error) = schema::root(written) {
-            let path = format!("spec.versions[{at}].schema.openAPIV3Schema");
-            faults.push(FieldError::forbidden(path, error.to_string()));
+        let path = format!("spec.versions[{at}].schema.openAPIV3Schema");
+        let found = written_faults(written, &path);
+        match schema::root(written) {
+            Err(error) if found.is_empty() => faults.push(FieldError::forbidden(path, error.to_string())),
+            _ => faults.extend(found),
         }
+        faults.extend(selectable_faults(version, &format!("spec.versions[{at}]")));
     }
 }
 

@@ -30,7 +30,7 @@ pub use defaults::{apply_defaults, defaults_faults};
 pub(super) use hint::nearest;
 pub use nulls::drop_nulls;
 pub use object_meta::object_meta;
-pub use parse::{SchemaError, root};
+pub use parse::{SchemaError, is_keyword, root};
 pub use prune::{Unknown, prune};
 pub use structural::structural_faults;
 pub use validate::validate;

@@ -58,13 +58,26 @@ const OBEYED: [&str; 32] = [
     "x-kubernetes-map-type",
 ];
 
+/// Whether schemas may have `keyword`.
+#[must_use]
+pub fn is_keyword(keyword: &str) -> bool {
+    OBEYED.contains(&keyword) || SILENT.contains(&keyword)
+}
+
 /// Parses the schema of a whole object. `metadata` is always Kubernetes' own ObjectMeta.
 ///
 /// # Errors
 /// When a keyword is unknown, malformed or not supported.
 pub fn root(schema: &Value) -> Result<Schema, SchemaError> {
     let mut root = parse(schema, "")?;
-    root.properties.insert("metadata".to_owned(), object_meta());
+    let mut meta = object_meta();
+    // What a definition may say about it: which names there may be.
+    for (name, said) in root.properties.remove("metadata").into_iter().flat_map(|it| it.properties) {
+        if let Some(field) = meta.properties.get_mut(&name).filter(|field| field.type_ == said.type_) {
+            field.rules = said.rules;
+        }
+    }
+    root.properties.insert("metadata".to_owned(), meta);
     for name in ["apiVersion", "kind"] {
         root.properties
             .entry(name.to_owned())
@@ -120,9 +133,12 @@ struct Node<'s> {
 
 impl Node<'_> {
     fn refuse_unknown(&self) -> Result<(), SchemaError> {
-        let known = |keyword: &str| OBEYED.contains(&keyword) || SILENT.contains(&keyword);
-        match self.map.keys().find(|keyword| !known(keyword)) {
-            Some(keyword) => Err(SchemaError::Unsupported {
+        // Not unique is what every list is.
+        let known = |keyword: &str, value: &Value| {
+            is_keyword(keyword) || (keyword == "uniqueItems" && value != &Value::Bool(true))
+        };
+        match self.map.iter().find(|(keyword, value)| !known(keyword, value)) {
+            Some((keyword, _)) => Err(SchemaError::Unsupported {
                 path: if self.path.is_empty() { "<root>".to_owned() } else { self.path.to_owned() },
                 keyword: keyword.clone(),
             }),

@@ -95,6 +95,7 @@ fn facade(
         columns: Vec::new(),
         origin: Origin::Core,
         selectable: Vec::new(),
+        deprecation: None,
         served: true,
         terminating: false,
         counted: false,

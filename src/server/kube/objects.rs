@@ -202,6 +202,7 @@ impl Api {
             return reply::not_found();
         }
         let (name, query) = (kind.group_resource(), query(head));
+        let deprecation = kind.deprecation.clone();
         let verb = query.as_ref().map_err(Failure::clone);
         let verb = verb.and_then(|query| Verb::of(&head.method, target.name.is_some(), query));
         let (word, answer) = match (verb, query) {
@@ -216,7 +217,8 @@ impl Api {
             }
             (Err(failure), _) | (_, Err(failure)) => ("none", Err(failure)),
         };
-        let response = answer.unwrap_or_else(|failure| reply::failure(&failure));
+        let mut response = answer.unwrap_or_else(|failure| reply::failure(&failure));
+        reply::warn(&mut response, deprecation.as_slice());
         self.requests.answered(word, &name, response.status(), started.elapsed());
         response
     }

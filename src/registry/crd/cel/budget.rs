@@ -35,7 +35,7 @@ const CHEAP: &[&str] = &[
 ];
 
 /// Namespaces of functions, which are no values: `math.greatest(…)`.
-const NAMESPACES: &[&str] = &[
+pub(super) const NAMESPACES: &[&str] = &[
     "math",
     "sets",
     "base64",

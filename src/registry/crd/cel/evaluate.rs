@@ -7,7 +7,7 @@ use kube_cel::{CompilationError, CompilationResult, CompiledSchema, KubeCelExt a
 use serde_json::Value as Json;
 
 use super::budget::{Budget, counted};
-use super::{shown, value};
+use super::{shown, types, value};
 use crate::registry::field::{FAULTS_MAX, FieldError, Place, child};
 
 /// The rules at one node of a schema and below it.
@@ -73,6 +73,7 @@ impl<'a> Evaluation<'a> {
     ) -> Self {
         let (mut context, budget) = (Context::default(), Budget::new(0));
         context.register_all();
+        types::register(&mut context);
         budget.register(&mut context);
         Evaluation { object, names, context, budget, of_a_rule, left: Some(of_all), faults: Vec::new() }
     }

@@ -5,9 +5,11 @@
 //! [`budget`], and is stopped when that is gone.
 
 mod budget;
+mod check;
 mod depth;
 mod evaluate;
 mod stack;
+mod types;
 mod value;
 
 use std::fmt;
@@ -120,6 +122,14 @@ fn parsed_faults(openapi: &Value, path: &str) -> Vec<FieldError> {
                 faults.push(FieldError::invalid(path, text, format!("compilation failed: {error}")));
                 continue;
             }
+            let is_root = std::ptr::eq(node, openapi);
+            if let Some(Ok(parsed)) = compiled.validations.get(at)
+                && let Some(why) =
+                    check::fault(parsed.program.expression(), node, is_root, rule["optionalOldSelf"] == true)
+            {
+                faults.push(FieldError::invalid(path, text, why));
+                continue;
+            }
             // The estimate multiplies without looking where that ends.
             if let Some(Ok(rule)) = compiled.validations.get(at)
                 && longest(&compiled).saturating_pow(loops(rule.program.expression())) > COUNTABLE
@@ -131,8 +141,7 @@ fn parsed_faults(openapi: &Value, path: &str) -> Vec<FieldError> {
                 ));
                 continue;
             }
-            // The crate's look at scopes takes the variables of macros for unknown ones: a name that is none is told when an
-            // object is judged, and refuses it.
+            // The crate's own look at scopes takes the variables of macros for unknown ones.
             let costs = estimate_rule_cost(text, &compiled).into_iter();
             let dear = costs.filter(|warning| warning.kind == WarningKind::CostExceeded);
             faults.extend(dear.map(|warning| {

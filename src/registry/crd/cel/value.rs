@@ -103,7 +103,7 @@ fn converted(conversion: &str, given: &str) -> Option<Value> {
 }
 
 /// A field's name as rules spell it.
-fn escaped(name: &str) -> String {
+pub(super) fn escaped(name: &str) -> String {
     if RESERVED.contains(&name) {
         return format!("__{name}__");
     }
