@@ -10,17 +10,12 @@ const COMPARED: [&str; 4] = [
     include_str!("../kube/replay.rs"),
 ];
 
-const NOT_COMPARED: [(&str, &str, &str); 7] = [
+const NOT_COMPARED: [(&str, &str, &str); 6] = [
     ("create", "body 2MB (etcd limit)", "it is 413 here, which says what is wrong; there a 500 of etcd"),
     (
         "routing",
         "accept protobuf only",
         "a refusal is JSON here, which every client reads; the message is compared without it",
-    ),
-    (
-        "apply",
-        "null value",
-        "the same faults, in the chance order of a map of Go; here they are in that of their names",
     ),
     (
         "patch",

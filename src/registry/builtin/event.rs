@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{EVENT_TTL, columns, core, integer, object, text, time};
+use super::{EVENT_TTL, columns, content, core, integer, object, text, time};
 use crate::registry::crd::CrdError;
 use crate::registry::form::Form;
 use crate::registry::kind::KindDef;
@@ -30,6 +30,7 @@ pub(super) fn old() -> Result<KindDef, CrdError> {
     kind.selectable = names(EVENT_FIELDS);
     kind.ttl = Some(EVENT_TTL);
     kind.prepare = Some(respell_times);
+    kind.rules = Some(content::event);
     kind.columns = columns::event();
     Ok(kind)
 }

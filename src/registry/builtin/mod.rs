@@ -2,6 +2,7 @@
 //! CRDs.
 
 mod columns;
+mod content;
 pub mod definition;
 mod event;
 pub mod rbac;
@@ -13,7 +14,6 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::crd::{CrdError, age_column};
-use super::field::FieldError;
 use super::form::Form;
 use super::jsonpath::JsonPath;
 use super::key::Resource;
@@ -193,7 +193,7 @@ fn config_map() -> Result<KindDef, CrdError> {
         }),
     );
     let mut kind = core("ConfigMap", "configmaps", &["cm"], schema)?;
-    kind.rules = Some(immutable_data);
+    kind.rules = Some(content::config_map);
     kind.columns.insert(0, columns::data());
     Ok(kind)
 }
@@ -211,28 +211,9 @@ fn secret() -> Result<KindDef, CrdError> {
     );
     let mut kind = core("Secret", "secrets", &[], schema)?;
     kind.prepare = Some(fold_string_data);
-    kind.rules = Some(secret_faults);
+    kind.rules = Some(content::secret);
     kind.columns.splice(0..0, [column("Type", ColumnType::String, &["type"], 0), columns::data()]);
     Ok(kind)
-}
-
-/// Refuses changes of data that was called immutable.
-fn immutable_data(_: &str, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let is_fixed = |object: &Value| object.get("immutable") == Some(&Value::Bool(true));
-    let Some(old) = old.filter(|old| is_fixed(old)) else { return Vec::new() };
-    let text = "field is immutable when `immutable` is set";
-    let changed = ["data", "binaryData"].into_iter().filter(|field| new.get(field) != old.get(field));
-    let mut faults: Vec<FieldError> = changed.map(|field| FieldError::forbidden(field, text)).collect();
-    if !is_fixed(new) {
-        faults.push(FieldError::forbidden("immutable", text));
-    }
-    faults
-}
-
-fn secret_faults(plural: &str, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut faults = immutable_data(plural, new, old);
-    faults.extend(token::faults(new));
-    faults
 }
 
 /// Moves a Secret's `stringData` into `data`.
@@ -283,6 +264,7 @@ fn lease() -> Result<KindDef, CrdError> {
     let mut kind = core("Lease", "leases", &[], schema)?;
     kind.group = "coordination.k8s.io".to_owned();
     kind.resource = Resource::new(&kind.group, "leases");
+    kind.rules = Some(content::lease);
     kind.columns.insert(0, column("Holder", ColumnType::String, &["spec", "holderIdentity"], 0));
     kind.prepare = Some(|lease| {
         for path in ["/spec/acquireTime", "/spec/renewTime"] {

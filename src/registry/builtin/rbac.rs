@@ -165,6 +165,10 @@ fn binding_faults(plural: &str, new: &Value, old: Option<&Value>) -> Vec<FieldEr
     if reference["name"].as_str().unwrap_or_default().is_empty() {
         faults.push(FieldError::required("roleRef.name", ""));
     }
+    let group = reference["apiGroup"].as_str().unwrap_or_default();
+    if group != GROUP && new.get("roleRef").is_some() {
+        faults.push(FieldError::not_supported("roleRef.apiGroup", group, &[GROUP]));
+    }
     if old.is_some_and(|old| &old["roleRef"] != reference) {
         faults.push(FieldError::invalid("roleRef", reference.clone(), "cannot change roleRef"));
     }
@@ -173,8 +177,17 @@ fn binding_faults(plural: &str, new: &Value, old: Option<&Value>) -> Vec<FieldEr
         if is_account && subject["namespace"].as_str().unwrap_or_default().is_empty() {
             faults.push(FieldError::required(format!("subjects[{at}].namespace"), ""));
         }
-        if subject["name"].as_str().unwrap_or_default().is_empty() {
-            faults.push(FieldError::required(format!("subjects[{at}].name"), ""));
+        let (group, known) =
+            (subject["apiGroup"].as_str().unwrap_or_default(), if is_account { "" } else { GROUP });
+        if group != known {
+            faults.push(FieldError::not_supported(format!("subjects[{at}].apiGroup"), group, &[known]));
+        }
+        let (path, name) = (format!("subjects[{at}].name"), subject["name"].as_str().unwrap_or_default());
+        if name.is_empty() {
+            faults.push(FieldError::required(path, ""));
+        } else if is_account {
+            let wrong = NameRule::Subdomain.faults(name).into_iter();
+            faults.extend(wrong.map(|why| FieldError::invalid(path.clone(), name, why)));
         }
     }
     faults

@@ -98,8 +98,15 @@ fn json(patch: &Value, live: &Value) -> Result<Value, Failure> {
             items.len()
         )));
     }
-    let operations: Vec<PatchOperation> = serde_json::from_value(patch.clone())
-        .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
+    if let Some(other) = items.iter().find(|item| !item.is_object()) {
+        return Err(Failure::bad_request(format!(
+            "error decoding patch: json: cannot unmarshal {} into Go value of type handlers.jsonPatchOp",
+            go_type(other)
+        )));
+    }
+    // One that does not say what it is about does not fit, as in Kubernetes: 422.
+    let operations: Vec<PatchOperation> =
+        serde_json::from_value(patch.clone()).map_err(|_| Failure::patch_failed())?;
     let (mut object, mut cost) = (live.clone(), Cost::default());
     for operation in &operations {
         cost.add(operation, &object)?;
@@ -179,6 +186,9 @@ mod tests {
             json!({"op": "test", "path": "/spec/image", "value": "y"}),
             json!({"op": "remove", "path": "/spec/nope"}),
             json!({"op": "replace", "path": "/spec/nope", "value": 1}),
+            json!({"op": "frobnicate", "path": "/spec/image", "value": 1}),
+            json!({"op": "add"}),
+            json!({}),
         ] {
             let failure = failure(&json!([operation]));
             assert_eq!((failure.code, failure.status()["details"].clone()), (422, json!({})));
@@ -190,6 +200,10 @@ mod tests {
         assert_eq!(
             failure(&json!({})).message,
             "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp"
+        );
+        assert_eq!(
+            failure(&json!(["x"])).message,
+            "error decoding patch: json: cannot unmarshal string into Go value of type handlers.jsonPatchOp"
         );
         let many: Vec<Value> = (0..=OPERATIONS_MAX)
             .map(|_| json!({"op": "test", "path": "/spec/image", "value": "x"}))

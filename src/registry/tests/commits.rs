@@ -313,7 +313,7 @@ async fn a_watch_tells_the_present_then_changes_and_what_leaves_the_selection() 
 async fn an_event_vanishes_an_hour_after_its_last_write() {
     let bench = Bench::ours().await;
     let event = json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "web.1", "namespace": "shop"},
-        "involvedObject": {"kind": "App", "name": "web"}, "reason": "BackOff", "count": 1});
+        "involvedObject": {"kind": "App", "namespace": "shop", "name": "web"}, "reason": "BackOff", "count": 1});
     let base = bench.commit(vec![Write::Create { value: event }]).await[0].clone().unwrap();
     bench.env.sleep(std::time::Duration::from_secs(3000)).await;
     bench.commit(vec![Write::Merge { base, patch: json!({"count": 2}) }]).await;

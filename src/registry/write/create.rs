@@ -185,6 +185,7 @@ fn decoded(
     intake::check_type(kind, &mut object, &body.text)?;
     intake::check_metadata(kind, &mut object)?;
     intake::check_namespace(kind, namespace, &mut object)?;
+    intake::check_content(kind, &object)?;
     let unknown = intake::tidy(kind, &mut object);
     let warnings = intake::judge_object(kind, &unknown, &body, options.field_validation)?;
     if !text(&object, "resourceVersion").is_empty() {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::decode;
 use crate::registry::body::{Body, shortened};
 use crate::registry::failure::Failure;
 use crate::registry::field::FieldError;
@@ -87,6 +88,14 @@ pub(super) fn check_namespace(kind: &KindDef, namespace: &str, object: &mut Valu
         _ => Err(Failure::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
         )),
+    }
+}
+
+/// Refuses what a built-in kind's struct cannot hold.
+pub(super) fn check_content(kind: &KindDef, object: &Value) -> Result<(), Failure> {
+    match decode::fault(kind, object).filter(|_| kind.is_core()) {
+        Some(why) => Err(Failure::bad_request(format!("{}{why}", cannot_be_handled(kind)))),
+        None => Ok(()),
     }
 }
 

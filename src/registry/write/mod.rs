@@ -12,6 +12,7 @@
 mod apply;
 mod commit;
 mod create;
+mod decode;
 mod delete;
 mod intake;
 mod merge;

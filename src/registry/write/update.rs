@@ -216,6 +216,7 @@ fn replaced(
     intake::check_metadata(kind, &mut object)?;
     intake::check_namespace(kind, &key.namespace, &mut object)?;
     intake::check_name(&key.name, &object)?;
+    intake::check_content(kind, &object)?;
     let unknown = intake::tidy(kind, &mut object);
     let warnings = intake::judge_object(kind, &unknown, body, options.field_validation)?;
     let precondition = precondition(&object)?;

@@ -51,6 +51,7 @@ async fn applies_are_answered_as_recorded() {
             s1(r#"{"image":"y","env":[{"name":"A"},{"name":"A"}]}"#)),
         ("missing list-map key", "PATCH apps/s1?fieldManager=m1 apply", s1(r#"{"image":"y","env":[{"value":"A"}]}"#)),
         ("wrong type", "PATCH apps/s1?fieldManager=m1 apply", s1(r#"{"image":5}"#)),
+        ("null value", "PATCH apps/s1?fieldManager=m1 apply", s1(r#"{"image":"y","paused":null,"selector":null}"#)),
         ("name mismatch", "PATCH apps/s1?fieldManager=m1 apply", config(r#""name":"other""#, r#"{"image":"y"}"#)),
         ("no name in body", "PATCH apps/s1?fieldManager=m1 apply", config("", r#"{"image":"y"}"#)),
         ("no apiVersion", "PATCH apps/s1?fieldManager=m1 apply", r#"{"kind":"App","spec":{"image":"y"}}"#.into()),
