@@ -70,7 +70,8 @@ impl World {
         let origin = Instant::now();
         let elsewhere = Env::simulated("elsewhere", seed, Timestamp::UNIX_EPOCH);
         let store = MemoryStore::new(&elsewhere);
-        let machines: Vec<_> = (0..machines).map(|_| (Machine::new(fate), Medium::memory())).collect();
+        let machine = |index| (Machine::new(move |info| fate(index, info)), Medium::memory());
+        let machines: Vec<_> = (0..machines).map(machine).collect();
         let reality = Reality(Arc::new(machines.iter().map(|(machine, _)| machine.clone()).collect()));
         let terms = Terms { reality: Some(reality), ..Terms::default() };
         let checks = Checks::of(&store, &prefix(), &terms);
