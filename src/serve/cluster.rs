@@ -13,7 +13,7 @@ use super::logs::{LocalLogs, SandboxLogs};
 use super::machine;
 use super::offers::WhoLeads;
 use crate::cli::server_args::{ExecutorOrigin, ExecutorPer, MesosEncoding, MesosTarget, ServerConfig};
-use crate::controllers::{Contact, Leader, Messages, Offers, Policy, Runner, framework};
+use crate::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
 use crate::env::Env;
 use crate::executor::logs::{LogLimits, TaskLogs};
 use crate::executor::{LauncherConfig, LocalLauncher, docker};
@@ -137,6 +137,7 @@ impl Way {
             host: Arc::from(hostname),
             policy,
             contact: Contact::default(),
+            ends: Ends::default(),
             offers: Offers::default(),
             messages,
             anew,
