@@ -1,6 +1,8 @@
 //! `POST /api/v1/executor` of an agent: what is found fault with, in this order: the method, the type of the body, the body, the
 //! call, what is accepted as an answer, the framework, the executor, and its subscription (recording 28).
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -19,7 +21,7 @@ use crate::mesos::embedded::executors::{Executors, Key, Unknown};
 use crate::mesos::recordio;
 use crate::mesos::wire::executor::Call;
 use crate::mesos::wire::{
-    CheckStatusInfo, CheckType, Encoding, ExecutorCallType, Source, TaskState, TaskStatus, is_uuid,
+    CheckStatusInfo, CheckType, Encoding, ExecutorCallType, Source, TaskId, TaskState, TaskStatus, is_uuid,
 };
 
 /// An agent's process as its executors and operators see it.
@@ -98,8 +100,10 @@ impl AgentFront {
         }
         match kind {
             ExecutorCallType::Subscribe => {
-                let reply = self.subscribe(&key, accepted);
-                for update in call.subscribe.unwrap_or_default().unacknowledged_updates {
+                let subscribe = call.subscribe.unwrap_or_default();
+                let known = subscribe.unacknowledged_tasks.into_iter().map(|task| task.task_id).collect();
+                let reply = self.subscribe(&key, &known, accepted).await;
+                for update in subscribe.unacknowledged_updates {
                     self.executors.update(&key, update.status).await;
                 }
                 Ok(reply)
@@ -114,8 +118,9 @@ impl AgentFront {
         }
     }
 
-    fn subscribe(&self, key: &Key, encoding: Encoding) -> Reply {
-        let records = ReceiverStream::new(self.executors.subscribe(key)).map(move |event| {
+    async fn subscribe(&self, key: &Key, known: &BTreeSet<TaskId>, encoding: Encoding) -> Reply {
+        let events = self.executors.subscribe(key, known).await;
+        let records = ReceiverStream::new(events).map(move |event| {
             let mut record = Vec::new();
             recordio::encode(&encoding.encode(&event), &mut record);
             Ok(Frame::data(Bytes::from(record)))
