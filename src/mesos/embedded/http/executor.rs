@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::read;
-use super::reply::{self, Reply};
+use super::reply::{self, Reply, bad};
 use super::required::OF_EXECUTORS;
 use super::scheduler::{accepted, expect_post};
 use crate::env::Env;
@@ -130,10 +130,6 @@ impl AgentFront {
         reply.headers_mut().insert(header::CONTENT_TYPE, kind);
         reply
     }
-}
-
-fn bad(text: &str) -> Box<Reply> {
-    Box::new(reply::text(StatusCode::BAD_REQUEST, text))
 }
 
 /// The first thing that is wrong.
