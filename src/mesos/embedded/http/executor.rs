@@ -2,6 +2,7 @@
 //! call, what is accepted as an answer, the framework, the executor, and its subscription (recording 28).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
@@ -12,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
+use super::accounts::Accounts;
 use super::read;
 use super::reply::{self, Reply, bad};
 use super::required::OF_EXECUTORS;
@@ -29,13 +31,21 @@ use crate::mesos::wire::{
 pub struct AgentFront {
     pub(super) env: Env,
     pub(super) executors: Executors,
+    pub(super) accounts: Option<Arc<Accounts>>,
 }
 
 impl AgentFront {
     /// The agent of `executors`.
     #[must_use]
     pub fn new(env: &Env, executors: Executors) -> AgentFront {
-        AgentFront { env: env.clone(), executors }
+        AgentFront { env: env.clone(), executors, accounts: None }
+    }
+
+    /// The same, for operators in `accounts` only. Executors have none.
+    #[must_use]
+    pub fn authenticating(mut self, accounts: Accounts) -> AgentFront {
+        self.accounts = Some(Arc::new(accounts));
+        self
     }
 
     /// Serves until `stop`, then breaks all connections at once, as a process that dies.

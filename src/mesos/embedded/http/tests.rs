@@ -1,11 +1,18 @@
-//! What operators read, and what it costs.
+//! What operators read: what it costs, and who may.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
-use super::{v0, v1};
+use super::{Accounts, AgentFront, v0, v1};
+use crate::env::Env;
 use crate::mesos::embedded::bundle::Bundle;
+use crate::mesos::embedded::executors::{Executors, ExecutorsConfig};
+use crate::mesos::embedded::launcher::reports;
 use crate::mesos::embedded::master::{AgentEntry, Books, Extent, FrameworkEntry, TaskEntry};
 use crate::mesos::wire::{
     AgentId, AgentInfo, FrameworkId, FrameworkInfo, MasterInfo, TaskId, TaskState, TaskStatus,
@@ -109,4 +116,37 @@ fn what_is_asked_of_the_master_for_a_call_is_enough_to_answer_it() {
     for kind in ["GET_MASTER", "GET_WEIGHTS", "GET_QUOTA", "GET_OPERATIONS"] {
         assert_eq!(v1::extent(kind), Some(Extent::Head), "{kind}");
     }
+}
+
+/// The status of the answer to `head` at an agent of `front`.
+async fn status(address: SocketAddr, head: &str) -> String {
+    let mut line = TcpStream::connect(address).await.unwrap();
+    let request = format!("{head}\r\nHost: agent\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    line.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    line.read_to_string(&mut answer).await.unwrap();
+    answer.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_agent_with_accounts_tells_others_nothing_of_its_tasks_and_asks_executors_for_none() {
+    let (env, disk, (sink, _reports)) = (Env::system().unwrap(), tempfile::tempdir().unwrap(), reports());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = ExecutorsConfig::new(disk.path().to_owned(), address, "agent1");
+    let front = AgentFront::new(&env, Executors::new(&env, config, sink));
+    let front = front.authenticating(Accounts::parse("rec:s3cret").unwrap());
+    let stop = CancellationToken::new();
+    env.spawn("agent", front.serve(listener, stop.clone()));
+    for path in ["/state", "/slave(1)/state", "/files/debug", "/files/browse?path=/frameworks", "/containers"]
+    {
+        assert_eq!(status(address, &format!("GET {path} HTTP/1.1")).await, "401", "{path}");
+    }
+    assert_eq!(status(address, "POST /api/v1 HTTP/1.1").await, "401");
+    let known = "GET /state HTTP/1.1\r\nAuthorization: Basic cmVjOnMzY3JldA==";
+    for open in [known, "GET /health HTTP/1.1", "GET /version HTTP/1.1"] {
+        assert_eq!(status(address, open).await, "200", "{open}");
+    }
+    assert_eq!(status(address, "POST /api/v1/executor HTTP/1.1").await, "400", "it has no Content-Type");
+    stop.cancel();
 }
