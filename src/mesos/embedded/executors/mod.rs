@@ -10,12 +10,13 @@
 //! killed before it came is sent away; a second subscription closes the first. Left out: containers around executors, commands
 //! without one, and finding executors again after the agent's process has ended: they are told so, and end with it.
 
+mod executor;
 mod overview;
 mod process;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,13 +29,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
 use crate::env::Env;
-use crate::mesos::wire::executor::{
-    Acknowledged, Event, Kill, Launch as LaunchEvent, MessageEvent, Subscribed,
-};
+use crate::mesos::wire::executor::{Acknowledged, Event, Kill, MessageEvent};
 use crate::mesos::wire::{
-    AgentId, AgentInfo, ExecutorEventType, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, KillPolicy,
-    Reason, Source, TaskId, TaskInfo, TaskState, TaskStatus,
+    AgentId, AgentInfo, ExecutorEventType, ExecutorId, ExecutorInfo, FrameworkId, KillPolicy, Reason, Source,
+    TaskId, TaskInfo, TaskState, TaskStatus,
 };
+use executor::{Executor, dropped, event, launch_event};
 use overview::{Ended, Run};
 pub use overview::{ExecutorEntry, Overview};
 use process::Process;
@@ -87,9 +87,6 @@ pub(super) enum Unknown {
 
 /// How many events may wait for an executor that does not read: more than an agent has tasks.
 const EVENTS: usize = 4096;
-/// How many tasks of an executor are remembered that have ended. Mesos's own number.
-const COMPLETED: usize = 200;
-
 /// The executors of one agent.
 #[derive(Debug, Clone)]
 pub struct Executors {
@@ -111,27 +108,6 @@ struct State {
     agent_id: Option<AgentId>,
     executors: BTreeMap<Key, Executor>,
     ended: Ended,
-}
-
-/// One executor, from the launch of its first task to the end of its process.
-#[derive(Debug)]
-struct Executor {
-    info: ExecutorInfo,
-    launch: Launch,
-    /// The name of its run.
-    container: String,
-    /// Its sandbox; empty until that is made.
-    directory: PathBuf,
-    stream: Option<mpsc::Sender<Event>>,
-    was_subscribed: bool,
-    /// It is to end.
-    stop: CancellationToken,
-    /// Tasks that wait for it to subscribe.
-    queued: Vec<TaskInfo>,
-    /// Tasks that were sent to it and have not ended.
-    tasks: BTreeMap<TaskId, Run>,
-    /// The last ones that have ended, the oldest first.
-    completed: VecDeque<Run>,
 }
 
 /// How the process of an executor ended, or that it never came.
@@ -241,18 +217,7 @@ impl Executors {
             }
             return executor.was_subscribed;
         }
-        let executor = Executor {
-            info: info.clone(),
-            launch: launch.clone(),
-            container: String::new(),
-            directory: PathBuf::new(),
-            stream: None,
-            was_subscribed: false,
-            stop: CancellationToken::new(),
-            queued: vec![task],
-            tasks: BTreeMap::new(),
-            completed: VecDeque::new(),
-        };
+        let executor = Executor::new(launch.clone(), info.clone());
         state.executors.insert(key.clone(), executor);
         self.inner.env.spawn("executor", self.clone().run(key.clone(), launch, info));
         false
@@ -392,67 +357,6 @@ impl Over {
             }
         }
     }
-}
-
-impl Executor {
-    /// Takes in a status of a task; whether it counts. What was heard before does not, nor does anything after a task's end.
-    fn heard(&mut self, status: &TaskStatus) -> bool {
-        let Some(run) = self.tasks.get_mut(&status.task_id) else { return false };
-        if !run.heard(status) {
-            return false;
-        }
-        if run.has_ended() {
-            self.completed.extend(self.tasks.remove(&status.task_id));
-            if self.completed.len() > COMPLETED {
-                self.completed.pop_front();
-            }
-        }
-        true
-    }
-
-    /// The ends of tasks that were sent, of which nothing was heard, and which the executor does not know.
-    fn drop_unknown(&mut self, known: &BTreeSet<TaskId>) -> Vec<TaskStatus> {
-        let never_came = self.tasks.iter().filter(|(id, run)| run.is_new() && !known.contains(id));
-        let status = |(id, _): (&TaskId, &Run)| TaskStatus {
-            reason: Reason::AgentRestarted.wire(),
-            ..dropped(id.clone(), "Task launched during agent restart")
-        };
-        let dropped: Vec<TaskStatus> = never_came.map(status).collect();
-        for status in &dropped {
-            self.heard(status);
-        }
-        dropped
-    }
-
-    fn subscribed(&self, config: &ExecutorsConfig) -> Subscribed {
-        let framework_id = Some(self.launch.framework_id.clone());
-        Subscribed {
-            executor_info: ExecutorInfo { framework_id: framework_id.clone(), ..self.info.clone() },
-            // That a task is being killed is said by this agent itself, where the framework understands it.
-            framework_info: FrameworkInfo {
-                id: framework_id,
-                // Nothing of an executor is found again once this agent's process has ended.
-                checkpoint: Some(false),
-                ..FrameworkInfo::default()
-            },
-            agent_info: AgentInfo { id: Some(self.launch.agent_id.clone()), ..config.agent.clone() },
-            container_id: None,
-        }
-    }
-}
-
-fn event(kind: ExecutorEventType) -> Event {
-    Event { r#type: kind.wire(), ..Event::default() }
-}
-
-/// The end of a task that has not reached its executor.
-fn dropped(task: TaskId, why: &str) -> TaskStatus {
-    let message = Some(why.to_owned());
-    TaskStatus { source: Source::Agent.wire(), message, ..TaskStatus::of(task, TaskState::Dropped) }
-}
-
-fn launch_event(task: TaskInfo) -> Event {
-    Event { launch: Some(LaunchEvent { task }), ..event(ExecutorEventType::Launch) }
 }
 
 #[async_trait]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Executor, Executors, Key};
+use super::executor::Executor;
+use super::{Executors, Key};
 use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::master::TaskEntry;
 use crate::mesos::embedded::record::{TaskRecord, without_secrets};

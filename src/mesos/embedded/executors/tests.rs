@@ -1,5 +1,6 @@
 //! One agent's executors by themselves: what is said to them, and what becomes of their tasks.
 
+use super::executor::COMPLETED;
 use super::*;
 use crate::mesos::launcher::{Reports, reports};
 use crate::mesos::wire::CommandInfo;

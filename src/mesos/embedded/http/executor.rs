@@ -111,7 +111,10 @@ impl AgentFront {
         match kind {
             ExecutorCallType::Subscribe => {
                 let subscribe = call.subscribe.unwrap_or_default();
-                let known = subscribe.unacknowledged_tasks.into_iter().map(|task| task.task_id).collect();
+                let told =
+                    subscribe.unacknowledged_updates.iter().map(|update| update.status.task_id.clone());
+                let known = subscribe.unacknowledged_tasks.into_iter().map(|task| task.task_id).chain(told);
+                let known = known.collect();
                 let reply = self.subscribe(&key, &known, accepted).await;
                 for update in subscribe.unacknowledged_updates {
                     self.executors.update(&key, update.status).await;
