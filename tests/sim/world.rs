@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenure::api::{App, Endpoints, Task};
-use tenure::controllers::{Contact, Leader, Messages, Offers, Policy, framework};
+use tenure::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, framework};
 use tenure::env::Env;
 use tenure::mesos::connection::Connection;
 use tenure::mesos::embedded;
@@ -167,6 +167,7 @@ impl World {
             host: Arc::from("here"),
             policy: Policy::sole(),
             contact: Contact::default(),
+            ends: Ends::default(),
             offers: Offers::default(),
             messages: Messages::default(),
             anew: None,
