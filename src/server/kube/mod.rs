@@ -69,7 +69,7 @@ pub(super) struct Api {
     /// Served beside the scheme's.
     facades: Vec<Arc<KindDef>>,
     /// How a Scale is shown in rows.
-    scale: Option<KindDef>,
+    scale: KindDef,
     authenticator: Authenticator,
     /// Watches that one user may have open.
     watchers: Arc<Shares>,

@@ -357,7 +357,7 @@ impl Api {
     pub(super) fn view<'a>(&'a self, ask: &'a Ask<'_>, accepted: Accepted) -> Result<View<'a>, Failure> {
         let include = Include::parse(ask.query.text("includeObject"))?;
         let is_scale = ask.target.subresource.as_deref() == Some("scale");
-        let kind = self.scale.as_ref().filter(|_| is_scale).unwrap_or(&ask.kind);
+        let kind = if is_scale { &self.scale } else { &*ask.kind };
         Ok(View { kind, transform: accepted.transform, include, now: self.env.now() })
     }
 
