@@ -228,7 +228,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
             let place = Place::Field(&self.place, &key);
             let value = access.next_value_seed(Tree { place, duplicates: self.duplicates })?;
             if map.contains_key(&key) && self.duplicates.borrow().len() < FAULTS_MAX {
-                self.duplicates.borrow_mut().push(place.told());
+                self.duplicates.borrow_mut().push(place.to_string());
             }
             map.insert(key, value);
         }

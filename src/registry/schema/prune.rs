@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::hint::nearest;
 use super::{Schema, Type};
-use crate::registry::field::{FAULTS_MAX, Place, child};
+use crate::registry::field::{FAULTS_MAX, Place};
 
 /// A field that no schema declares.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,9 +56,10 @@ fn remove_undeclared(
     map.retain(|name, _| {
         let declared = schema.properties.contains_key(name);
         if !declared && unknown.len() < FAULTS_MAX {
-            let nearest = nearest(name, schema.properties.keys()).map(|near| child(&place.told(), near));
+            let nearest =
+                nearest(name, schema.properties.keys()).map(|near| Place::Field(place, near).to_string());
             let declared = schema.properties.keys().filter(|_| nearest.is_none()).cloned().collect();
-            unknown.push(Unknown { path: Place::Field(place, name).told(), nearest, declared });
+            unknown.push(Unknown { path: Place::Field(place, name).to_string(), nearest, declared });
         }
         declared
     });

@@ -132,7 +132,7 @@ impl<'a> Evaluation<'a> {
             match rule {
                 _ if self.left.is_none() => return,
                 Err(problem) => {
-                    let path = place.told();
+                    let path = place.to_string();
                     let value = shown(self.object, &path);
                     self.faults.push(FieldError::invalid(path, value, problem.clone()));
                 }
@@ -181,7 +181,7 @@ impl<'a> Evaluation<'a> {
                 ),
                 false => "validation failed due to running out of cost budget, no further validation rules will be run".to_owned(),
             };
-            let path = place.told();
+            let path = place.to_string();
             let value = shown(self.object, &path);
             self.faults.push(FieldError::invalid(path, value, text));
             return;
@@ -196,7 +196,7 @@ impl<'a> Evaluation<'a> {
             Err(ExecutionError::UndeclaredReference(name)) => cannot(rule, &format!("{name} is not known")),
             Err(error) => cannot(rule, &error.to_string()),
         };
-        let path = blamed(&place.told(), rule.field_path.as_deref());
+        let path = blamed(&place.to_string(), rule.field_path.as_deref());
         self.faults.push(self.fault(rule, &path, text));
     }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::check as check_value;
-use crate::registry::field::{FieldError, FieldReason, Place, too_long, too_many, wrong_type};
+use crate::registry::field::{FieldError, FieldReason, Place, cut, too_long, too_many, wrong_type};
 use crate::registry::schema::{Bound, Schema, Type};
 
 /// Everything of `schema`'s rules that `value`, whose type fits, breaks.
@@ -100,7 +100,7 @@ fn string(text: &str, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldE
         errors.push(too_long(&path.to_string(), most));
     }
     if let Some(format) = schema.format.as_deref().filter(|format| !has_format(text, format)) {
-        let quoted = Value::from(text);
+        let quoted = cut(Value::from(text));
         errors.push(wrong_type(
             &path.to_string(),
             text,
