@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::check as check_value;
 use crate::registry::field::{FieldError, FieldReason, Place, cut, too_long, too_many, wrong_type};
-use crate::registry::schema::{Bound, Schema, Type};
+use crate::registry::schema::{Bound, Found, Schema, Type};
 
 /// Everything of `schema`'s rules that `value`, whose type fits, breaks.
 pub(super) fn check(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
@@ -148,8 +148,8 @@ fn count(counted: Counted, count: usize, schema: &Schema, path: &Place<'_>, erro
 fn branches(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
     let rules = &schema.rules;
     let holds = |branch: &Schema| {
-        let mut found = Vec::new();
-        check_value(value, branch, path, &mut found);
+        let mut found = Found::default();
+        check_value((value, None), branch, path, &mut found);
         found.is_empty()
     };
     let mut broken = |text: &str| {
