@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::api::{Bytes, Cpus, Span};
+use crate::api::{self, Bytes, Cpus, Span};
 use crate::proportion::{is_kept, is_small};
 use crate::registry::apply::{Applier, FieldSet, apply};
 use crate::registry::body::{Body, Encoding};
@@ -159,6 +159,39 @@ fn configurations_are_applied_in_proportion_to_their_length() {
         let again = FieldSet::decode(&set.encode()).unwrap_or_default();
         !again.union(&set).difference(&FieldSet::default()).is_empty()
     });
+}
+
+/// Specs of an App of about so many items, some of which are judged by all of another list.
+fn app_specs(size: usize) -> [Value; 6] {
+    let each = |item: &dyn Fn(String) -> Value| names(size).map(item).collect::<Vec<_>>();
+    [
+        json!({"dependsOn": names(size).collect::<Vec<_>>()}),
+        json!({"env": each(&|name| json!({"name": format!("={name}")}))}),
+        json!({"constraints": each(&|name| json!({"attribute": name, "operator": "IS", "value": "a"}))}),
+        json!({"container": {"image": "web", "volumes": each(&|name| json!({
+            "containerPath": format!("/{name}"), "hostPath": "srv", "mode": "RW"}))}}),
+        json!({"ports": each(&|name| json!({"name": name})),
+            "healthChecks": vec![json!({"tcp": {"port": "no-such"}}); size]}),
+        json!({"container": {"image": "web", "parameters": each(&|name| json!({"key": name, "value": "x"}))}}),
+    ]
+}
+
+#[test]
+fn apps_are_judged_in_proportion_to_their_length() {
+    for at in 0..app_specs(1).len() {
+        is_kept(
+            "an App",
+            |size| {
+                let mut spec = app_specs(size)[at].clone();
+                spec["cmd"] = json!("run");
+                json!({"apiVersion": "tenure.dev/v1", "kind": "App", "metadata": {"name": "web"}, "spec": spec})
+            },
+            |app: &Value| {
+                let faults = api::validate::document("apps", app, None);
+                faults.is_empty() || Failure::invalid_named("tenure.dev", "App", "web", faults).code != 422
+            },
+        );
+    }
 }
 
 #[test]
