@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::tree::element;
 use super::{below, items};
 use crate::registry::field::{FAULTS_MAX, Place, cut};
-use crate::registry::schema::{ListType, Schema, Type, nearest};
+use crate::registry::schema::{ListType, Schema, Type, declared, nearest};
 
 /// Checks field names, types and list keys.
 ///
@@ -71,10 +71,9 @@ fn hint(name: &str, schema: &Schema, path: &Place<'_>) -> String {
     match nearest(name, schema.properties.keys()) {
         Some(near) => format!(" (did you mean \"{}\"?)", Place::Field(path, near)),
         None => {
-            let declared: Vec<&str> = schema.properties.keys().map(String::as_str).collect();
             let place =
                 if matches!(path, Place::Dotted) { "the document".to_owned() } else { path.to_string() };
-            format!(" (allowed in {place}: {})", cut(declared.join(", ")))
+            format!(" (allowed in {place}: {})", declared(schema))
         }
     }
 }

@@ -29,7 +29,7 @@ use serde_json::Value;
 pub use canonical::canonicalise;
 pub use defaults::{apply_defaults, defaults_faults};
 pub use found::{Found, without};
-pub(super) use hint::nearest;
+pub(super) use hint::{declared, nearest};
 pub use nulls::drop_nulls;
 pub use object_meta::object_meta;
 pub use parse::{SchemaError, root};

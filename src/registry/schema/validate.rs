@@ -10,6 +10,9 @@ use super::found::Found;
 use super::{ListType, Schema, Type};
 use crate::registry::field::{FieldError, Place, wrong_type};
 
+/// A value, and what it replaces.
+type Pair<'v> = (&'v Value, Option<&'v Value>);
+
 /// What `schema` refuses at and below `path`, the first hundred faults of each pass: first what single values break, then
 /// duplicates in lists.
 #[must_use]
@@ -27,7 +30,7 @@ pub fn validate_update(value: &Value, old: Option<&Value>, schema: &Schema, path
     found
 }
 
-fn check((new, old): (&Value, Option<&Value>), schema: &Schema, path: &Place<'_>, found: &mut Found) {
+fn check((new, old): Pair<'_>, schema: &Schema, path: &Place<'_>, found: &mut Found) {
     if found.is_full() {
         return;
     }
@@ -62,10 +65,10 @@ fn here(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<Field
 
 /// Goes on to everything below a value of which the schema says something, and to what stood there before.
 fn below(
-    (new, old): (&Value, Option<&Value>),
+    (new, old): Pair<'_>,
     schema: &Schema,
     path: &Place<'_>,
-    each: &mut dyn FnMut((&Value, Option<&Value>), &Schema, &Place<'_>),
+    each: &mut dyn FnMut(Pair<'_>, &Schema, &Place<'_>),
 ) {
     match new {
         Value::Object(map) => {
@@ -127,7 +130,7 @@ fn type_error(value: &Value, schema: &Schema, path: &Place<'_>) -> FieldError {
 }
 
 /// Reports items that stand twice in a set or a list-map, as Kubernetes does in a pass of its own.
-fn uniqueness((new, old): (&Value, Option<&Value>), schema: &Schema, path: &Place<'_>, found: &mut Found) {
+fn uniqueness((new, old): Pair<'_>, schema: &Schema, path: &Place<'_>, found: &mut Found) {
     if found.is_full() {
         return;
     }
