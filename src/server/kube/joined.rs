@@ -102,7 +102,8 @@ impl HttpBody for Joined {
             return Poll::Ready(None);
         }
         if let Err(failure) = self.make(PIECE) {
-            // Of half an item nothing is sent any more.
+            let error = &failure as &dyn std::error::Error;
+            tracing::error!(error, "failed to make an item of a list, of which a part is sent already");
             (self.items, self.unmade) = (None, Some(0));
             self.ready.clear();
             return Poll::Ready(Some(Err(failure)));
