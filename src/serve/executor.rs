@@ -32,7 +32,8 @@ impl ExecutorSide {
     /// # Errors
     /// When there is nothing to serve, or nowhere to serve it.
     pub(super) async fn open(env: &Env, config: &ServerConfig) -> Result<ExecutorSide> {
-        let artifact = match &config.mesos_executor {
+        let origin = config.mesos_executor.clone().unwrap_or_default();
+        let artifact = match &origin {
             ExecutorOrigin::Off => return Ok(ExecutorSide { runner: Runner::Mesos, door: None }),
             ExecutorOrigin::Artifact => Some(artifact(config)?),
             ExecutorOrigin::Uri(_) | ExecutorOrigin::Path(_) => None,
@@ -46,7 +47,7 @@ impl ExecutorSide {
             }
             Err(error) => return Err(error),
         };
-        let program = match (&config.mesos_executor, &door, path) {
+        let program = match (&origin, &door, path) {
             (ExecutorOrigin::Path(path), _, _) => Program::Installed { path: path.clone() },
             (ExecutorOrigin::Uri(uri), _, _) => Program::Fetched { uri: uri.clone() },
             (_, Some((address, _)), Some(path)) => {
@@ -56,7 +57,7 @@ impl ExecutorSide {
             }
             (_, _, _) => bail!("--mesos-executor artifact: the executor is served nowhere"),
         };
-        let share = match config.mesos_executor_per {
+        let share = match config.mesos_executor_per.unwrap_or_default() {
             ExecutorPer::Task => Share::Task,
             ExecutorPer::Agent => Share::Agent,
         };

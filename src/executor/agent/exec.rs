@@ -12,10 +12,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::api::exec::PROTOCOL;
 use crate::env::Env;
 use crate::executor::exec::Command;
 use crate::executor::launcher::LocalLauncher;
-use crate::mesos::wire::{EXEC_PATH, EXEC_PROTOCOL, ExecOrder, ExecutorData};
+use crate::mesos::wire::{EXEC_PATH, ExecOrder, ExecutorData};
 
 /// Whoever waits does not wait longer.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -54,7 +55,7 @@ async fn connect(env: &Env, order: &ExecOrder) -> Result<Upgraded, String> {
         .header(header::HOST, &order.server)
         .header(header::AUTHORIZATION, format!("Bearer {}", order.token))
         .header(header::CONNECTION, "Upgrade")
-        .header(header::UPGRADE, EXEC_PROTOCOL)
+        .header(header::UPGRADE, PROTOCOL)
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
     let answer = line.send_request(request).await.map_err(|error| error.to_string())?;

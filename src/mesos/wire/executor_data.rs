@@ -10,8 +10,6 @@ pub const INSTALLATION: &str = "TENURE_INSTALLATION";
 pub const SHARED_EXECUTOR: &str = "TENURE_SHARED_EXECUTOR";
 /// Where an executor makes a line to a server.
 pub const EXEC_PATH: &str = "/exec";
-/// What such a connection becomes.
-pub const EXEC_PROTOCOL: &str = "tenure-exec";
 
 /// A message to `tenure-executor`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

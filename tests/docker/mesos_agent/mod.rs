@@ -1,6 +1,7 @@
 //! `tenure-executor` beside the agent's side of its API: real processes and containers, real sockets.
 
 mod agent;
+mod shared;
 
 use std::time::Duration;
 

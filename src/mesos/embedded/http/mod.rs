@@ -16,6 +16,8 @@ mod read;
 mod reply;
 mod required;
 mod scheduler;
+#[cfg(test)]
+mod tests;
 mod v0;
 mod v1;
 
