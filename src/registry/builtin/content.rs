@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::token;
-use crate::registry::field::{FieldError, too_long};
+use crate::registry::field::{FAULTS_MAX, FieldError, too_long};
 
 /// What all values of a ConfigMap or a Secret may weigh together.
 const DATA_BYTES_MAX: usize = 1_048_576;
@@ -19,7 +19,7 @@ pub(super) fn config_map(_: &str, new: &Value, old: Option<&Value>) -> Vec<Field
     let mut faults = immutable(new, old);
     let (texts, bytes) = (&new["data"], &new["binaryData"]);
     faults.extend(key_faults("data", texts));
-    for key in keys(bytes).filter(|key| texts.get(key).is_some()) {
+    for key in keys(bytes).filter(|key| texts.get(key).is_some()).take(FAULTS_MAX) {
         let why = "duplicate of key present in data";
         faults.push(FieldError::invalid(format!("binaryData[{key}]"), key.as_str(), why));
     }
@@ -139,7 +139,7 @@ fn key_faults(field: &str, values: &Value) -> Vec<FieldError> {
         };
         Some(FieldError::invalid(format!("{field}[{key}]"), key.as_str(), why))
     };
-    keys(values).filter_map(fault).collect()
+    keys(values).filter_map(fault).take(FAULTS_MAX).collect()
 }
 
 /// How many bytes the values are, which are base64.
