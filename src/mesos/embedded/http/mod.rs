@@ -16,6 +16,7 @@ mod read;
 mod reply;
 mod required;
 mod scheduler;
+mod tasks;
 mod v0;
 mod v1;
 

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::tasks::message;
 use super::v0::{self, wire};
 use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::master::{AgentEntry, Books, FrameworkEntry, RoleEntry, TaskEntry, VERSION};
-use crate::mesos::wire::TaskStatus;
 
 /// What a call that only reads is answered with, nothing but its type if that is null; none for any other call.
 pub(super) fn answer(kind: &str, books: &Books) -> Option<Value> {
@@ -94,47 +94,12 @@ fn frameworks(books: &Books) -> Value {
 }
 
 fn tasks(books: &Books) -> Value {
-    let all = |entries: &[TaskEntry]| entries.iter().map(task).collect::<Vec<_>>();
+    let all = |entries: &[TaskEntry]| entries.iter().map(message).collect::<Vec<_>>();
     json!({
         "tasks": all(&books.tasks),
         "unreachable_tasks": all(&books.unreachable_tasks),
         "completed_tasks": all(&books.completed_tasks),
     })
-}
-
-/// One task.
-pub(super) fn task(entry: &TaskEntry) -> Value {
-    let info = entry.info.as_deref();
-    let mut told = json!({
-        "name": info.map_or("", |info| info.name.as_str()),
-        "task_id": wire(&entry.id),
-        "framework_id": wire(&entry.framework),
-        "agent_id": wire(&entry.agent),
-        "state": entry.state.as_str(),
-        "resources": info.map_or_else(|| wire(&entry.resources.resources()), |info| wire(&info.resources)),
-        "statuses": wire(&entry.statuses),
-    });
-    let acknowledged = |status: &&TaskStatus| status.uuid.is_some();
-    if let Some(status) = entry.statuses.iter().rfind(acknowledged) {
-        let status = wire(status);
-        told["status_update_state"] = status["state"].clone();
-        told["status_update_uuid"] = status["uuid"].clone();
-    }
-    let Some(info) = info else { return told };
-    for (name, value) in [
-        ("executor_id", info.executor.as_ref().map(|it| wire(&it.executor_id))),
-        ("labels", info.labels.as_ref().map(wire)),
-        ("discovery", info.discovery.as_ref().map(wire)),
-        ("container", info.container.as_ref().map(wire)),
-        ("health_check", info.health_check.as_ref().map(wire)),
-        ("check", info.check.as_ref().map(wire)),
-        ("kill_policy", info.kill_policy.as_ref().map(wire)),
-    ] {
-        if let Some(value) = value {
-            told[name] = value;
-        }
-    }
-    told
 }
 
 fn executors(books: &Books) -> Value {

@@ -1,7 +1,6 @@
 //! What a master knows, in the shapes of the endpoints of before: numbers for resources, ids as text.
 
 mod frameworks;
-mod tasks;
 
 use std::collections::BTreeSet;
 
@@ -14,7 +13,6 @@ use crate::mesos::embedded::master::{AgentEntry, Books, FrameworkEntry, RoleEntr
 use crate::mesos::wire::{AgentInfo, Resource, TaskState, json as mesos_json};
 use frameworks::{Held, framework_head, frameworks};
 pub(super) use frameworks::{all_frameworks, own_executors};
-pub(super) use tasks::task;
 
 /// What an agent here can do of what Mesos's agents can.
 pub(super) const AGENT_CAPABILITIES: [&str; 3] = ["MULTI_ROLE", "HIERARCHICAL_ROLE", "AGENT_DRAINING"];
