@@ -24,6 +24,10 @@ const NEAR: Duration = Duration::from_secs(60);
 /// comes again and again.
 pub const LAPSES: Duration = Duration::from_secs(20 * 60);
 
+/// One whose question was taken back, or is to come again at once, does not exist any more when it has not come for so long: the
+/// cluster asks whenever it makes offers.
+pub const RENEWS: Duration = Duration::from_secs(10);
+
 /// What to answer to the question for a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
