@@ -1,6 +1,8 @@
 //! `tenure-executor` beside the agent's side of its API: real processes and containers, real sockets.
 
 mod agent;
+mod authority;
+mod secured;
 
 use std::time::Duration;
 
