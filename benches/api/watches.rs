@@ -39,9 +39,10 @@ pub(crate) struct Watches {
 impl Watches {
     /// Opens `count` watches of the object `name`, from now on.
     pub(crate) async fn open(server: &Served, name: &str, count: usize) -> Result<Watches> {
-        let object: Value =
-            serde_json::from_str(&get(&server.client, &format!("{}/{name}", server.objects)).await?)?;
-        let version = object["metadata"]["resourceVersion"].as_str().context("no version")?;
+        // From the present on: the object itself may be older than the history that is kept.
+        let list: Value =
+            serde_json::from_str(&get(&server.client, &format!("{}?limit=1", server.objects)).await?)?;
+        let version = list["metadata"]["resourceVersion"].as_str().context("no version")?;
         let path = format!(
             "{}?watch=true&resourceVersion={version}&fieldSelector=metadata.name={name}",
             server.objects

@@ -20,6 +20,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::auth::certificate::Peer;
+use super::gather::{self, Gathered};
+use super::tls::H2;
 use crate::env::Env;
 
 /// Connections open at once; one more waits in the kernel's queue.
@@ -123,14 +125,16 @@ impl Connection {
             None => router,
         };
         let service = TowerToHyperService::new(router);
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+        let stream = Gathered::new(stream, is_h2);
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream.clone()), service);
         tokio::pin!(connection);
         let result = tokio::select! {
             biased;
-            result = connection.as_mut() => result,
+            result = gather::drive(&stream, connection.as_mut()) => result,
             () = shutdown.cancelled() => {
                 connection.as_mut().graceful_shutdown();
-                connection.await
+                gather::drive(&stream, connection).await
             }
         };
         drop(permit);

@@ -14,6 +14,7 @@ mod audit;
 mod auth;
 mod exec;
 mod files;
+mod gather;
 mod gzip;
 mod health;
 mod kube;

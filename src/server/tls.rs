@@ -24,6 +24,8 @@ use rustls::{RootCertStore, ServerConfig};
 use super::files::{self, FileError};
 use crate::env::Env;
 
+/// HTTP/2, as the handshake names it.
+pub(super) const H2: &[u8] = b"h2";
 /// How long a server certificate is valid, and how long before its end it is replaced.
 const VALID_DAYS: i64 = 365;
 const RENEW_DAYS: i64 = 30;
@@ -218,7 +220,7 @@ impl ServerCertificate {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(self);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
 

@@ -180,9 +180,10 @@ impl Market {
             !withheld.tasks.is_empty()
         });
         let task = doc.and_then(|doc| Some((doc, doc.typed::<Task>().ok()?)));
-        let Some((doc, task)) = task.filter(|(_, task)| !task.is_terminal()) else {
+        let Some((doc, task)) = task.as_ref().filter(|(_, task)| !task.is_terminal()) else {
             self.unsettled.remove(name);
-            return self.index.apply(Fact::TaskGone(name.clone()));
+            let failed = task.and_then(|(_, task)| failed(name, &task));
+            return self.index.apply(failed.unwrap_or_else(|| Fact::TaskGone(name.clone())));
         };
         if task.phase() == Phase::Running && task.spec.stop.is_none() {
             self.unsettled.remove(name);
@@ -293,6 +294,14 @@ impl Market {
             self.changed_agents.clear();
         }
     }
+}
+
+/// Where and when a Task failed, if it did.
+fn failed(name: &ObjectName, task: &Task) -> Option<Fact> {
+    let status = task.status.as_ref().filter(|status| status.phase == Phase::Failed)?;
+    let agent = AgentId(Arc::from(task.spec.binding.as_ref()?.agent_id.as_str()));
+    let class = ObjectName::new(&name.namespace, &task.spec.revision);
+    Some(Fact::Failed { task: name.clone(), class, agent, at: status.finished_at.as_ref()?.0 })
 }
 
 /// The first of `apps`, each once. So few are looked at that a pass does not feel it.

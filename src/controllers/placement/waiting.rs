@@ -107,7 +107,7 @@ impl WaitingReport {
             let reason = classes
                 .first()
                 .zip(oldest)
-                .map(|((class, tasks, _), since)| reason(class, *tasks, since, market, trouble));
+                .map(|((class, tasks, _), since)| reason(class, *tasks, since, market, trouble, now));
             tellings.extend(self.telling(app, reason, snapshot, now)?);
             if !classes.is_empty() {
                 later(PAUSE);
@@ -185,6 +185,7 @@ fn reason(
     since: Timestamp,
     market: &Market,
     trouble: Option<&Trouble>,
+    now: Timestamp,
 ) -> Reason {
     let count = if tasks == 1 { "1 task waits".to_owned() } else { format!("{tasks} tasks wait") };
     match (market.withheld().get(class), trouble) {
@@ -196,7 +197,7 @@ fn reason(
             Reason { word: NOT_SUBSCRIBED, message, since: since.max(trouble.since) }
         }
         (None, None) => {
-            let why = explain(market.index(), class).map_or_else(String::new, |why| format!(": {why}"));
+            let why = explain(market.index(), class, now).map_or_else(String::new, |why| format!(": {why}"));
             Reason { word: NO_OFFER_FITS, message: format!("{count}{why}"), since }
         }
     }

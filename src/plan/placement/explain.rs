@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::constraint::Counts;
 use super::index::{AgentEntry, Index};
 use super::values::Value;
@@ -31,6 +33,8 @@ pub enum Refusal {
     PortTaken(u16),
     /// Too few free host ports.
     TooFewPorts,
+    /// Tasks of the class keep failing there, so that another one is waited for first.
+    KeepsFailing,
 }
 
 /// An amount that is asked for and not there.
@@ -68,10 +72,11 @@ pub struct NoOfferFits {
     pub closest: Option<Closest>,
 }
 
-/// Looks at every agent for the class; `None` if the class is not known.
+/// Looks at every agent for the class at `now`; `None` if the class is not known.
 #[must_use]
-pub fn explain(index: &Index, class: &ObjectName) -> Option<NoOfferFits> {
+pub fn explain(index: &Index, class: &ObjectName, now: Timestamp) -> Option<NoOfferFits> {
     let entry = index.classes.get(class)?;
+    let avoided = entry.failures.avoided(now);
     let wanted = entry.class.as_deref()?;
     let agents = (0..).zip(&index.agents);
     let known: Vec<_> = agents.filter_map(|(at, it)| Some((at, it, it.facts.as_ref()?))).collect();
@@ -81,7 +86,9 @@ pub fn explain(index: &Index, class: &ObjectName) -> Option<NoOfferFits> {
     for (at, agent, facts) in &known {
         let values = entry.fields.iter().map(|field| index.value(*at, *field));
         let free = index.free_on(agent);
-        let Some(refusal) = refusal(agent, facts, &free, wanted, values.zip(&entry.counts)) else { continue };
+        let refused = refusal(agent, facts, &free, wanted, values.zip(&entry.counts));
+        let fails = avoided.contains(at).then_some(Refusal::KeepsFailing);
+        let Some(refusal) = refused.or(fails) else { continue };
         if matches!(refusal, Refusal::TooLittle(_) | Refusal::PortTaken(_) | Refusal::TooFewPorts) {
             most = maximum(&most, &free);
             let missing = shortfalls(&wanted.wants, &free);
@@ -160,6 +167,7 @@ impl fmt::Display for Refusal {
             Self::TooLittle(scalar) => write!(formatter, "with too little {scalar}"),
             Self::PortTaken(port) => write!(formatter, "without host port {port} free"),
             Self::TooFewPorts => formatter.write_str("with too few free host ports"),
+            Self::KeepsFailing => formatter.write_str("to be taken last, as its tasks keep failing there"),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::constraint::{Counts, Rule};
+use super::failures::Failures;
 use super::order::{Order, Rank};
 use super::values::{FieldIx, Fields, Value, ValueIx};
 use super::{Agent, AgentId, Class, Offer, OfferId, PortSet, Resources};
@@ -47,7 +48,18 @@ pub enum Change {
         /// Where it is.
         agent: AgentId,
     },
-    /// A Task has ended, was given up, was deleted, or was stopped before it had a place.
+    /// A Task has failed, and is still known.
+    Failed {
+        /// The Task.
+        task: ObjectName,
+        /// Its Revision.
+        class: ObjectName,
+        /// Where it was.
+        agent: AgentId,
+        /// When it ended.
+        at: Timestamp,
+    },
+    /// A Task has ended otherwise, was given up, was deleted, or was stopped before it had a place.
     TaskGone(ObjectName),
     /// A pass found that no agent takes a Task of the class; the next one asks only agents that got better since.
     Refused {
@@ -63,6 +75,8 @@ pub enum Change {
 pub struct Index {
     pub(super) agents: Vec<AgentEntry>,
     by_id: BTreeMap<AgentId, AgentIx>,
+    /// How many agents are known by more than their id.
+    pub(super) known: usize,
     offers: BTreeMap<OfferId, AgentIx>,
     /// Offers by age.
     pub(super) leases: BTreeSet<(Timestamp, OfferId)>,
@@ -107,6 +121,7 @@ pub(super) struct ClassEntry {
     pub(super) class: Option<Arc<Class>>,
     pub(super) waiting: BTreeSet<(Timestamp, ObjectName)>,
     placed: BTreeMap<ObjectName, AgentIx>,
+    pub(super) failures: Failures,
     /// Per rule: the field that it is about.
     pub(super) fields: Vec<FieldIx>,
     /// Per rule: where the placed ones are.
@@ -115,6 +130,12 @@ pub(super) struct ClassEntry {
     changed: u64,
     /// The version of which every agent has refused it.
     refused: Option<u64>,
+}
+
+impl ClassEntry {
+    fn is_empty(&self) -> bool {
+        self.class.is_none() && self.waiting.is_empty() && self.placed.is_empty() && self.failures.is_empty()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -133,6 +154,7 @@ impl TaskEntry {
 enum Place {
     Waiting(Timestamp),
     On(AgentIx),
+    FailedOn(AgentIx, Timestamp),
 }
 
 impl Index {
@@ -157,6 +179,10 @@ impl Index {
             Change::Placed { task, class, agent } => {
                 let at = self.number(&agent);
                 self.set_task(&task, Some((class, Place::On(at))));
+            }
+            Change::Failed { task, class, agent, at } => {
+                let agent = self.number(&agent);
+                self.set_task(&task, Some((class, Place::FailedOn(agent, at))));
             }
             Change::TaskGone(task) => self.set_task(&task, None),
             Change::Refused { class, seen } => {
@@ -241,6 +267,8 @@ impl Index {
         for (_, class) in &tasks {
             self.count(class, agent, Counts::remove);
         }
+        let (before, now) = (self.entry(agent).facts.is_some(), facts.is_some());
+        self.known = self.known + usize::from(now) - usize::from(before);
         self.entry_mut(agent).facts = facts;
         self.number_values(agent);
         for (_, class) in &tasks {
@@ -304,8 +332,7 @@ impl Index {
     }
 
     fn drop_if_empty(&mut self, name: &ObjectName) {
-        let empty = |it: &ClassEntry| it.class.is_none() && it.waiting.is_empty() && it.placed.is_empty();
-        if self.classes.get(name).is_some_and(empty) {
+        if self.classes.get(name).is_some_and(ClassEntry::is_empty) {
             self.classes.remove(name);
         }
     }
@@ -319,6 +346,9 @@ impl Index {
             match place {
                 Place::Waiting(since) => self.take_from_queue(&class, since, task),
                 Place::On(agent) => self.take_from_agent(&class, agent, task),
+                Place::FailedOn(..) => {
+                    self.classes.get_mut(&class).into_iter().for_each(|it| it.failures.remove(task));
+                }
             }
             self.drop_if_empty(&class);
         }
@@ -338,6 +368,7 @@ impl Index {
                 self.count(&class, agent, Counts::add);
                 self.rank(agent);
             }
+            Place::FailedOn(agent, at) => entry.failures.add(task.clone(), agent, at),
         }
         self.tasks.insert(task.clone(), TaskEntry { class, place });
     }

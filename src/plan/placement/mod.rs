@@ -4,7 +4,8 @@
 //! same; offers of one agent count as one. A class takes the agent in use least (the greater of its used shares of
 //! cpus and memory; then the fewest Tasks of ours; then a hash of its id) that fits and that its constraints accept.
 //! Classes take turns, the one that has waited longest first, so a large one does not starve the others. Agents with
-//! gpus are taken last by those who want none.
+//! gpus are taken last by those who want none; one on which Tasks of the class keep failing is taken last by that class
+//! (`failures`).
 //!
 //! [`Index`] keeps what a pass needs (agents in order of use, also by value of an attribute; waiting Tasks by class;
 //! where a class's Tasks are) up to date change by change. Within a pass free room only shrinks, so an agent that has
@@ -16,6 +17,7 @@ mod amount;
 mod class;
 mod constraint;
 mod explain;
+mod failures;
 mod index;
 mod lease;
 mod order;
@@ -197,7 +199,7 @@ pub fn waiting(index: &Index) -> Vec<Waiting> {
 
 /// One pass over all waiting Tasks and leased offers.
 pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
-    let placed = pass::place(snapshot.index, snapshot.seed, snapshot.limit);
+    let placed = pass::place(snapshot.index, snapshot.now, snapshot.seed, snapshot.limit);
     let release = lease::release(snapshot, &placed);
     let idle = placed.bindings.is_empty();
     Plan {
@@ -208,6 +210,6 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
         refused: if idle { placed.refused } else { Vec::new() },
         seen: snapshot.index.version,
         more: placed.more,
-        again: release.again,
+        again: placed.again.sooner(release.again),
     }
 }

@@ -5,13 +5,14 @@ use std::iter::Peekable;
 
 use jiff::Timestamp;
 
+use super::failures;
 use super::index::{ClassEntry, Index};
 use super::order::Rank;
 use super::ports::Chance;
 use super::room::Room;
-use super::walk::{FEW, Patterns, Walk};
+use super::walk::{Avoided, FEW, Patterns, Walk};
 use super::{Binding, Class, Waiting};
-use crate::plan::ObjectName;
+use crate::plan::{Again, ObjectName};
 
 /// Bindings that a class makes before it is the next one's turn.
 const TURN: usize = 64;
@@ -24,16 +25,18 @@ pub(super) struct Placed {
     pub(super) more: bool,
     /// Classes of which no agent takes another Task.
     pub(super) refused: Vec<ObjectName>,
+    /// When one that waits for a better agent takes what there is.
+    pub(super) again: Again,
     /// How often an agent was looked at.
     #[cfg(test)]
     pub(super) looks: usize,
 }
 
 /// Binds waiting Tasks to agents, at most `limit`.
-pub(super) fn place(index: &Index, seed: u64, limit: usize) -> Placed {
+pub(super) fn place(index: &Index, now: Timestamp, seed: u64, limit: usize) -> Placed {
     let mut pass = Pass { room: Room::new(index), patterns: Patterns::default(), chance: Chance::new(seed) };
     let mut placed = Placed::default();
-    let mut queue = queue(index, &mut pass.patterns, &mut placed.waiting);
+    let mut queue = queue(index, now, &mut pass.patterns, &mut placed.waiting);
     let mut left = Vec::new();
     while !queue.is_empty() {
         let mut next = Vec::with_capacity(queue.len());
@@ -41,6 +44,10 @@ pub(super) fn place(index: &Index, seed: u64, limit: usize) -> Placed {
             match pass.take_turn(&mut turn, limit, &mut placed.bindings) {
                 Outcome::Done => {}
                 Outcome::TurnOver => next.push(turn),
+                Outcome::Refused if turn.walk.is_choosy() => {
+                    placed.again = placed.again.sooner(Again::At(failures::relents(turn.since)));
+                    left.push(turn);
+                }
                 Outcome::Refused => {
                     placed.refused.push(turn.class.name.clone());
                     left.push(turn);
@@ -78,7 +85,12 @@ fn sort(waiting: &mut [Waiting]) {
 
 /// Classes with waiting Tasks, the one that has waited longest first. Those that every agent has refused, none of which
 /// got better since, are not asked again and go to `refused`.
-fn queue<'a>(index: &'a Index, patterns: &mut Patterns<'a>, refused: &mut Vec<Waiting>) -> Vec<Turn<'a>> {
+fn queue<'a>(
+    index: &'a Index,
+    now: Timestamp,
+    patterns: &mut Patterns<'a>,
+    refused: &mut Vec<Waiting>,
+) -> Vec<Turn<'a>> {
     let mut queue = Vec::new();
     for entry in index.waiting.iter().filter_map(|it| index.classes.get(it)) {
         let Some(class) = entry.class.as_deref() else { continue };
@@ -86,15 +98,23 @@ fn queue<'a>(index: &'a Index, patterns: &mut Patterns<'a>, refused: &mut Vec<Wa
             Some(better) if better.is_empty() => {
                 refused.extend(waiting(class, entry.waiting.iter().peekable()));
             }
-            better => queue.extend(Turn::new(
-                class,
-                entry,
-                Walk::new(class, entry, better, &index.fields, patterns),
-            )),
+            better => {
+                let avoided = avoided(entry, index, now);
+                let walk = Walk::new(class, entry, better, avoided, &index.fields, patterns);
+                queue.extend(Turn::new(class, entry, walk));
+            }
         }
     }
     queue.sort_by(|a, b| (a.since, &a.class.name).cmp(&(b.since, &b.class.name)));
     queue
+}
+
+/// The agents on which Tasks of a class keep failing. Where others are known, it waits a while for one of them.
+fn avoided(entry: &ClassEntry, index: &Index, now: Timestamp) -> Avoided {
+    let agents = entry.failures.avoided(now);
+    let waits_since = entry.waiting.first().map_or(now, |(since, _)| *since);
+    let is_taken_last = failures::relents(waits_since) <= now || agents.len() >= index.known;
+    Avoided { agents, is_taken_last }
 }
 
 /// Tasks that have no place yet, the one that has waited longest first.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use proptest::prelude::*;
 
+use super::constraint::Rule;
 use super::*;
 use crate::api::{Constraint, HostPort, Operator};
 
@@ -49,6 +50,16 @@ fn waiting(class: &str, number: usize) -> Change {
     let (task, class) =
         (ObjectName::new("shop", &format!("{class}-{number:03}")), ObjectName::new("shop", class));
     Change::Waiting { task, class, since: time(0) }
+}
+
+fn failed(class: &ObjectName, task: &str, agent: usize, at: i64) -> Change {
+    let task = ObjectName::new("shop", &format!("{}-failed-{task}", class.name));
+    Change::Failed {
+        task,
+        class: class.clone(),
+        agent: AgentId(format!("agent-{agent}").into()),
+        at: time(at),
+    }
 }
 
 fn index(changes: impl IntoIterator<Item = Change>) -> Index {
@@ -216,13 +227,13 @@ fn why_a_class_waits_is_told_in_words() {
         ),
     ];
     for (class, expected) in rows {
-        let told = explain(&index, &ObjectName::new("shop", class)).unwrap();
+        let told = explain(&index, &ObjectName::new("shop", class), time(1)).unwrap();
         assert_eq!(told.to_string(), expected);
     }
-    let alone = explain(&index, &ObjectName::new("shop", "alone")).unwrap();
+    let alone = explain(&index, &ObjectName::new("shop", "alone"), time(1)).unwrap();
     assert_eq!(alone.refusals[&Refusal::Constraint("rack UNIQUE".into())], 2);
-    assert_eq!(explain(&index, &ObjectName::new("shop", "unknown")), None);
-    assert_eq!(explain(&Index::new(), &ObjectName::new("shop", "web")), None);
+    assert_eq!(explain(&index, &ObjectName::new("shop", "unknown"), time(1)), None);
+    assert_eq!(explain(&Index::new(), &ObjectName::new("shop", "web"), time(1)), None);
 }
 
 #[test]
@@ -239,7 +250,7 @@ fn why_a_class_waits_stays_the_same_while_a_spent_offer_is_on_its_way_back() {
             agent: AgentId("agent-1".into()),
         },
     ]);
-    let told = |index: &Index| explain(index, &large).unwrap().to_string();
+    let told = |index: &Index| explain(index, &large, time(1)).unwrap().to_string();
     let before = told(&index);
     assert_eq!(
         before,
@@ -334,6 +345,8 @@ struct Scene {
     waiting: Vec<(usize, usize)>,
     /// Class and agent of Tasks that have a place.
     placed: Vec<(usize, usize)>,
+    /// Class and agent, each for two Tasks that failed.
+    failed: Vec<(usize, usize)>,
 }
 
 const CONSTRAINTS: [&[&str]; 26] = [
@@ -376,35 +389,55 @@ fn scene() -> impl Strategy<Value = Scene> {
     );
     let waiting = prop::collection::vec((0_usize..4, 0_usize..12), 1..4);
     let placed = prop::collection::vec((0_usize..4, 0_usize..17), 0..5);
-    (agents, offers, classes, waiting, placed).prop_map(|(agents, offers, classes, waiting, placed)| {
-        let racks = [None, Some("a"), Some("b"), Some("c"), Some("d"), Some("e")];
-        let count = agents.len();
-        let agents = agents.into_iter().enumerate();
-        let agents = agents.map(|(number, (rack, size, accepts))| Agent {
-            accepts: accepts || number > 0,
-            ..agent(number, racks[rack], size * 1000, size * 1000)
-        });
-        let classes: Vec<_> = classes
-            .into_iter()
-            .enumerate()
-            .map(|(number, (rules, cpus, memory, ports))| {
-                class(&format!("class-{number}"), cpus * 400, memory * 300, CONSTRAINTS[rules], ports)
-            })
-            .collect();
-        let offers = offers.into_iter().enumerate();
-        let one = |(number, (at, cpus, memory)): (usize, (usize, u64, u64))| {
-            // Two offers of one agent have different ports.
-            let begin = 31_000 + u16::try_from(number).unwrap_or(0) * 10;
-            let ports = [PortRange { begin, end: begin + 3 }].into_iter().collect();
-            Offer { ports, ..offer(number, at % count, cpus * 500, memory * 500) }
-        };
-        let in_range = |all: Vec<(usize, usize)>| all.into_iter().filter(|it| it.0 < classes.len()).collect();
-        let (waiting, placed) = (in_range(waiting), in_range(placed));
-        Scene { agents: agents.collect(), offers: offers.map(one).collect(), classes, waiting, placed }
-    })
+    let failed = prop::collection::vec((0_usize..4, 0_usize..17), 0..3);
+    (agents, offers, classes, waiting, placed, failed).prop_map(
+        |(agents, offers, classes, waiting, placed, failed)| {
+            let racks = [None, Some("a"), Some("b"), Some("c"), Some("d"), Some("e")];
+            let count = agents.len();
+            let agents = agents.into_iter().enumerate();
+            let agents = agents.map(|(number, (rack, size, accepts))| Agent {
+                accepts: accepts || number > 0,
+                ..agent(number, racks[rack], size * 1000, size * 1000)
+            });
+            let classes: Vec<_> = classes
+                .into_iter()
+                .enumerate()
+                .map(|(number, (rules, cpus, memory, ports))| {
+                    class(&format!("class-{number}"), cpus * 400, memory * 300, CONSTRAINTS[rules], ports)
+                })
+                .collect();
+            let offers = offers.into_iter().enumerate();
+            let one = |(number, (at, cpus, memory)): (usize, (usize, u64, u64))| {
+                // Two offers of one agent have different ports.
+                let begin = 31_000 + u16::try_from(number).unwrap_or(0) * 10;
+                let ports = [PortRange { begin, end: begin + 3 }].into_iter().collect();
+                Offer { ports, ..offer(number, at % count, cpus * 500, memory * 500) }
+            };
+            let in_range =
+                |all: Vec<(usize, usize)>| all.into_iter().filter(|it| it.0 < classes.len()).collect();
+            let (waiting, placed, failed) = (in_range(waiting), in_range(placed), in_range(failed));
+            Scene {
+                agents: agents.collect(),
+                offers: offers.map(one).collect(),
+                classes,
+                waiting,
+                placed,
+                failed,
+            }
+        },
+    )
 }
 
 impl Scene {
+    /// Classes and the agents that they avoid. With GROUP_BY an agent that was passed over may become right again once one to avoid
+    /// was taken; the walk does not go back for it.
+    fn avoided(&self) -> impl Iterator<Item = (ObjectName, usize)> {
+        let classes = self.failed.iter().map(|(class, agent)| (&self.classes[*class], *agent));
+        classes
+            .filter(|(it, _)| !it.rules.iter().any(Rule::groups))
+            .map(|(it, agent)| (it.name.clone(), agent))
+    }
+
     fn changes(&self) -> Vec<Change> {
         let mut changes: Vec<_> = self.agents.iter().cloned().map(Change::Agent).collect();
         changes.extend(self.offers.iter().cloned().map(Change::Offer));
@@ -416,6 +449,9 @@ impl Scene {
             let task = ObjectName::new("shop", &format!("placed-{number}"));
             let class = ObjectName::new("shop", &format!("class-{class}"));
             changes.push(Change::Placed { task, class, agent: AgentId(format!("agent-{agent}").into()) });
+        }
+        for (number, (class, agent)) in self.avoided().enumerate() {
+            changes.extend((0..2).map(|task| failed(&class, &format!("{number}-{task}"), agent, 0)));
         }
         changes
     }
@@ -429,6 +465,8 @@ struct Replay {
     ours: BTreeMap<AgentId, u64>,
     /// Class and agent of every placed Task.
     placed: Vec<(ObjectName, AgentId)>,
+    /// Classes and the agents that they take last.
+    avoided: BTreeSet<(ObjectName, AgentId)>,
 }
 
 impl Replay {
@@ -439,6 +477,10 @@ impl Replay {
             ports: BTreeMap::new(),
             ours: BTreeMap::new(),
             placed: Vec::new(),
+            avoided: scene
+                .avoided()
+                .map(|(class, agent)| (class, AgentId(format!("agent-{agent}").into())))
+                .collect(),
         };
         for offer in &scene.offers {
             let free = replay.free.entry(offer.agent.clone()).or_default();
@@ -511,13 +553,14 @@ impl Replay {
         (used, self.ours.get(&agent.id).copied().unwrap_or(0))
     }
 
-    /// The order in which a class takes agents: with GROUP_BY new values first, then values in order; used least first.
-    fn place_of(&self, class: &Class, agent: &Agent) -> (Option<Arc<str>>, u64, u64) {
+    /// The order in which a class takes agents: those where it fails last; with GROUP_BY new values first, then values in order; used least first.
+    fn place_of(&self, class: &Class, agent: &Agent) -> (bool, Option<Arc<str>>, u64, u64) {
         let (used, tasks) = self.use_of(agent);
         let by = class.rules.iter().find(|it| it.groups()).map(|it| &it.field);
         let group = by.and_then(|it| it.on(agent)).cloned();
         let known = by.is_some_and(|it| self.counts(class, it).contains_key(&group));
-        (group.filter(|_| known), used, tasks)
+        let is_avoided = self.avoided.contains(&(class.name.clone(), agent.id.clone()));
+        (is_avoided, group.filter(|_| known), used, tasks)
     }
 
     fn spend(&mut self, class: &Class, binding: &Binding) -> Result<(), TestCaseError> {
@@ -551,7 +594,7 @@ proptest! {
 
     #[test]
     fn bindings_spend_offers_once_hold_constraints_and_leave_nobody_waiting_who_fits(scene in scene()) {
-        let plan = place(&index(scene.changes()));
+        let plan = pass::place(&index(scene.changes()), time(6), 7, usize::MAX);
         let classes: BTreeMap<_, _> = scene.classes.iter().map(|it| (it.name.clone(), it)).collect();
         let mut replay = Replay::new(&scene);
         let mut bound = BTreeSet::new();
@@ -617,7 +660,7 @@ proptest! {
         }
         for change in before.changes() {
             match change {
-                Change::Waiting { task, .. } | Change::Placed { task, .. } => walked.apply(Change::TaskGone(task)),
+                Change::Waiting { task, .. } | Change::Placed { task, .. } | Change::Failed { task, .. } => walked.apply(Change::TaskGone(task)),
                 Change::Class(class) => walked.apply(Change::ClassGone(class.name)),
                 Change::Agent(agent) => walked.apply(Change::AgentGone(agent.id)),
                 Change::AgentGone(_)
@@ -638,9 +681,62 @@ proptest! {
         prop_assert_eq!(walked.held_offers(), fresh.held_offers());
         prop_assert_eq!(walked.waiting_tasks(), fresh.waiting_tasks());
         for class in &after.classes {
-            prop_assert_eq!(explain(&walked, &class.name), explain(&fresh, &class.name));
+            prop_assert_eq!(explain(&walked, &class.name, time(1)), explain(&fresh, &class.name, time(1)));
         }
     }
+}
+
+#[test]
+fn an_agent_where_a_class_keeps_failing_is_taken_last_and_not_before_others_had_a_moment() {
+    let web = ObjectName::new("shop", "web");
+    let mut scene = vec![
+        Change::Agent(agent(1, None, 8000, 8192)),
+        Change::Agent(agent(2, None, 1000, 1024)),
+        Change::Offer(offer(1, 1, 8000, 8192)),
+        Change::Class(class("web", 500, 64, &[], Vec::new())),
+        Change::Class(class("other", 500, 64, &[], Vec::new())),
+        waiting("web", 0),
+        failed(&web, "0", 1, 0),
+    ];
+    let at = |index: &Index, second| pass::place(index, time(second), 7, usize::MAX);
+    assert_eq!(at(&index(scene.clone()), 1).bindings.len(), 1, "once may be chance");
+
+    scene.push(failed(&web, "1", 1, 1));
+    let mut alone = index(scene.clone());
+    let placed = at(&alone, 1);
+    assert_eq!((placed.bindings.len(), placed.waiting.len(), placed.again), (0, 1, Again::At(time(5))));
+    assert!(placed.refused.is_empty(), "it is asked again without anything having changed");
+    let told = explain(&alone, &web, time(1)).unwrap().to_string();
+    assert!(told.contains("1 to be taken last, as its tasks keep failing there"), "{told}");
+    assert_eq!(at(&alone, 5).bindings.len(), 1, "there is no other");
+    assert_eq!(at(&alone, 601).bindings[0].agent.0.as_ref(), "agent-1", "one failure is forgotten by then");
+
+    alone.apply(Change::Offer(offer(2, 2, 1000, 1024)));
+    alone.apply(waiting("web", 1));
+    alone.apply(waiting("web", 2));
+    alone.apply(waiting("other", 0));
+    let hosts = |index: &Index| -> Vec<String> {
+        at(index, 5).bindings.iter().map(|it| format!("{} {}", it.class.name, it.hostname)).collect()
+    };
+    assert_eq!(hosts(&alone), ["other node-1", "web node-2", "web node-2", "web node-1"]);
+
+    alone.apply(Change::TaskGone(ObjectName::new("shop", "web-failed-0")));
+    let forgotten = ["other node-1", "web node-2", "web node-1", "web node-1"];
+    assert_eq!(hosts(&alone), forgotten, "the Task is not remembered any more");
+}
+
+#[test]
+fn where_no_other_agent_is_known_nobody_waits_for_one() {
+    let web = ObjectName::new("shop", "web");
+    let index = index([
+        Change::Agent(agent(1, None, 8000, 8192)),
+        Change::Offer(offer(1, 1, 8000, 8192)),
+        Change::Class(class("web", 500, 64, &["hostname UNIQUE"], Vec::new())),
+        waiting("web", 0),
+        failed(&web, "0", 1, 0),
+        failed(&web, "1", 1, 0),
+    ]);
+    assert_eq!(agents(&place(&index)), ["node-1"]);
 }
 
 #[test]
@@ -693,7 +789,7 @@ fn few_agents_are_looked_at_whatever_is_asked_of_them() {
         &["rack GROUP_BY", "hostname GROUP_BY"],
     ];
     for constraints in kinds {
-        let placed = pass::place(&many(constraints), 1, usize::MAX);
+        let placed = pass::place(&many(constraints), time(1), 1, usize::MAX);
         assert_eq!(placed.bindings.len(), 400, "{constraints:?}");
         // A class that has to look at most agents for its ten Tasks comes to more than a hundred for each.
         let looks = placed.looks / placed.bindings.len();

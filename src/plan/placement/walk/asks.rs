@@ -1,5 +1,6 @@
 //! What a class asks of an agent, given where its Tasks are.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::patterns::{Patterns, Verdicts};
@@ -23,6 +24,8 @@ pub(super) struct Asks<'a> {
     counts: Vec<Counts>,
     /// The first GROUP_BY.
     grouped: Option<usize>,
+    /// Agents that are as if they had no room.
+    avoided: BTreeSet<AgentIx>,
 }
 
 /// An agent's answer.
@@ -39,13 +42,23 @@ impl<'a> Asks<'a> {
     pub(super) fn new(
         class: &'a Class,
         entry: &'a ClassEntry,
+        avoided: BTreeSet<AgentIx>,
         fields: &Fields,
         patterns: &mut Patterns<'a>,
     ) -> Self {
         let rules = class.rules.iter().zip(&entry.fields);
         let (rules, verdicts) = rules.map(|(rule, field)| patterns.shared(rule, fields.of(*field))).unzip();
         let grouped = class.rules.iter().position(Rule::groups);
-        Self { class, rules, verdicts, fields: &entry.fields, counts: entry.counts.clone(), grouped }
+        Self { class, rules, verdicts, fields: &entry.fields, counts: entry.counts.clone(), grouped, avoided }
+    }
+
+    /// From now on no agent is avoided.
+    pub(super) fn relent(&mut self) {
+        self.avoided.clear();
+    }
+
+    pub(super) fn avoids(&self) -> bool {
+        !self.avoided.is_empty()
     }
 
     pub(super) fn grouped(&self) -> Option<usize> {
@@ -92,6 +105,9 @@ impl<'a> Asks<'a> {
     fn ask(&self, room: &Room<'_>, rank: Rank, new: Option<usize>, accepted: Option<FieldIx>) -> Verdict {
         #[cfg(test)]
         room.count_look();
+        if self.avoided.contains(&rank.agent) {
+            return Verdict::NoRoom;
+        }
         // Rules first: to ask for room costs more.
         for (at, field) in self.fields.iter().enumerate().filter(|(_, it)| accepted != Some(**it)) {
             if !self.accepts(at, room.value(rank.agent, *field), new) {

@@ -12,6 +12,7 @@ use crate::plan::placement::room::Room;
 use crate::plan::placement::values::{FieldIx, ValueIx};
 
 /// Where the walk stands for each value that may be accepted.
+#[derive(Clone)]
 pub(super) struct Fronts {
     field: FieldIx,
     /// No agent of the value before this rank takes a Task. Others may have moved the agent that was at it.

@@ -9,6 +9,7 @@ use crate::plan::placement::room::Room;
 use crate::plan::placement::values::ValueIx;
 
 /// The search in the smallest groups.
+#[derive(Clone)]
 pub(super) struct Groups {
     rule: usize,
     /// The size of the smallest groups.

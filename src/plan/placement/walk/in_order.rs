@@ -7,6 +7,7 @@ use crate::plan::placement::order::Rank;
 use crate::plan::placement::room::Room;
 
 /// Where the walk stands.
+#[derive(Clone)]
 pub(super) struct InOrder {
     from: Rank,
     /// Whether all agents before that were refused by one LIKE or UNLIKE, if by any.

@@ -15,6 +15,8 @@ mod groups;
 mod in_order;
 mod patterns;
 
+use std::collections::BTreeSet;
+
 use self::asks::{Asks, Verdict};
 use self::fronts::Fronts;
 use self::groups::Groups;
@@ -35,6 +37,8 @@ pub(super) const FEW: usize = 32;
 pub(super) struct Walk<'a> {
     asks: Asks<'a>,
     stage: Stage,
+    /// What is walked again once agents that were avoided may be taken; none if that is not allowed yet.
+    last_resort: Option<Stage>,
     /// Per rule.
     patience: Vec<Patience>,
     /// Of each GROUP_BY but the first: the size of the smallest group, and whether there are enough groups. While this
@@ -42,6 +46,7 @@ pub(super) struct Walk<'a> {
     others: Vec<(u32, bool)>,
 }
 
+#[derive(Clone)]
 enum Stage {
     /// Nothing was looked at yet.
     Begin,
@@ -53,6 +58,13 @@ enum Stage {
     ByValue(Fronts),
     /// The smallest groups of the first GROUP_BY.
     Groups(Groups),
+}
+
+/// The agents that a class takes last.
+pub(super) struct Avoided {
+    pub(super) agents: BTreeSet<AgentIx>,
+    /// Whether it takes them by now where no other is left.
+    pub(super) is_taken_last: bool,
 }
 
 /// What one search came to.
@@ -89,18 +101,38 @@ impl<'a> Walk<'a> {
         class: &'a Class,
         entry: &'a ClassEntry,
         better: Option<Vec<AgentIx>>,
+        avoided: Avoided,
         fields: &Fields,
         patterns: &mut Patterns<'a>,
     ) -> Self {
-        let asks = Asks::new(class, entry, fields, patterns);
+        let Avoided { agents, is_taken_last } = avoided;
+        let is_any = !agents.is_empty();
+        let asks = Asks::new(class, entry, agents, fields, patterns);
         // GROUP_BY has an order of its own.
         let few = better.filter(|_| asks.grouped().is_none());
         let stage = few.map_or(Stage::Begin, Stage::Few);
-        Self { others: asks.other_groups(), asks, stage, patience: Vec::new() }
+        let last_resort = (is_any && is_taken_last).then(|| stage.clone());
+        Self { others: asks.other_groups(), asks, stage, last_resort, patience: Vec::new() }
     }
 
-    /// The least used agent that takes one more Task of the class. Tell [`Walk::placed`] if it is taken.
+    /// The least used agent that takes one more Task of the class, one to avoid if there is no other. Tell [`Walk::placed`]
+    /// if it is taken.
     pub(super) fn next(&mut self, room: &Room<'_>, patterns: &mut Patterns<'a>) -> Option<Rank> {
+        let found = self.search(room, patterns);
+        if found.is_some() {
+            return found;
+        }
+        self.stage = self.last_resort.take()?;
+        self.asks.relent();
+        self.search(room, patterns)
+    }
+
+    /// Whether another agent is waited for although one to avoid may take a Task.
+    pub(super) fn is_choosy(&self) -> bool {
+        self.asks.avoids() && self.last_resort.is_none()
+    }
+
+    fn search(&mut self, room: &Room<'_>, patterns: &mut Patterns<'a>) -> Option<Rank> {
         if !self.others.is_empty() {
             self.start_anew_if_others_changed();
         }
