@@ -19,6 +19,7 @@ mod scheduler;
 mod tasks;
 mod v0;
 mod v1;
+mod watching;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

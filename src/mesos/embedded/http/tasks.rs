@@ -39,8 +39,10 @@ pub(super) fn message(entry: &TaskEntry) -> Value {
         "agent_id": wire(&entry.agent),
         "state": entry.state.as_str(),
         "resources": info.map_or_else(|| wire(&entry.resources.resources()), |info| wire(&info.resources)),
-        "statuses": wire(&entry.statuses),
     });
+    if !entry.statuses.is_empty() {
+        told["statuses"] = wire(&entry.statuses);
+    }
     let acknowledged = |status: &&TaskStatus| status.uuid.is_some();
     if let Some(status) = entry.statuses.iter().rfind(acknowledged) {
         let status = wire(status);

@@ -36,45 +36,53 @@ pub(super) fn answer(kind: &str, books: &Books) -> Option<Value> {
 }
 
 fn agents(books: &Books) -> Value {
-    let agent = |entry: &AgentEntry| {
-        let port = entry.info.port.unwrap_or(5051);
-        let mut told = json!({
-            "agent_info": wire(&entry.info),
-            "active": entry.active && entry.connected,
-            "deactivated": !entry.active,
-            "version": VERSION,
-            "pid": format!("slave(1)@{}:{port}", entry.ip),
-            "registered_time": time(entry.registered),
-            "total_resources": wire(&entry.total.resources()),
-            "capabilities": v0::AGENT_CAPABILITIES.map(|it| json!({"type": it})),
-        });
-        put(&mut told, "allocated_resources", &entry.used);
-        put(&mut told, "offered_resources", &entry.offered);
-        if let Some(at) = entry.reregistered {
-            told["reregistered_time"] = time(at);
-        }
-        if let Some(mark_gone) = entry.drain {
-            told["drain_info"] = json!({"state": "DRAINING", "config": {"mark_gone": mark_gone}});
-        }
-        told
-    };
     let recovered: Vec<Value> = books.recovered.iter().map(|id| json!({"id": wire(id)})).collect();
     json!({"agents": books.agents.iter().map(agent).collect::<Vec<_>>(), "recovered_agents": recovered})
 }
 
+/// One agent.
+pub(super) fn agent(entry: &AgentEntry) -> Value {
+    let port = entry.info.port.unwrap_or(5051);
+    let mut told = json!({
+        "agent_info": wire(&entry.info),
+        "active": entry.active && entry.connected,
+        "deactivated": !entry.active,
+        "version": VERSION,
+        "pid": format!("slave(1)@{}:{port}", entry.ip),
+        "registered_time": time(entry.registered),
+        "total_resources": wire(&entry.total.resources()),
+        "capabilities": v0::AGENT_CAPABILITIES.map(|it| json!({"type": it})),
+    });
+    put(&mut told, "allocated_resources", &entry.used);
+    put(&mut told, "offered_resources", &entry.offered);
+    if let Some(at) = entry.reregistered {
+        told["reregistered_time"] = time(at);
+    }
+    if let Some(mark_gone) = entry.drain {
+        told["drain_info"] = json!({"state": "DRAINING", "config": {"mark_gone": mark_gone}});
+    }
+    told
+}
+
+/// One framework, but for what it holds.
+pub(super) fn framework_head(entry: &FrameworkEntry) -> Value {
+    let mut told = json!({
+        "framework_info": wire(&entry.info),
+        "active": entry.connected,
+        "connected": entry.connected,
+        "recovered": false,
+        "registered_time": time(entry.registered),
+        "reregistered_time": time(entry.reregistered.unwrap_or(entry.registered)),
+    });
+    if let Some(at) = entry.unregistered {
+        told["unregistered_time"] = time(at);
+    }
+    told
+}
+
 fn frameworks(books: &Books) -> Value {
     let framework = |entry: &FrameworkEntry| {
-        let mut told = json!({
-            "framework_info": wire(&entry.info),
-            "active": entry.connected,
-            "connected": entry.connected,
-            "recovered": false,
-            "registered_time": time(entry.registered),
-            "reregistered_time": time(entry.reregistered.unwrap_or(entry.registered)),
-        });
-        if let Some(at) = entry.unregistered {
-            told["unregistered_time"] = time(at);
-        }
+        let mut told = framework_head(entry);
         let (mut used, mut offered) = (Bundle::default(), Bundle::default());
         let tasks = books.tasks.iter().filter(|it| it.framework == entry.id && !it.state.is_terminal());
         tasks.for_each(|it| used.add(&it.resources.allocated(&it.role)));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::books::{FrameworkEntry, TaskEntry};
 use super::state::{Master, Task};
 use crate::mesos::embedded::bundle::Bundle;
-use crate::mesos::wire::{FrameworkId, TaskId, TaskInfo, TaskState, TaskStatus};
+use crate::mesos::wire::{FrameworkId, Reason, TaskId, TaskInfo, TaskState, TaskStatus};
 
 type Key = (FrameworkId, TaskId);
 
@@ -79,11 +79,23 @@ impl Master {
         task.told = Some(Box::new(Told { info: Arc::new(info), statuses: Vec::new() }));
     }
 
-    /// Remembers what was told of a task.
+    /// Remembers what was told of a task before this master knew it.
+    pub(super) fn recall(&mut self, key: &Key, status: &TaskStatus) {
+        if let Some(told) = self.tasks.get_mut(key).and_then(|task| task.told.as_mut()) {
+            told.statuses.push(TaskStatus { data: None, ..status.clone() });
+        }
+    }
+
+    /// Remembers what is told of a task, and shows it to operators.
     pub(super) fn note(&mut self, key: &Key, status: &TaskStatus) {
         let Some(told) = self.tasks.get_mut(key).and_then(|task| task.told.as_mut()) else { return };
-        told.statuses.pop_if(|last| last.state() == status.state());
+        let is_old = told.statuses.pop_if(|last| last.state() == status.state()).is_some();
         told.statuses.push(TaskStatus { data: None, ..status.clone() });
+        let is_of_a_check =
+            [Reason::TaskCheckStatusUpdated, Reason::TaskHealthCheckStatusUpdated].contains(&status.reason());
+        if !is_old || is_of_a_check {
+            self.show_update(key, status);
+        }
     }
 
     /// A task that was known is not any more.
