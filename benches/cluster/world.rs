@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tenure::api::Task;
-use tenure::controllers::{Contact, Leader, Messages, Offers, Policy, framework};
+use tenure::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, framework};
 use tenure::env::Env;
 use tenure::mesos::embedded::fleet::Fleet;
 use tenure::mesos::embedded::master::{self, MasterConfig, MasterHandle};
@@ -112,6 +112,7 @@ impl World {
             host: Arc::from("here"),
             policy: Policy::sole(),
             contact: Contact::default(),
+            ends: Ends::default(),
             offers: Offers::default(),
             messages: Messages::default(),
             anew: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tenure::api::{Phase, Task};
-use tenure::controllers::{Contact, Leader, Messages, Offers, Policy, Runner, framework};
+use tenure::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
 use tenure::env::Env;
 use tenure::mesos::connection::Connection;
 use tenure::registry::{Cache, Doc, Fence, Prefix, Registry, Resource, Scheme, Write};
@@ -50,6 +50,7 @@ impl World {
             host: Arc::from("here"),
             policy: Policy::shared(Runner::Mesos),
             contact: Contact::default(),
+            ends: Ends::default(),
             offers: Offers::default(),
             messages: Messages::default(),
             anew: None,

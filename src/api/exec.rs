@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// How the line is called where a connection is turned into one.
 pub const PROTOCOL: &str = "tenure-exec";
 /// Bytes of a frame before those that it carries.
-pub const HEAD: usize = 5;
+const HEAD: usize = 5;
 /// The longest frame: whoever sends more is not one of ours.
 const LENGTH_MAX: u32 = 1 << 20;
 
@@ -77,21 +77,29 @@ impl Frame {
         Ok([&[channel], &length.to_be_bytes()[..], &bytes].concat())
     }
 
-    /// The channel that `head` names, and how many bytes follow it.
+    /// Takes the next frame off the front of `heard`, what has come over the line so far; nothing while it is not whole. Frames of
+    /// channels that nobody here knows are taken off, too, and passed over.
     ///
     /// # Errors
-    /// When they are more than a frame carries: what comes is no line of ours.
-    pub fn announced([channel, length @ ..]: [u8; HEAD]) -> io::Result<(u8, usize)> {
-        let length = u32::from_be_bytes(length);
-        let bytes = usize::try_from(length).map_err(io::Error::other)?;
-        if length > LENGTH_MAX { Err(too_long(bytes)) } else { Ok((channel, bytes)) }
+    /// When what comes is no line of ours: a frame is longer than frames are, or what it carries is malformed.
+    pub fn take(heard: &mut Vec<u8>) -> io::Result<Option<Frame>> {
+        while let Some((&[channel, ref length @ ..], rest)) = heard.split_first_chunk::<HEAD>() {
+            let length = u32::from_be_bytes(*length);
+            let bytes = usize::try_from(length).map_err(io::Error::other)?;
+            if length > LENGTH_MAX {
+                return Err(too_long(bytes));
+            }
+            let Some(carried) = rest.get(..bytes) else { break };
+            let frame = Frame::decode(channel, carried.to_vec())?;
+            heard.drain(..HEAD + bytes);
+            if frame.is_some() {
+                return Ok(frame);
+            }
+        }
+        Ok(None)
     }
 
-    /// What came over a channel; nothing if nobody here knows that channel.
-    ///
-    /// # Errors
-    /// When a size or an end is malformed.
-    pub fn decode(channel: u8, bytes: Vec<u8>) -> io::Result<Option<Frame>> {
+    fn decode(channel: u8, bytes: Vec<u8>) -> io::Result<Option<Frame>> {
         Ok(Some(match channel {
             STDIN => Frame::Stdin(bytes),
             STDOUT => Frame::Stdout(bytes),
@@ -106,4 +114,42 @@ impl Frame {
 
 fn too_long(bytes: usize) -> io::Error {
     io::Error::other(format!("a frame of {bytes} bytes: at most {LENGTH_MAX} are allowed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_out_as_they_went_in_however_the_line_cuts_them() {
+        let frames = [
+            Frame::Stdin(b"ls\n".to_vec()),
+            Frame::Stdout(Vec::new()),
+            Frame::Stderr(vec![0, 255]),
+            Frame::StdinEnds,
+            Frame::Size(Size { width: 80, height: 24 }),
+            Frame::End(End::ExitCode(3)),
+        ];
+        let line: Vec<u8> = frames.iter().flat_map(|frame| frame.encode().unwrap()).collect();
+        assert_eq!(&line[..8], b"\x00\x00\x00\x00\x03ls\n");
+        for piece in [1, 7, line.len()] {
+            let (mut heard, mut out) = (Vec::new(), Vec::new());
+            for bytes in line.chunks(piece) {
+                heard.extend_from_slice(bytes);
+                out.extend(std::iter::from_fn(|| Frame::take(&mut heard).unwrap()));
+            }
+            assert_eq!((out, heard), (frames.to_vec(), Vec::new()), "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_frame_is_refused_and_an_unknown_channel_is_passed_over() {
+        let mut unknown = b"\x09\x00\x00\x00\x01x\xff\x00\x00\x00\x01\x00\x01\x00".to_vec();
+        assert_eq!(Frame::take(&mut unknown).unwrap(), Some(Frame::StdinEnds));
+        assert_eq!((Frame::take(&mut unknown).unwrap(), unknown), (None, b"\x01\x00".to_vec()));
+        for bad in [&b"GET / HTTP/1.1\r\n"[..], b"\x04\x00\x00\x00\x02{}"] {
+            assert!(Frame::take(&mut bad.to_vec()).is_err());
+        }
+        assert!(Frame::Stdout(vec![0; (1 << 20) + 1]).encode().is_err());
+    }
 }

@@ -1,8 +1,11 @@
 //! What is wrong with a field, in the words and with the reasons of Kubernetes, so that its tools show it as usual.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::Value;
+
+/// What is quoted of a value, or told of a path: up to about so many bytes.
+const TOLD_BYTES_MAX: usize = 1_024;
 
 /// A field that does not hold what it must.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,7 +108,7 @@ impl FieldError {
     pub fn body(&self) -> String {
         let mut text = self.reason.words().to_owned();
         if self.reason.quotes() {
-            text = format!("{text}: {}", self.value);
+            text = format!("{text}: {}", cut(&self.value));
         }
         if !self.message.is_empty() {
             text = format!("{text}: {}", self.message);
@@ -120,9 +123,49 @@ impl fmt::Display for FieldError {
     }
 }
 
+/// How `shown` begins, with `…` where it is longer than anybody reads. The rest of it is not even written.
+#[must_use]
+pub fn cut(shown: impl fmt::Display) -> String {
+    let mut short = Short(String::new());
+    // It fails where there is no more room.
+    match write!(short, "{shown}") {
+        Ok(()) | Err(fmt::Error) => short.0,
+    }
+}
+
+/// A text that takes no more than people read.
+struct Short(String);
+
+impl fmt::Write for Short {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = TOLD_BYTES_MAX.saturating_sub(self.0.len());
+        if text.len() <= room {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        let end = (0..=room).rev().find(|&at| text.is_char_boundary(at)).unwrap_or_default();
+        self.0.push_str(&text[..end]);
+        self.0.push('…');
+        Err(fmt::Error)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_quoted_is_cut_where_nobody_reads_on() {
+        let long = "ü".repeat(TOLD_BYTES_MAX);
+        assert_eq!(cut(&long), format!("{}…", "ü".repeat(TOLD_BYTES_MAX / 2)));
+        assert_eq!(cut(&long[..TOLD_BYTES_MAX]), long[..TOLD_BYTES_MAX]);
+        assert_eq!(
+            cut(format_args!("{}{}", "a".repeat(TOLD_BYTES_MAX), "b")),
+            format!("{}…", "a".repeat(TOLD_BYTES_MAX))
+        );
+        let fault = FieldError::invalid("spec.x", long, "must be short").to_string();
+        assert!(fault.ends_with("ü…: must be short") && fault.len() < TOLD_BYTES_MAX + 100, "{fault}");
+    }
 
     #[test]
     fn faults_read_as_in_kubernetes() {

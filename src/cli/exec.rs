@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::connection::{Connection, with_query};
 use super::kinds::Catalog;
-use crate::api::exec::{End, Frame, HEAD, Size};
+use crate::api::exec::{End, Frame, Size};
 
 /// Arguments of `exec`.
 #[derive(Debug, Args)]
@@ -60,12 +60,13 @@ async fn talk(line: impl AsyncRead + AsyncWrite, stdin: bool, is_terminal: bool)
     if is_terminal {
         send_size(&mut to).await?;
     }
+    let mut come = Vec::with_capacity(PIECE);
     let resized = signal(SignalKind::window_change()).context("failed to listen to signals")?;
     tokio::select! {
         biased;
-        end = heard(&mut from) => end,
+        end = heard(&mut from, &mut come) => end,
         // A line that takes nothing more may still tell how it ended.
-        Err(_) = typed(&mut to, resized, stdin, is_terminal) => heard(&mut from).await,
+        Err(_) = typed(&mut to, resized, stdin, is_terminal) => heard(&mut from, &mut come).await,
     }
 }
 
@@ -112,10 +113,10 @@ fn keyboard() -> mpsc::Receiver<Vec<u8>> {
     receiver
 }
 
-/// Writes what comes, to the end.
-async fn heard(from: &mut (impl AsyncRead + Unpin)) -> anyhow::Result<ExitCode> {
+/// Writes what comes, to the end. `come` is what has come of a frame that is not whole yet.
+async fn heard(from: &mut (impl AsyncRead + Unpin), come: &mut Vec<u8>) -> anyhow::Result<ExitCode> {
     loop {
-        match frame(from).await? {
+        match frame(from, come).await? {
             Some(Frame::Stdout(bytes)) => {
                 let mut out = std::io::stdout().lock();
                 out.write_all(&bytes)?;
@@ -132,19 +133,12 @@ async fn heard(from: &mut (impl AsyncRead + Unpin)) -> anyhow::Result<ExitCode> 
     }
 }
 
-/// The next frame; nothing at the end of the line.
-async fn frame(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Option<Frame>> {
+/// The next frame; nothing at the end of the line. `come` is what has come of the one after it.
+async fn frame(from: &mut (impl AsyncRead + Unpin), come: &mut Vec<u8>) -> std::io::Result<Option<Frame>> {
     loop {
-        let mut head = [0; HEAD];
-        if from.read(&mut head[..1]).await? == 0 {
-            return Ok(None);
-        }
-        from.read_exact(&mut head[1..]).await?;
-        let (channel, length) = Frame::announced(head)?;
-        let mut bytes = vec![0; length];
-        from.read_exact(&mut bytes).await?;
-        if let Some(frame) = Frame::decode(channel, bytes)? {
-            return Ok(Some(frame));
+        let frame = Frame::take(come)?;
+        if frame.is_some() || from.read_buf(come).await? == 0 {
+            return Ok(frame);
         }
     }
 }

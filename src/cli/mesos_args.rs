@@ -25,7 +25,7 @@ pub struct MesosArgs {
     /// Where agents keep sandboxes: with it, they fetch and run the executors of tasks [default: they only say that tasks run]
     #[arg(long, value_name = "DIR")]
     pub work_dir: Option<PathBuf>,
-    /// A file with one `principal:secret` a line: only these may subscribe [default: everybody may]
+    /// A file with one `principal:secret` a line: only these may subscribe, operate and read files [default: everybody may]
     #[arg(long, value_name = "FILE")]
     pub credentials: Option<PathBuf>,
     /// The folder whose files agents that run nothing serve as sandboxes: frameworks/ID/executors/ID/runs/latest/stdout [default: none]

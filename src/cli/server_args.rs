@@ -117,12 +117,12 @@ pub struct ServerConfig {
     pub mesos_register_anew: Option<String>,
     /// Who signed the masters' certificates.
     pub mesos_ca_file: Option<PathBuf>,
-    /// Where Mesos agents have the executor from.
-    pub mesos_executor: ExecutorOrigin,
-    /// How messages to and from the Mesos master are written.
-    pub mesos_encoding: MesosEncoding,
-    /// Which tasks have an executor in common.
-    pub mesos_executor_per: ExecutorPer,
+    /// Where Mesos agents have the executor from; `None` means the default.
+    pub mesos_executor: Option<ExecutorOrigin>,
+    /// How messages to and from the Mesos master are written; `None` means the default.
+    pub mesos_encoding: Option<MesosEncoding>,
+    /// Which tasks have an executor in common; `None` means the default.
+    pub mesos_executor_per: Option<ExecutorPer>,
     /// What the embedded agent offers; `None` means what the machine has.
     pub agent_resources: Option<AgentResources>,
     /// The attributes of the embedded agent.
@@ -164,9 +164,9 @@ impl ServerArgs {
             mesos_auth_file: self.mesos_auth_file.or(file.mesos_auth_file),
             mesos_register_anew: self.mesos_register_anew.or(file.mesos_register_anew),
             mesos_ca_file: self.mesos_ca_file.or(file.mesos_ca_file),
-            mesos_executor: self.mesos_executor.or(file.mesos_executor).unwrap_or_default(),
-            mesos_encoding: self.mesos_encoding.or(file.mesos_encoding).unwrap_or_default(),
-            mesos_executor_per: self.mesos_executor_per.or(file.mesos_executor_per).unwrap_or_default(),
+            mesos_executor: self.mesos_executor.or(file.mesos_executor),
+            mesos_encoding: self.mesos_encoding.or(file.mesos_encoding),
+            mesos_executor_per: self.mesos_executor_per.or(file.mesos_executor_per),
             agent_resources: self.agent_resources.or(file.agent_resources),
             agent_attributes: self.agent_attributes.or(file.agent_attributes).unwrap_or_default(),
         })

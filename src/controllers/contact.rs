@@ -1,5 +1,5 @@
 //! Whether this process, while it leads, is in contact with the cluster's master: for `/readyz`, `/metrics` and the reasons
-//! why Tasks wait. And how tasks ended by the cluster's word, as a number.
+//! why Tasks wait.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,11 +9,9 @@ use jiff::Timestamp;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
-use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::api::Phase;
 use crate::env::watch;
 
 /// What is known of the contact. Clones share it.
@@ -27,11 +25,7 @@ struct Shared {
     state: watch::Sender<State>,
     subscriptions: AtomicU64,
     failures: AtomicU64,
-    ended: Family<Ending, Counter>,
 }
-
-/// How tasks ended, and by what of Mesos's reasons.
-type Ending = [(&'static str, String); 2];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
@@ -61,12 +55,7 @@ impl fmt::Display for Trouble {
 impl Default for Shared {
     fn default() -> Shared {
         let (subscriptions, failures) = (AtomicU64::new(0), AtomicU64::new(0));
-        Shared {
-            state: watch::Sender::new(State::Standby),
-            subscriptions,
-            failures,
-            ended: Family::default(),
-        }
+        Shared { state: watch::Sender::new(State::Standby), subscriptions, failures }
     }
 }
 
@@ -113,14 +102,6 @@ impl Contact {
     }
 }
 
-impl Contact {
-    /// The end of a task was stored.
-    pub(super) fn ended(&self, phase: Phase, reason: Option<&str>) {
-        let ending = [("phase", format!("{phase:?}")), ("reason", reason.unwrap_or_default().to_owned())];
-        self.shared.ended.get_or_create(&ending).inc();
-    }
-}
-
 /// What `/metrics` tells of it.
 impl Collector for Contact {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
@@ -148,9 +129,7 @@ impl Collector for Contact {
                 MetricType::Counter,
             )?)?;
         }
-        let help = "Ends of tasks that were stored while this process led, by Mesos's reason";
-        let kind = MetricType::Counter;
-        self.shared.ended.encode(encoder.encode_descriptor("tenure_tasks_ended", help, None, kind)?)
+        Ok(())
     }
 }
 
@@ -186,9 +165,6 @@ mod tests {
         contact.lost("refused", at(1));
         contact.lost("refused", at(2));
         contact.subscribed();
-        for _ in 0..2 {
-            contact.ended(Phase::Failed, Some("REASON_CONTAINER_LAUNCH_FAILED"));
-        }
         let mut metrics = prometheus_client::registry::Registry::default();
         metrics.register_collector(Box::new(contact));
         let mut text = String::new();
@@ -197,7 +173,6 @@ mod tests {
             "tenure_mesos_subscribed 1",
             "tenure_mesos_subscriptions_total 1",
             "tenure_mesos_subscription_failures_total 2",
-            "tenure_tasks_ended_total{phase=\"Failed\",reason=\"REASON_CONTAINER_LAUNCH_FAILED\"} 2",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in {text}");
         }

@@ -16,6 +16,7 @@ use super::agents::{self, Agents};
 use super::contact::Contact;
 use super::deployment::Deployment;
 use super::endpoints::Publish;
+use super::ends::Ends;
 use super::events::Recorder;
 use super::gc::Gc;
 use super::health::Health;
@@ -61,6 +62,8 @@ pub struct Leader {
     pub policy: Policy,
     /// What is known of the contact to the cluster, for whoever shares it.
     pub contact: Contact,
+    /// How tasks ended, for whoever counts them.
+    pub ends: Ends,
     /// The offers that are held, for whoever shares them.
     pub offers: Offers,
     /// The way to executors, for whoever shares it.
@@ -332,7 +335,7 @@ impl Leader {
             writer: writer.clone(),
             recorder: recorder.clone(),
             session: session.clone(),
-            contact: self.contact.clone(),
+            ends: self.ends.clone(),
             updates,
             strangers,
         };

@@ -21,6 +21,7 @@ mod by_app;
 mod contact;
 mod deployment;
 mod endpoints;
+mod ends;
 mod events;
 mod framework;
 mod gc;
@@ -52,6 +53,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use contact::{Contact, Trouble};
+pub use ends::Ends;
 pub use framework::{FRAMEWORK_ID, framework};
 pub use leader::{LeadError, Leader, Policy};
 pub use messages::{MessageError, Messages};

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
-use super::contact::Contact;
+use super::ends::Ends;
 use super::events::{Happening, Recorder};
 use super::objects::{self, Stored, is, key, typed_difference};
 use crate::api::{Phase, Task, TaskStatus};
@@ -41,7 +41,7 @@ pub(super) struct StatusWriter {
     pub(super) writer: Writer,
     pub(super) recorder: Recorder,
     pub(super) session: Session,
-    pub(super) contact: Contact,
+    pub(super) ends: Ends,
     pub(super) updates: mpsc::Receiver<wire::TaskStatus>,
     /// To whoever judges orphans; what does not fit is reported again by the next reconciliation.
     pub(super) strangers: mpsc::Sender<wire::TaskStatus>,
@@ -201,7 +201,7 @@ impl StatusWriter {
         for Told { task, after } in told {
             let Some(after) = after.as_ref().filter(|it| it.phase.is_terminal()) else { continue };
             if !task.object.is_terminal() {
-                self.contact.ended(after.phase, after.reason.as_deref());
+                self.ends.count(after.phase, after.reason.as_deref());
             }
         }
         Ok(())

@@ -125,9 +125,21 @@ pub(super) fn as_go(error: &serde_json::Error, bytes: &[u8]) -> String {
         "trailing comma" => "looking for beginning of object key string",
         _ => return text,
     };
-    // As Go shows a byte: what is no ASCII by its number.
-    let shown = if byte.is_ascii() { format!("{:?}", char::from(byte)) } else { format!("'\\x{byte:02x}'") };
-    format!("invalid character {shown} {place}")
+    format!("invalid character {} {place}", quoted(byte))
+}
+
+/// A byte as Go's JSON reader shows it: what is no ASCII by its number.
+fn quoted(byte: u8) -> String {
+    let shown = match byte {
+        b'"' => "\"".to_owned(),
+        0x07 => "\\a".to_owned(),
+        0x08 => "\\b".to_owned(),
+        0x0b => "\\v".to_owned(),
+        0x0c => "\\f".to_owned(),
+        // The others as Rust has them.
+        _ => byte.escape_ascii().to_string(),
+    };
+    format!("'{shown}'")
 }
 
 fn yaml(bytes: &[u8], tree: Tree<'_>) -> Result<Value, BodyError> {
@@ -214,7 +226,7 @@ impl<'de> Visitor<'de> for Tree<'_> {
             let place = Place::Field(&self.place, &key);
             let value = access.next_value_seed(Tree { place, duplicates: self.duplicates })?;
             if map.contains_key(&key) && self.duplicates.borrow().len() < FAULTS_MAX {
-                self.duplicates.borrow_mut().push(place.told());
+                self.duplicates.borrow_mut().push(place.to_string());
             }
             map.insert(key, value);
         }
@@ -247,6 +259,12 @@ mod tests {
             ("", "unexpected end of JSON input"),
             ("{\"a\":}", "invalid character '}' looking for beginning of value"),
             ("{\"a\":1 \"b\"}", "invalid character '\"' after object key:value pair"),
+            ("'", r"invalid character '\'' looking for beginning of value"),
+            ("\\", r"invalid character '\\' looking for beginning of value"),
+            ("\u{1}", r"invalid character '\x01' looking for beginning of value"),
+            ("\u{7f}", r"invalid character '\x7f' looking for beginning of value"),
+            ("\u{b}", r"invalid character '\v' looking for beginning of value"),
+            ("ü", r"invalid character '\xc3' looking for beginning of value"),
         ] {
             assert_eq!(decode(text, Encoding::Json).unwrap_err().to_string(), message, "{text}");
         }

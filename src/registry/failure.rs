@@ -9,7 +9,7 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 
 use super::doc::DecodeError;
-use super::field::FieldError;
+use super::field::{FAULTS_MAX, FieldError};
 use super::kind::KindDef;
 use crate::store::{Limits, StoreError};
 
@@ -232,10 +232,9 @@ impl Failure {
         .about(name, &kind.group, &kind.kind)
     }
 
-    /// 409: fields belong to other appliers. `conflicts` are (manager as shown, fields), in order.
+    /// 409: `count` fields belong to other appliers. `conflicts` are (manager as shown, fields), in order: those that are told.
     #[must_use]
-    pub fn apply_conflict(conflicts: &[(String, Vec<String>)]) -> Failure {
-        let count: usize = conflicts.iter().map(|(_, fields)| fields.len()).sum();
+    pub fn apply_conflict(conflicts: &[(String, Vec<String>)], count: usize) -> Failure {
         let mut message =
             format!("Apply failed with {count} conflict{}: ", if count == 1 { "" } else { "s" });
         let each: Vec<String> = conflicts
@@ -276,13 +275,15 @@ impl Failure {
         Failure::invalid_named("meta.k8s.io", options, "", errors)
     }
 
-    /// 422 under a name of one's own.
+    /// 422 under a name of one's own. Each fault is told once, and of many the first hundred.
     #[must_use]
     pub fn invalid_named(group: &str, kind: &str, name: &str, errors: Vec<FieldError>) -> Failure {
         let subject = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
-        let mut texts: Vec<String> = Vec::new();
-        let mut causes: Vec<Cause> = Vec::new();
+        let (mut texts, mut causes): (Vec<String>, Vec<Cause>) = (Vec::new(), Vec::new());
         for error in errors {
+            if texts.len() == FAULTS_MAX {
+                break;
+            }
             let text = error.to_string();
             if !texts.contains(&text) {
                 texts.push(text);
@@ -508,5 +509,19 @@ impl Cause {
             value["field"] = json!(self.field);
         }
         value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fault_is_told_once_and_of_many_the_first_hundred() {
+        let faults = (0..1_000).flat_map(|at| vec![FieldError::required(format!("spec.f{at}"), ""); 2]);
+        let failure = Failure::invalid_named("", "Widget", "w", faults.collect());
+        let causes = failure.details.unwrap().causes;
+        assert_eq!((causes.len(), &*causes[99].field), (FAULTS_MAX, "spec.f99"));
+        assert!(failure.message.ends_with("spec.f99: Required value]"), "{}", failure.message);
     }
 }

@@ -1,11 +1,12 @@
 //! Paths of fields, and the faults that a schema can find beside those of [`crate::api`].
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde_json::Value;
 
+use super::apply::PathElement;
 pub use crate::api::FieldError;
-pub use crate::api::field::Reason as FieldReason;
+pub use crate::api::field::{Reason as FieldReason, cut};
 
 /// `parent.name`, without a dot at the root.
 #[must_use]
@@ -19,48 +20,58 @@ pub fn item(parent: &str, index: usize) -> String {
     format!("{parent}[{index}]")
 }
 
-/// The most faults of one kind that are told about one document: what people read, and no more than the server can say.
+/// The most faults that are told about one document: what people read, and no more than the server can say.
 pub const FAULTS_MAX: usize = 100;
-/// A path is told up to about here.
-const PATH_BYTES_MAX: usize = 1_024;
 
-/// Where a walk over a document stands. It becomes text only where there is a fault to tell: what is sent may have names of a
-/// megabyte with many fields below them.
+/// Where a walk over a document stands. It becomes text only where there is a fault to tell, and is cut there where it is longer
+/// than anybody reads: what is sent may have names of a megabyte with many fields below them.
 #[derive(Debug, Clone, Copy)]
 pub enum Place<'p> {
     /// Where the walk began; empty for the document itself.
     Root(&'p str),
+    /// The document itself, where paths begin with a dot.
+    Dotted,
     Field(&'p Place<'p>, &'p str),
     Item(&'p Place<'p>, usize),
+    /// An item of a list, by what it is known by.
+    Element(&'p Place<'p>, &'p PathElement),
 }
 
 impl Place<'_> {
-    /// The path for people, cut where it is longer than anybody reads.
-    #[must_use]
-    pub fn told(&self) -> String {
-        cut(self.to_string())
+    fn spell(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Root(path) => f.write_str(path),
+            Place::Dotted => Ok(()),
+            Place::Field(Place::Root(""), name) => f.write_str(name),
+            Place::Field(parent, name) => {
+                parent.spell(f)?;
+                f.write_char('.')?;
+                f.write_str(name)
+            }
+            Place::Item(parent, index) => {
+                parent.spell(f)?;
+                write!(f, "[{index}]")
+            }
+            Place::Element(parent, step) => {
+                parent.spell(f)?;
+                write!(f, "{step}")
+            }
+        }
     }
-}
-
-/// A path without what nobody reads of it.
-#[must_use]
-pub fn cut(mut path: String) -> String {
-    if path.len() > PATH_BYTES_MAX {
-        let ends = |at: &usize| path.is_char_boundary(*at);
-        path.truncate((0..=PATH_BYTES_MAX).rev().find(ends).unwrap_or_default());
-        path.push('…');
-    }
-    path
 }
 
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Place::Root(path) => f.write_str(path),
-            Place::Field(Place::Root(""), name) => f.write_str(name),
-            Place::Field(parent, name) => write!(f, "{parent}.{name}"),
-            Place::Item(parent, index) => write!(f, "{parent}[{index}]"),
-        }
+        f.write_str(&cut(Spelled(self)))
+    }
+}
+
+/// All of a path, of which only so much is asked for as is shown.
+struct Spelled<'p>(&'p Place<'p>);
+
+impl fmt::Display for Spelled<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.spell(f)
     }
 }
 
@@ -96,7 +107,11 @@ mod tests {
         let name = Place::Field(&name, "name");
         assert_eq!((name.to_string(), root.to_string()), ("ports[1].name".to_owned(), String::new()));
         assert_eq!(Place::Field(&Place::Root("spec"), "cmd").to_string(), child("spec", "cmd"));
-        let long = "ü".repeat(PATH_BYTES_MAX);
-        assert_eq!(Place::Root(&long).told(), format!("{}…", "ü".repeat(PATH_BYTES_MAX / 2)));
+        assert_eq!(Place::Item(&Place::Field(&Place::Dotted, "cmd"), 2).to_string(), ".cmd[2]");
+        let step = PathElement::Key(r#"{"name":"A"}"#.to_owned());
+        assert_eq!(Place::Element(&ports, &step).to_string(), r#"ports[name="A"]"#);
+        let long = "x".repeat(1_000_000);
+        let name = Place::Field(&root, &long);
+        assert_eq!(Place::Item(&name, 1).to_string(), cut(&long));
     }
 }

@@ -1,5 +1,7 @@
 //! The rules of `metadata`, the same for every kind.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::field::{FieldError, too_long};
@@ -157,7 +159,7 @@ fn owners(object: &Value, errors: &mut Vec<FieldError>) {
 pub(super) fn validate_update(new: &Value, old: &Value) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if is_terminating(old) {
-        let held = finalizers(old);
+        let held: BTreeSet<&str> = finalizers(old).into_iter().collect();
         let added: Vec<&str> = finalizers(new).into_iter().filter(|name| !held.contains(name)).collect();
         if !added.is_empty() {
             let added: Vec<String> = added.iter().map(|name| format!("{name:?}")).collect();

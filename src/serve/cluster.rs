@@ -12,8 +12,8 @@ use super::installation::Installation;
 use super::logs::{LocalLogs, SandboxLogs};
 use super::machine;
 use super::offers::WhoLeads;
-use crate::cli::server_args::{MesosEncoding, MesosTarget, ServerConfig};
-use crate::controllers::{Contact, Leader, Messages, Offers, Policy, Runner, framework};
+use crate::cli::server_args::{ExecutorOrigin, ExecutorPer, MesosEncoding, MesosTarget, ServerConfig};
+use crate::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
 use crate::env::Env;
 use crate::executor::logs::{LogLimits, TaskLogs};
 use crate::executor::{LauncherConfig, LocalLauncher, docker};
@@ -64,15 +64,7 @@ impl Way {
     pub(super) fn of(config: &ServerConfig) -> Result<Way> {
         let masters: Masters = match &config.mesos {
             MesosTarget::Embedded => {
-                let files = [
-                    ("--mesos-auth-file", &config.mesos_auth_file),
-                    ("--mesos-ca-file", &config.mesos_ca_file),
-                ];
-                let file = files.into_iter().find(|(_, file)| file.is_some()).map(|(flag, _)| flag);
-                let anew = config.mesos_register_anew.is_some().then_some("--mesos-register-anew");
-                if let Some(flag) = file.or(anew) {
-                    bail!("{flag} is for a Mesos over HTTP: --mesos is embedded");
-                }
+                refuse_http_flags(config)?;
                 return Ok(Way::Embedded);
             }
             MesosTarget::Http(masters) => {
@@ -89,10 +81,14 @@ impl Way {
                 "--agent-resources and --agent-attributes are for the embedded agent: there is none"
             );
         }
+        let is_off = config.mesos_executor == Some(ExecutorOrigin::Off);
+        if is_off && config.mesos_executor_per == Some(ExecutorPer::Agent) {
+            bail!("--mesos-executor-per agent shares an executor: with --mesos-executor off there is none");
+        }
         let mut http = HttpConfig::new(masters);
         http.credentials = config.mesos_auth_file.as_deref().map(credentials).transpose()?;
         http.trust = trust(config)?;
-        http.encoding = match config.mesos_encoding {
+        http.encoding = match config.mesos_encoding.unwrap_or_default() {
             MesosEncoding::Protobuf => Encoding::Protobuf,
             MesosEncoding::Json => Encoding::Json,
         };
@@ -143,6 +139,7 @@ impl Way {
             host: Arc::from(hostname),
             policy,
             contact: Contact::default(),
+            ends: Ends::default(),
             offers: Offers::default(),
             messages,
             anew,
@@ -184,6 +181,22 @@ fn launcher_config(config: &ServerConfig, installation: &Installation) -> Result
     })
 }
 
+/// What only a Mesos over HTTP understands is not passed over where there is none.
+fn refuse_http_flags(config: &ServerConfig) -> Result<()> {
+    let given = [
+        ("--mesos-auth-file", config.mesos_auth_file.is_some()),
+        ("--mesos-ca-file", config.mesos_ca_file.is_some()),
+        ("--mesos-register-anew", config.mesos_register_anew.is_some()),
+        ("--mesos-encoding", config.mesos_encoding.is_some()),
+        ("--mesos-executor", config.mesos_executor.is_some()),
+        ("--mesos-executor-per", config.mesos_executor_per.is_some()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        Some((flag, _)) => bail!("{flag} is for a Mesos over HTTP: --mesos is embedded"),
+        None => Ok(()),
+    }
+}
+
 fn credentials(file: &Path) -> Result<Credentials> {
     let place = || format!("--mesos-auth-file {}", file.display());
     let mode = std::fs::metadata(file).with_context(place)?.permissions().mode() & 0o777;
@@ -212,5 +225,43 @@ fn trust(config: &ServerConfig) -> Result<Option<Trust>> {
             let pem = std::fs::read(file).with_context(place)?;
             Ok(Some(Trust::of_pem(&pem).with_context(place)?))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::server_args::ServerArgs;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        server: ServerArgs,
+    }
+
+    #[test]
+    fn flags_that_mean_nothing_beside_others_are_refused_and_named() {
+        let of = |flags: &[&str]| {
+            let line = ["tenure", "--data-dir", "/d"].iter().chain(flags);
+            Way::of(&Line::parse_from(line).server.resolve().unwrap())
+        };
+        let refusal = |flags: &[&str]| format!("{:#}", of(flags).unwrap_err());
+        for flags in [
+            ["--mesos-register-anew", "f"],
+            ["--mesos-encoding", "json"],
+            ["--mesos-executor", "off"],
+            ["--mesos-executor-per", "agent"],
+        ] {
+            assert_eq!(
+                refusal(&flags),
+                format!("{} is for a Mesos over HTTP: --mesos is embedded", flags[0])
+            );
+        }
+        let http = ["--mesos", "http://m1:5050", "--mesos-executor-per", "agent"];
+        assert!(matches!(of(&http), Ok(Way::Http { .. })));
+        let told = refusal(&[&http[..], &["--mesos-executor", "off"]].concat());
+        assert!(told.starts_with("--mesos-executor-per agent shares an executor"), "{told}");
     }
 }

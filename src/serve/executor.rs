@@ -38,7 +38,8 @@ impl ExecutorSide {
         config: &ServerConfig,
         certificate: &Arc<ServerCertificate>,
     ) -> Result<ExecutorSide> {
-        let artifact = match &config.mesos_executor {
+        let origin = config.mesos_executor.clone().unwrap_or_default();
+        let artifact = match &origin {
             ExecutorOrigin::Off => return Ok(ExecutorSide { runner: Runner::Mesos, door: None }),
             ExecutorOrigin::Artifact => Some(artifact(config)?),
             ExecutorOrigin::Uri(_) | ExecutorOrigin::Path(_) => None,
@@ -52,7 +53,7 @@ impl ExecutorSide {
             }
             Err(error) => return Err(error),
         };
-        let program = match (&config.mesos_executor, &door, path) {
+        let program = match (&origin, &door, path) {
             (ExecutorOrigin::Path(path), _, _) => Program::Installed { path: path.clone() },
             (ExecutorOrigin::Uri(uri), _, _) => Program::Fetched { uri: uri.clone() },
             (_, Some(ExecDoor { address, .. }), Some(path)) => {
@@ -62,7 +63,7 @@ impl ExecutorSide {
             }
             (_, _, _) => bail!("--mesos-executor artifact: the executor is served nowhere"),
         };
-        let share = match config.mesos_executor_per {
+        let share = match config.mesos_executor_per.unwrap_or_default() {
             ExecutorPer::Task => Share::Task,
             ExecutorPer::Agent => Share::Agent,
         };

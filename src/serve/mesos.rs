@@ -51,7 +51,8 @@ async fn simulate(args: MesosArgs) -> Result<()> {
         }
         Some(work_dir) => {
             for info in agents(&args, None)? {
-                run_agent(&env, &master, info, work_dir, (args.listen.ip(), stop.clone())).await?;
+                let side = AgentSide { ip: args.listen.ip(), accounts: accounts.clone(), stop: stop.clone() };
+                run_agent(&env, &master, info, work_dir, side).await?;
             }
         }
     }
@@ -72,13 +73,20 @@ async fn simulate(args: MesosArgs) -> Result<()> {
     Ok(())
 }
 
+/// Where agents are asked, and by whom.
+struct AgentSide {
+    ip: IpAddr,
+    accounts: Option<Accounts>,
+    stop: CancellationToken,
+}
+
 /// An agent that runs executors. Its journal is in memory: it does not outlive this process, and its executors end with it.
 async fn run_agent(
     env: &Env,
     master: &MasterHandle,
     info: AgentInfo,
     work_dir: &Path,
-    (ip, stop): (IpAddr, CancellationToken),
+    AgentSide { ip, accounts, stop }: AgentSide,
 ) -> Result<()> {
     let listener = TcpListener::bind((ip, 0)).await.context("failed to listen for executors")?;
     let address = listener.local_addr().context("no address")?;
@@ -94,7 +102,12 @@ async fn run_agent(
     let info = AgentInfo { port: Some(address.port().into()), ..info };
     config.agent = info.clone();
     let executors = Executors::new(env, config, sink);
-    env.spawn("executor api", AgentFront::new(env, executors.clone()).serve(listener, stop));
+    let front = AgentFront::new(env, executors.clone());
+    let front = match accounts {
+        Some(accounts) => front.authenticating(accounts),
+        None => front,
+    };
+    env.spawn("executor api", front.serve(listener, stop));
     let opened = Journal::open(env, Medium::Memory(Arc::default())).await?;
     let config = AgentConfig::new(info, address.ip().to_string());
     let agent = Agent::new(env, config, opened, Arc::new(executors), reports, master.clone());

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServerArgs;
 use crate::cli::server_args::{Listen, ServerConfig};
-use crate::controllers::Contact;
+use crate::controllers::{Contact, Ends};
 use crate::env::{Env, watch};
 use crate::registry::{Cache, Prefix, Registry, Scheme};
 use crate::runtime::{Election, LEADER_TTL};
@@ -120,7 +120,12 @@ async fn serve(config: ServerConfig) -> Result<()> {
     env.spawn("room", documents.probe_room(&env, prefix.meta("room")));
     let full = documents.full.clone();
     let held = HeldOffers { offers: leader.offers.clone(), leader: who };
-    let cluster = Cluster { inside, offers: Arc::new(held), contact: leader.contact.clone() };
+    let cluster = Cluster {
+        inside,
+        offers: Arc::new(held),
+        contact: leader.contact.clone(),
+        ends: leader.ends.clone(),
+    };
     let door = front_door(&env, &config, &registry, &installation, &sealing, cluster, (certificate, full))?;
     let (server, kubeconfig) = door.at(address);
 
@@ -203,6 +208,7 @@ struct Cluster {
     inside: Inside,
     offers: Arc<dyn LiveOffers>,
     contact: Contact,
+    ends: Ends,
 }
 
 fn front_door(
@@ -245,7 +251,7 @@ impl Door {
     /// The server, and how to enter it at `address`.
     fn at(self, address: SocketAddr) -> (Server, Entrance) {
         let Door { env, registry, installation, token, signing, audit, certificate, full, cluster } = self;
-        let Cluster { inside: Inside { logs, exec }, offers, contact } = cluster;
+        let Cluster { inside: Inside { logs, exec }, offers, contact, ends } = cluster;
         // Nobody connects to an unspecified address.
         let url = match address.ip().is_unspecified() {
             true => format!("https://127.0.0.1:{}", address.port()),
@@ -269,6 +275,7 @@ impl Door {
             None => Ok(()),
         });
         metrics.register_collector(Box::new(contact));
+        metrics.register_collector(Box::new(ends));
         let ready: Arc<[ReadyCheck]> = [store, mesos].into();
         metrics.register_collector(Box::new(ReadyMetrics::of(ready.clone())));
         let metrics = Arc::new(metrics);

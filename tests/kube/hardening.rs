@@ -319,19 +319,37 @@ async fn a_large_answer_is_compressed_for_who_takes_it_so() {
         server.json(Method::POST, "/api/v1/namespaces/default/configmaps", &map).await;
     }
     let path = "/api/v1/namespaces/default/configmaps";
-    let get = async |path: &str, encoding: &str| {
-        let request = http::Request::get(path).header("accept-encoding", encoding);
+    let shown = async |path: &str, encoding: &str, as_: &str| {
+        let request = http::Request::get(path).header("accept-encoding", encoding).header("accept", as_);
         server.ask(request.body(Vec::new()).unwrap()).await
     };
+    let get = async |path: &str, encoding: &str| shown(path, encoding, "application/json").await;
+    let unpacked =
+        |bytes: &[u8]| -> Value { serde_json::from_reader(flate2::read::GzDecoder::new(bytes)).unwrap() };
     let plain = get(path, "identity").await;
     assert!(!plain.headers.contains_key("content-encoding") && plain.bytes.len() > 200_000);
+    assert_eq!(plain.headers["content-length"], plain.bytes.len().to_string());
     let packed = get(path, "gzip").await;
     assert_eq!(packed.headers["content-encoding"], "gzip");
     assert!(packed.bytes.len() * 10 < plain.bytes.len(), "{}", packed.bytes.len());
-    let mut text = String::new();
-    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(&packed.bytes[..]), &mut text).unwrap();
-    let (list, whole): (Value, Value) = (serde_json::from_str(&text).unwrap(), plain.json());
-    assert_eq!(list["items"], whole["items"]);
+    assert_eq!(unpacked(&packed.bytes)["items"], plain.json()["items"]);
     let small = get(&format!("{path}/c1"), "gzip").await;
     assert!(!small.headers.contains_key("content-encoding"));
+
+    // Rows are made while they are sent: of many nobody knows how long they will be.
+    let rows = async |include: &str, encoding: &str| {
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        shown(&format!("{path}?includeObject={include}"), encoding, table).await
+    };
+    let objects = |table: &Value| -> Vec<Value> {
+        table["rows"].as_array().unwrap().iter().map(|row| row["object"].clone()).collect()
+    };
+    let plain = rows("Object", "identity").await;
+    assert!(!plain.headers.contains_key("content-length") && plain.bytes.len() > 200_000);
+    let packed = rows("Object", "gzip").await;
+    assert_eq!(packed.headers["content-encoding"], "gzip");
+    assert_eq!(objects(&unpacked(&packed.bytes)), objects(&plain.json()));
+    let small = rows("None", "gzip").await;
+    assert_eq!(small.headers["content-length"], small.bytes.len().to_string());
+    assert_eq!(small.json()["rows"].as_array().map(Vec::len), Some(40));
 }

@@ -249,6 +249,7 @@ async fn a_server_says_why_mesos_does_not_let_it_in() {
             "--mesos-auth-file /nowhere: No such file",
         ),
         (vec!["--mesos-auth-file", &accounts], "is for a Mesos over HTTP"),
+        (vec!["--mesos-executor-per", "agent"], "--mesos-executor-per is for a Mesos over HTTP"),
         (vec!["--mesos-executor", "executor"], "must be artifact, off, a URI"),
         (vec!["--mesos-executor-per", "machine"], "must be task or agent"),
         (vec!["--mesos-encoding", "yaml"], "must be protobuf or json"),

@@ -21,10 +21,15 @@ pub(crate) fn app(name: &str, instances: u32, cmd: &str) -> Value {
     })
 }
 
-/// The command's first word decides what becomes of a task.
-pub(crate) fn fate(info: &TaskInfo) -> Fate {
+/// The command's first word decides what becomes of a task on the machine of this number.
+pub(crate) fn fate(machine: usize, info: &TaskInfo) -> Fate {
     let command = info.command.as_ref().and_then(|it| it.value.clone()).unwrap_or_default();
-    match command.split(' ').next().unwrap_or_default() {
+    let mut words = command.split(' ');
+    let first = words.next().unwrap_or_default();
+    match first {
+        "refuse-on" if words.next() == Some(&machine.to_string()) => {
+            Fate::FailToStart { message: "no such path".to_owned() }
+        }
         "crash" => Fate::Exit { code: 1, after: Duration::from_secs(1) },
         "refuse" => Fate::FailToStart { message: "no such image".to_owned() },
         "checked" => Fate::BecomeUnhealthy { after: Duration::from_secs(1_000_000) },

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenure::api::{App, Endpoints, Task};
-use tenure::controllers::{Contact, Leader, Messages, Offers, Policy, framework};
+use tenure::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, framework};
 use tenure::env::Env;
 use tenure::mesos::connection::Connection;
 use tenure::mesos::embedded;
@@ -70,7 +70,8 @@ impl World {
         let origin = Instant::now();
         let elsewhere = Env::simulated("elsewhere", seed, Timestamp::UNIX_EPOCH);
         let store = MemoryStore::new(&elsewhere);
-        let machines: Vec<_> = (0..machines).map(|_| (Machine::new(fate), Medium::memory())).collect();
+        let machine = |index| (Machine::new(move |info| fate(index, info)), Medium::memory());
+        let machines: Vec<_> = (0..machines).map(machine).collect();
         let reality = Reality(Arc::new(machines.iter().map(|(machine, _)| machine.clone()).collect()));
         let terms = Terms { reality: Some(reality), ..Terms::default() };
         let checks = Checks::of(&store, &prefix(), &terms);
@@ -166,6 +167,7 @@ impl World {
             host: Arc::from("here"),
             policy: Policy::sole(),
             contact: Contact::default(),
+            ends: Ends::default(),
             offers: Offers::default(),
             messages: Messages::default(),
             anew: None,

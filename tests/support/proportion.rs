@@ -19,3 +19,11 @@ pub(crate) fn is_kept<T>(what: &str, input: impl Fn(usize) -> T, work: impl Fn(&
     let limit = small * TIMES as u64 * 5 / 4;
     assert!(large <= limit, "{what}: {small} bytes for {SMALL}, {large} for {}", SMALL * TIMES);
 }
+
+/// Judges that `work` on `bytes` of input asks for no more than fifty times as much: a few walks over its tree and what is said
+/// about it, but nothing that is made again for every fault.
+pub(crate) fn is_small(what: &str, bytes: usize, work: impl Fn()) {
+    work();
+    let counted = allocation_counter::measure(work).bytes_total;
+    assert!(counted <= bytes as u64 * 50, "{what}: {counted} bytes for {bytes}");
+}

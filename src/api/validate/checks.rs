@@ -1,16 +1,37 @@
 //! Rules of health and readiness checks: one way each, to a port that exists.
 
-use super::super::{CheckPort, FieldError, HealthCheck, HttpCheck, Protocol, Span, Template};
+use std::collections::BTreeMap;
+
+use super::super::field::cut;
+use super::super::{CheckPort, FieldError, HealthCheck, HttpCheck, Port, Protocol, Span, Template};
+
+/// The ports that checks may name.
+struct Ports<'t> {
+    first: Option<&'t Port>,
+    named: BTreeMap<&'t str, Protocol>,
+    /// For people.
+    names: String,
+}
+
+impl<'t> Ports<'t> {
+    fn of(ports: &'t [Port]) -> Ports<'t> {
+        let named = || ports.iter().filter_map(|port| Some((port.name.as_deref()?, port.protocol)));
+        let names: Vec<&str> = named().map(|(name, _)| name).collect();
+        // Of two with one name, which is told elsewhere, the first counts.
+        Ports { first: ports.first(), named: named().rev().collect(), names: cut(names.join(", ")) }
+    }
+}
 
 pub(super) fn validate(template: &Template, errors: &mut Vec<FieldError>) {
+    let ports = &Ports::of(&template.ports);
     for (index, check) in template.health_checks.iter().enumerate() {
         let path = format!("spec.healthChecks[{index}]");
         one_way(&path, check, errors);
         if let Some(http) = &check.http {
-            http_check(&path, http, template, errors);
+            http_check(&path, http, ports, errors);
         }
         if let Some(tcp) = &check.tcp {
-            port(&format!("{path}.tcp.port"), tcp.port.as_ref(), template, errors);
+            port(&format!("{path}.tcp.port"), tcp.port.as_ref(), ports, errors);
         }
         if let Some(exec) = &check.exec
             && exec.command.first().is_some_and(String::is_empty)
@@ -21,7 +42,7 @@ pub(super) fn validate(template: &Template, errors: &mut Vec<FieldError>) {
     }
     for (index, check) in template.readiness_checks.iter().enumerate() {
         let path = format!("spec.readinessChecks[{index}]");
-        http_check(&path, &check.http, template, errors);
+        http_check(&path, &check.http, ports, errors);
         times(&path, check.interval, check.timeout, errors);
     }
 }
@@ -44,17 +65,17 @@ fn one_way(path: &str, check: &HealthCheck, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn http_check(path: &str, http: &HttpCheck, template: &Template, errors: &mut Vec<FieldError>) {
-    port(&format!("{path}.http.port"), http.port.as_ref(), template, errors);
+fn http_check(path: &str, http: &HttpCheck, ports: &Ports<'_>, errors: &mut Vec<FieldError>) {
+    port(&format!("{path}.http.port"), http.port.as_ref(), ports, errors);
     if !http.path.starts_with('/') || http.path.contains(|c: char| c.is_whitespace() || c.is_control()) {
         let message = "must start with '/' and contain no spaces";
         errors.push(FieldError::invalid(format!("{path}.http.path"), http.path.as_str(), message));
     }
 }
 
-fn port(path: &str, port: Option<&CheckPort>, template: &Template, errors: &mut Vec<FieldError>) {
+fn port(path: &str, port: Option<&CheckPort>, ports: &Ports<'_>, errors: &mut Vec<FieldError>) {
     match port {
-        None => match template.ports.first() {
+        None => match ports.first {
             None => errors.push(FieldError::required(path, "the app has no port that it could mean")),
             Some(first) if first.protocol == Protocol::Udp => {
                 errors.push(FieldError::required(path, "the first port is not a tcp port"));
@@ -65,22 +86,19 @@ fn port(path: &str, port: Option<&CheckPort>, template: &Template, errors: &mut 
             errors.push(FieldError::invalid(path, 0, "must be between 1 and 65535, or the name of a port"));
         }
         Some(CheckPort::Number(_)) => {}
-        Some(CheckPort::Name(name)) => named_port(path, name, template, errors),
+        Some(CheckPort::Name(name)) => named_port(path, name, ports, errors),
     }
 }
 
-fn named_port(path: &str, name: &str, template: &Template, errors: &mut Vec<FieldError>) {
-    match template.ports.iter().find(|port| port.name.as_deref() == Some(name)) {
-        Some(port) if port.protocol == Protocol::Udp => {
-            errors.push(FieldError::invalid(path, name, "must be a tcp port"));
-        }
+fn named_port(path: &str, name: &str, ports: &Ports<'_>, errors: &mut Vec<FieldError>) {
+    match ports.named.get(name) {
+        Some(Protocol::Udp) => errors.push(FieldError::invalid(path, name, "must be a tcp port")),
         Some(_) => {}
+        None if ports.named.is_empty() => {
+            errors.push(FieldError::invalid(path, name, "no port of spec.ports has a name"));
+        }
         None => {
-            let names: Vec<&str> = template.ports.iter().filter_map(|port| port.name.as_deref()).collect();
-            let message = match names.as_slice() {
-                [] => "no port of spec.ports has a name".to_owned(),
-                names => format!("must be the name of one of spec.ports: {}", names.join(", ")),
-            };
+            let message = format!("must be the name of one of spec.ports: {}", ports.names);
             errors.push(FieldError::invalid(path, name, message));
         }
     }

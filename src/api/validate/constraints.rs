@@ -3,11 +3,13 @@
 use regex::Regex;
 
 use super::super::{Constraint, FieldError, Operator};
+use super::repeats;
 
 pub(super) fn validate(constraints: &[Constraint], errors: &mut Vec<FieldError>) {
-    for (index, constraint) in constraints.iter().enumerate() {
+    let keys = constraints.iter().map(|it| (&it.attribute, it.operator, &it.value));
+    for ((index, constraint), is_again) in constraints.iter().enumerate().zip(repeats(keys)) {
         operand(&format!("spec.constraints[{index}].value"), constraint, errors);
-        if constraints[..index].contains(constraint) {
+        if is_again {
             errors.push(FieldError::duplicate(
                 format!("spec.constraints[{index}]"),
                 serde_json::json!({"attribute": constraint.attribute, "operator": constraint.operator}),

@@ -2,7 +2,7 @@
 
 use super::super::docker_options::{KNOWN, REFUSED};
 use super::super::{Container, FieldError, Network};
-use super::text;
+use super::{repeats, text};
 
 pub(super) fn validate(container: &Container, errors: &mut Vec<FieldError>) {
     if !is_image_reference(&container.image) {
@@ -38,13 +38,12 @@ fn parameters(container: &Container, errors: &mut Vec<FieldError>) {
 }
 
 fn volumes(container: &Container, errors: &mut Vec<FieldError>) {
-    for (index, volume) in container.volumes.iter().enumerate() {
+    let targets = container.volumes.iter().map(|volume| volume.container_path.trim_end_matches('/'));
+    for ((index, volume), is_again) in container.volumes.iter().enumerate().zip(repeats(targets)) {
         let path = format!("spec.container.volumes[{index}]");
         text::absolute_path(&format!("{path}.containerPath"), &volume.container_path, errors);
         text::absolute_path(&format!("{path}.hostPath"), &volume.host_path, errors);
-        let target = |path: &str| path.trim_end_matches('/').to_owned();
-        let mut earlier = container.volumes[..index].iter();
-        if earlier.any(|other| target(&other.container_path) == target(&volume.container_path)) {
+        if is_again {
             errors
                 .push(FieldError::duplicate(format!("{path}.containerPath"), volume.container_path.as_str()));
         }

@@ -1,19 +1,17 @@
 //! Rules of environment variables.
 
-use std::collections::BTreeSet;
-
 use super::super::{EnvVar, FieldError};
-use super::text;
+use super::{repeats, text};
 
 pub(super) fn validate(env: &[EnvVar], errors: &mut Vec<FieldError>) {
-    let mut seen = BTreeSet::new();
-    for (index, variable) in env.iter().enumerate() {
+    let names = env.iter().map(|variable| &variable.name);
+    for ((index, variable), is_again) in env.iter().enumerate().zip(repeats(names)) {
         let path = format!("spec.env[{index}]");
         if variable.name.contains(['=', '\0']) {
             let message = "must not contain '=' or a zero byte";
             errors.push(FieldError::invalid(format!("{path}.name"), variable.name.as_str(), message));
         }
-        if !seen.insert(variable.name.as_str()) {
+        if is_again {
             errors.push(FieldError::duplicate(format!("{path}.name"), variable.name.as_str()));
         }
         if variable.value.as_deref().is_some_and(|value| value.contains('\0')) {

@@ -12,6 +12,8 @@ mod fetch;
 mod ports;
 mod text;
 
+use std::collections::BTreeSet;
+
 use kube_core::Resource;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -152,16 +154,23 @@ fn timing(spec: &AppSpec, errors: &mut Vec<FieldError>) {
 }
 
 fn depends_on(app: &App, errors: &mut Vec<FieldError>) {
-    for (index, name) in app.spec.depends_on.iter().enumerate() {
+    let names = &app.spec.depends_on;
+    for ((index, name), is_again) in names.iter().enumerate().zip(repeats(names)) {
         let path = format!("spec.dependsOn[{index}]");
         text::dns_label(&path, name, errors);
         if app.meta().name.as_ref() == Some(name) {
             errors.push(FieldError::invalid(&path, name.as_str(), "an app cannot depend on itself"));
         }
-        if app.spec.depends_on[..index].contains(name) {
+        if is_again {
             errors.push(FieldError::duplicate(&path, name.as_str()));
         }
     }
+}
+
+/// For each of `keys` whether it stood before.
+fn repeats<K: Ord>(keys: impl IntoIterator<Item = K>) -> impl Iterator<Item = bool> {
+    let mut seen = BTreeSet::new();
+    keys.into_iter().map(move |key| !seen.insert(key))
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Rows of bad specs and the exact words that people get to read.
 
+use std::cell::Cell;
+use std::cmp::Ordering;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -360,4 +363,30 @@ fn files_are_fetched_from_a_uri_under_a_name_that_is_free() {
         let told = one(file.clone());
         assert!(told.len() == 1 && told[0].contains(words), "{file}: {told:?}");
     }
+}
+
+#[test]
+fn what_stands_twice_is_found_without_comparing_each_with_each() {
+    /// A key that counts how often it is compared.
+    #[derive(PartialEq, Eq)]
+    struct Counted<'c>(usize, &'c Cell<usize>);
+    impl PartialOrd for Counted<'_> {
+        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+    impl Ord for Counted<'_> {
+        fn cmp(&self, other: &Self) -> Ordering {
+            self.1.set(self.1.get() + 1);
+            self.0.cmp(&other.0)
+        }
+    }
+    let compared = |count: usize| {
+        let compared = Cell::new(0);
+        let twice = repeats((0..count).map(|key| Counted(key % (count - 1), &compared))).filter(|it| *it);
+        assert_eq!(twice.count(), 1);
+        compared.get()
+    };
+    let (few, many) = (compared(400), compared(3_200));
+    assert!(many <= few * 8 * 2, "{few} for 400, {many} for 3200");
 }

@@ -36,6 +36,9 @@ const LASTING: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(5);
 /// The most Apps that are told of in one transaction, each with an Event; others have their turn right after.
 const BATCH: usize = 60;
+/// How many agents are looked at for reasons before placement goes on, about; and when the next Apps have their turn.
+const LOOKS: usize = 100_000;
+const TURN: Duration = Duration::from_millis(100);
 
 /// Writes the condition.
 #[derive(Debug)]
@@ -44,6 +47,10 @@ pub(super) struct WaitingReport {
     recorder: Recorder,
     /// When each App was last told of.
     written: BTreeMap<ObjectName, Instant>,
+    /// When it was last found out why each App's Tasks wait, told or not.
+    explained: BTreeMap<ObjectName, Instant>,
+    /// The App that was looked at last: the next turn begins behind it.
+    last: Option<ObjectName>,
 }
 
 /// Why an App's Tasks wait.
@@ -63,7 +70,7 @@ struct Telling {
 
 impl WaitingReport {
     pub(super) fn new(writer: Writer, recorder: Recorder) -> WaitingReport {
-        WaitingReport { writer, recorder, written: BTreeMap::new() }
+        WaitingReport { writer, recorder, written: BTreeMap::new(), explained: BTreeMap::new(), last: None }
     }
 
     /// Brings the conditions level with what waits; says when to look again even if nothing changes.
@@ -87,22 +94,30 @@ impl WaitingReport {
                 apps.entry(app).or_default().push((class, tasks, since));
             }
         }
-        self.written.retain(|_, at| at.elapsed() < PAUSE);
-        let waiting: BTreeSet<_> = apps.keys().cloned().collect();
-        let mut tellings = Vec::new();
-        for app in waiting.union(market.told()) {
-            if tellings.len() == BATCH {
-                later(Duration::ZERO);
+        for seen in [&mut self.written, &mut self.explained] {
+            seen.retain(|_, at| at.elapsed() < PAUSE);
+        }
+        let (mut tellings, mut looks) = (Vec::new(), 0);
+        for app in &self.turns(apps.keys(), market) {
+            if tellings.len() == BATCH || looks > LOOKS {
+                later(if looks > LOOKS { TURN } else { Duration::ZERO });
                 break;
             }
             let classes = apps.remove(app).unwrap_or_default();
             let oldest = classes.iter().map(|(_, _, since)| *since).min();
             let waited = oldest.map_or(PATIENCE, |since| elapsed(since, now));
-            let pause = self.written.get(app).map_or(Duration::ZERO, |at| PAUSE.saturating_sub(at.elapsed()));
+            let explained = self.explained.get(app).filter(|_| !classes.is_empty());
+            let pause = explained.max(self.written.get(app));
+            let pause = pause.map_or(Duration::ZERO, |at| PAUSE.saturating_sub(at.elapsed()));
             let wait = pause.max(PATIENCE.saturating_sub(waited));
             if wait > Duration::ZERO {
                 later(wait);
                 continue;
+            }
+            self.last = Some(app.clone());
+            if !classes.is_empty() {
+                self.explained.insert(app.clone(), Instant::now());
+                looks += market.index().known_agents() + 1;
             }
             let reason = classes
                 .first()
@@ -115,6 +130,19 @@ impl WaitingReport {
         }
         self.commit(tellings).await?;
         Ok(again)
+    }
+
+    /// The Apps that may have to be told of, in the order of their turns.
+    fn turns<'a>(
+        &self,
+        waiting: impl Iterator<Item = &'a ObjectName>,
+        market: &'a Market,
+    ) -> Vec<ObjectName> {
+        let apps: BTreeSet<_> = waiting.chain(market.told()).cloned().collect();
+        let mut apps: Vec<_> = apps.into_iter().collect();
+        let first = apps.partition_point(|app| self.last.as_ref().is_some_and(|last| app <= last));
+        apps.rotate_left(first);
+        apps
     }
 
     /// What is to be written about an App; nothing when it says so already.
@@ -152,7 +180,13 @@ impl WaitingReport {
                 Ok(_) => break,
                 Err(Setback::Stale { losers }) => {
                     let before = tellings.len();
-                    tellings.retain(|telling| !losers.contains(&telling.key));
+                    tellings.retain(|telling| {
+                        let is_lost = losers.contains(&telling.key);
+                        if is_lost {
+                            self.explained.remove(&telling.app);
+                        }
+                        !is_lost
+                    });
                     if tellings.len() == before {
                         // An Event was written that the snapshot does not show yet.
                         return Ok(());

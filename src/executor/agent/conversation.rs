@@ -201,11 +201,11 @@ impl Conversation {
     }
 
     /// Tasks that have ended and of whose end the agent knows. An executor of many has no more to do with them.
-    pub(super) fn take_over(&mut self) -> Vec<TaskId> {
+    pub(super) fn take_ended(&mut self) -> Vec<TaskId> {
         if !self.is_shared {
             return Vec::new();
         }
-        let is_over = |id: &TaskId, task: &Known| task.state.is_terminal() && !self.updates.speak_of(id);
+        let is_over = |id: &TaskId, task: &Known| task.state.is_terminal() && !self.updates.has_of(id);
         let over = self.tasks.iter().filter(|(id, task)| is_over(id, task)).map(|(id, _)| id.clone());
         let over: Vec<TaskId> = over.collect();
         for id in &over {

@@ -143,15 +143,15 @@ async fn an_executor_of_many_forgets_a_task_whose_end_is_stored_and_goes_on() {
     }
     assert!(!talk.is_idle());
     report(&mut talk, "a", TaskState::Finished);
-    assert_eq!(talk.take_over(), [], "the agent does not know yet");
+    assert_eq!(talk.take_ended(), [], "the agent does not know yet");
     let finished = talk.next_update().unwrap();
     store(&mut talk, &finished);
-    assert_eq!(talk.take_over(), [TaskId::new("a")]);
+    assert_eq!(talk.take_ended(), [TaskId::new("a")]);
     assert_eq!((talk.tasks(), talk.is_over()), (vec![TaskId::new("b")], false));
 
     report(&mut talk, "b", TaskState::Failed);
     let failed = talk.next_update().unwrap();
     talk.refused(&TaskId::new("b"), failed.update.unwrap().status.uuid.as_ref().unwrap());
-    assert_eq!(talk.take_over(), [TaskId::new("b")]);
+    assert_eq!(talk.take_ended(), [TaskId::new("b")]);
     assert!(talk.is_idle() && !talk.is_over(), "it stays for a while");
 }

@@ -14,10 +14,11 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::tls::Tls;
+use crate::api::exec::PROTOCOL;
 use crate::env::Env;
 use crate::executor::exec::Command;
 use crate::executor::launcher::LocalLauncher;
-use crate::mesos::wire::{EXEC_PATH, EXEC_PROTOCOL, ExecOrder, ExecutorData};
+use crate::mesos::wire::{EXEC_PATH, ExecOrder, ExecutorData};
 
 /// Whoever waits does not wait longer.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -69,7 +70,7 @@ where
         .header(header::HOST, &order.server)
         .header(header::AUTHORIZATION, format!("Bearer {}", order.token))
         .header(header::CONNECTION, "Upgrade")
-        .header(header::UPGRADE, EXEC_PROTOCOL)
+        .header(header::UPGRADE, PROTOCOL)
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
     let answer = line.send_request(request).await.map_err(|error| error.to_string())?;

@@ -8,7 +8,10 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::conversation::{Act, Conversation};
 use super::exec;
@@ -20,8 +23,8 @@ use crate::env::Env;
 use crate::executor::complaint::Complaint;
 use crate::executor::launcher::LocalLauncher;
 use crate::mesos::launcher::{Launcher, Reports};
-use crate::mesos::wire::ExecutorEventType;
 use crate::mesos::wire::executor::Event;
+use crate::mesos::wire::{ExecutorEventType, TaskId};
 
 /// A running agent that is being restarted takes its executors back for seconds only: it is asked often at first.
 const HURRY: Duration = Duration::from_secs(10);
@@ -30,7 +33,7 @@ const HURRIED_WAIT_MAX: Duration = Duration::from_millis(500);
 const STORE_MAX: Duration = Duration::from_secs(60);
 /// How long the agent may be away before the first subscription where there is no recovery.
 const FIRST_MAX: Duration = Duration::from_secs(10);
-/// How long the removal of what is left of a task may take.
+/// How long the end may wait until what is left of the tasks is removed.
 const DISCARD_MAX: Duration = Duration::from_secs(10);
 /// How long an executor of many tasks stays when there is none.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -64,6 +67,8 @@ pub(super) struct Front {
     told_at: Instant,
     /// Since when an executor of many tasks has none.
     idle_since: Option<Instant>,
+    /// Removals of what is left of tasks. They last for as long as dockerd is away.
+    discarding: FuturesUnordered<BoxFuture<'static, ()>>,
     stage: Stage,
 }
 
@@ -99,6 +104,7 @@ impl Front {
             insecure: Complaint::new(),
             told_at: now,
             idle_since: None,
+            discarding: FuturesUnordered::new(),
             stage: Stage::Serving,
         }
     }
@@ -109,7 +115,7 @@ impl Front {
         tokio::pin!(terminate);
         let mut terminated = false;
         let outcome = loop {
-            self.forget().await;
+            self.forget();
             if let Some(outcome) = self.outcome() {
                 break outcome;
             }
@@ -123,10 +129,11 @@ impl Front {
                 }
                 Some(status) = self.reports.recv() => self.talk.reported(status),
                 news = self.line.next() => self.heard(news).await,
+                Some(()) = self.discarding.next() => {}
                 () = wait_until(deadline) => self.late().await,
             }
         };
-        self.discard().await;
+        self.discard_all().await;
         outcome
     }
 
@@ -158,15 +165,18 @@ impl Front {
         stopping.into_iter().chain(stored).chain(idle).min()
     }
 
-    /// An executor of many tasks keeps nothing of those that are over but their last output.
-    async fn forget(&mut self) {
-        for task in self.talk.take_over() {
-            if tokio::time::timeout(DISCARD_MAX, self.launcher.discard(&task)).await.is_err() {
-                tracing::warn!(%task, "what is left of it is removed by the next executor on this machine");
-            }
+    /// An executor of many tasks keeps nothing of those that are over but their last output. Nothing waits for the removal.
+    fn forget(&mut self) {
+        for task in self.talk.take_ended() {
+            self.discard(task);
         }
         let since = self.idle_since.unwrap_or_else(Instant::now);
         self.idle_since = self.talk.is_idle().then_some(since);
+    }
+
+    fn discard(&self, task: TaskId) {
+        let launcher = self.launcher.clone();
+        self.discarding.push(Box::pin(async move { launcher.discard(&task).await }));
     }
 
     /// How long to go on without an agent.
@@ -311,11 +321,14 @@ impl Front {
     }
 
     /// Nothing of the tasks is left: their output is in the sandbox, their ends are told.
-    async fn discard(&self) {
+    async fn discard_all(&mut self) {
         for task in self.talk.tasks() {
-            if tokio::time::timeout(DISCARD_MAX, self.launcher.discard(&task)).await.is_err() {
-                tracing::warn!(%task, "what is left of it is removed by the next executor on this machine");
-            }
+            self.discard(task);
+        }
+        let all = async { while self.discarding.next().await.is_some() {} };
+        if timeout(DISCARD_MAX, all).await.is_err() {
+            let left = self.discarding.len();
+            tracing::warn!(left, "what is left of tasks is removed by the next executor on this machine");
         }
     }
 

@@ -54,7 +54,7 @@ impl Updates {
     }
 
     /// Whether one of this task waits.
-    pub(super) fn speak_of(&self, task_id: &TaskId) -> bool {
+    pub(super) fn has_of(&self, task_id: &TaskId) -> bool {
         self.waiting.iter().any(|waiting| waiting.status.task_id == *task_id)
     }
 

@@ -268,8 +268,11 @@ impl Containers {
         }
     }
 
-    /// Nothing is left of the container of that name, however long dockerd is away.
+    /// Nothing is left of the container of that name, however long dockerd is away. Where there is no engine there is no container.
     pub async fn remove(&self, name: &str) {
+        if matches!(*self.events.engine().borrow(), State::Absent { .. }) {
+            return;
+        }
         let mut backoff = Backoff::new(AWAY_FIRST, AWAY_MAX);
         loop {
             // The semaphore is never closed.

@@ -102,8 +102,9 @@ async fn listen(
     input: &mut Option<Pin<Box<dyn AsyncWrite + Send>>>,
     control: &dyn Control,
 ) {
+    let mut heard = Vec::new();
     loop {
-        match read(from).await {
+        match read(from, &mut heard).await {
             Ok(Some(Frame::Stdin(bytes))) => {
                 let Some(open) = input.as_mut() else { continue };
                 // A command need not read to the end: its own end is told by its output.

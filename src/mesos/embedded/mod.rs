@@ -18,6 +18,7 @@ pub mod fleet;
 pub mod http;
 pub mod master;
 pub mod protocol;
+mod record;
 pub mod resources;
 mod shares;
 pub mod simulated;

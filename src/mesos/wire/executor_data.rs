@@ -12,8 +12,6 @@ pub const SHARED_EXECUTOR: &str = "TENURE_SHARED_EXECUTOR";
 pub const AGENT_HOST: &str = "TENURE_AGENT_HOST";
 /// Where an executor makes a line to a server.
 pub const EXEC_PATH: &str = "/exec";
-/// What such a connection becomes.
-pub const EXEC_PROTOCOL: &str = "tenure-exec";
 
 /// A message to `tenure-executor`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -85,7 +85,7 @@ pub fn explain(index: &Index, class: &ObjectName, now: Timestamp) -> Option<NoOf
     let mut closest: Option<(u64, Closest)> = None;
     for (at, agent, facts) in &known {
         let values = entry.fields.iter().map(|field| index.value(*at, *field));
-        let free = index.free_on(agent);
+        let free = Index::free_on(agent);
         let refused = refusal(agent, facts, &free, wanted, values.zip(&entry.counts));
         let fails = avoided.contains(at).then_some(Refusal::KeepsFailing);
         let Some(refusal) = refused.or(fails) else { continue };

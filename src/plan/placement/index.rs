@@ -75,8 +75,7 @@ pub enum Change {
 pub struct Index {
     pub(super) agents: Vec<AgentEntry>,
     by_id: BTreeMap<AgentId, AgentIx>,
-    /// How many agents are known by more than their id.
-    pub(super) known: usize,
+    known: usize,
     offers: BTreeMap<OfferId, AgentIx>,
     /// Offers by age.
     pub(super) leases: BTreeSet<(Timestamp, OfferId)>,
@@ -109,6 +108,8 @@ pub(super) struct AgentEntry {
     pub(super) ports: PortSet,
     /// Our Tasks on it, and their classes.
     tasks: BTreeMap<ObjectName, ObjectName>,
+    /// What those of them take whose class is known.
+    taken: Resources,
     pub(super) rank: Option<Rank>,
     tie: u64,
     /// The version at which it last got better.
@@ -215,6 +216,12 @@ impl Index {
         self.waiting.iter().filter_map(|it| self.classes.get(it)).map(|it| it.waiting.len()).sum()
     }
 
+    /// How many agents are known by more than their id.
+    #[must_use]
+    pub fn known_agents(&self) -> usize {
+        self.known
+    }
+
     /// How many offers are held.
     #[must_use]
     pub fn held_offers(&self) -> usize {
@@ -223,13 +230,11 @@ impl Index {
 
     /// What an agent has free: by its offers, or, while we hold none of it, what our Tasks leave of all that it has. An
     /// offer that was just spent comes back with that.
-    pub(super) fn free_on(&self, agent: &AgentEntry) -> Resources {
-        let totals = match &agent.facts {
-            Some(facts) if agent.offers.is_empty() => facts.totals,
-            _ => return agent.free,
-        };
-        let classes = agent.tasks.values().filter_map(|it| self.classes.get(it)?.class.as_deref());
-        classes.fold(totals, |free, class| free.minus(&class.wants))
+    pub(super) fn free_on(agent: &AgentEntry) -> Resources {
+        match &agent.facts {
+            Some(facts) if agent.offers.is_empty() => facts.totals.minus(&agent.taken),
+            _ => agent.free,
+        }
     }
 
     pub(super) fn entry(&self, agent: AgentIx) -> &AgentEntry {
@@ -304,6 +309,7 @@ impl Index {
     }
 
     fn set_class(&mut self, class: Class) {
+        self.weigh(&class.name, Resources::minus);
         let fields = self.number_fields(&class);
         let entry = self.classes.entry(class.name.clone()).or_default();
         let places: Vec<_> = entry.placed.values().copied().collect();
@@ -316,13 +322,31 @@ impl Index {
             self.waiting.insert(name.clone());
         }
         entry.class = Some(Arc::new(class));
+        self.weigh(&name, Resources::plus);
         for agent in places {
             self.count(&name, agent, Counts::add);
         }
     }
 
+    /// Adds to or takes from what is taken of agents, for all placed Tasks of a class.
+    fn weigh(&mut self, class: &ObjectName, change: fn(&Resources, &Resources) -> Resources) {
+        let Some(entry) = self.classes.get(class) else { return };
+        let Some(class) = &entry.class else { return };
+        for agent in entry.placed.values() {
+            let taken = &mut self.agents[*agent as usize].taken;
+            *taken = change(taken, &class.wants);
+        }
+    }
+
+    /// What a Task of the class takes, if that is known.
+    fn wants(&self, class: &ObjectName) -> Resources {
+        let class = self.classes.get(class).and_then(|it| it.class.as_deref());
+        class.map_or_else(Resources::default, |it| it.wants)
+    }
+
     fn forget_class(&mut self, name: &ObjectName) {
         self.waiting.remove(name);
+        self.weigh(name, Resources::minus);
         if let Some(entry) = self.classes.get_mut(name) {
             entry.class = None;
             entry.counts.clear();
@@ -364,7 +388,10 @@ impl Index {
             Place::On(agent) => {
                 entry.placed.insert(task.clone(), agent);
                 self.unrank(agent);
-                self.entry_mut(agent).tasks.insert(task.clone(), class.clone());
+                let wants = self.wants(&class);
+                let at = self.entry_mut(agent);
+                at.tasks.insert(task.clone(), class.clone());
+                at.taken = at.taken.plus(&wants);
                 self.count(&class, agent, Counts::add);
                 self.rank(agent);
             }
@@ -383,7 +410,10 @@ impl Index {
 
     fn take_from_agent(&mut self, class: &ObjectName, agent: AgentIx, task: &ObjectName) {
         self.unrank(agent);
-        self.entry_mut(agent).tasks.remove(task);
+        let wants = self.wants(class);
+        let at = self.entry_mut(agent);
+        at.tasks.remove(task);
+        at.taken = at.taken.minus(&wants);
         if let Some(entry) = self.classes.get_mut(class) {
             entry.placed.remove(task);
         }
@@ -463,6 +493,7 @@ impl AgentEntry {
             free: Resources::default(),
             ports: PortSet::default(),
             tasks: BTreeMap::new(),
+            taken: Resources::default(),
             rank: None,
             better: 0,
         }

@@ -113,7 +113,7 @@ fn queue<'a>(
 fn avoided(entry: &ClassEntry, index: &Index, now: Timestamp) -> Avoided {
     let agents = entry.failures.avoided(now);
     let waits_since = entry.waiting.first().map_or(now, |(since, _)| *since);
-    let is_taken_last = failures::relents(waits_since) <= now || agents.len() >= index.known;
+    let is_taken_last = failures::relents(waits_since) <= now || agents.len() >= index.known_agents();
     Avoided { agents, is_taken_last }
 }
 

@@ -1,34 +1,13 @@
 //! Refuses configurations that do not fit the schema, in structured-merge-diff's words.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::path::PathElement;
 use super::tree::element;
 use super::{below, items};
-use crate::registry::field::FAULTS_MAX;
-use crate::registry::schema::{ListType, Schema, Type, nearest};
-
-/// Where a walk stands; text only where there is a problem to tell, as [`crate::registry::field::Place`].
-enum At<'p> {
-    Root,
-    Field(&'p At<'p>, &'p str),
-    Index(&'p At<'p>, usize),
-    Element(&'p At<'p>, &'p PathElement),
-}
-
-impl fmt::Display for At<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            At::Root => Ok(()),
-            At::Field(parent, name) => write!(f, "{parent}.{name}"),
-            At::Index(parent, at) => write!(f, "{parent}[{at}]"),
-            At::Element(parent, step) => write!(f, "{parent}{step}"),
-        }
-    }
-}
+use crate::registry::field::{FAULTS_MAX, Place, cut};
+use crate::registry::schema::{ListType, Schema, Type, declared, nearest};
 
 /// Checks field names, types and list keys.
 ///
@@ -36,7 +15,7 @@ impl fmt::Display for At<'_> {
 /// What is wrong, by path: the first hundred problems.
 pub(super) fn check(config: &Value, schema: &Schema) -> Result<(), String> {
     let mut problems = Vec::new();
-    walk(config, schema, &At::Root, &mut problems);
+    walk(config, schema, &Place::Dotted, &mut problems);
     match problems.as_slice() {
         [] => Ok(()),
         [one] => Err(one.clone()),
@@ -44,7 +23,7 @@ pub(super) fn check(config: &Value, schema: &Schema) -> Result<(), String> {
     }
 }
 
-fn walk(value: &Value, schema: &Schema, path: &At<'_>, problems: &mut Vec<String>) {
+fn walk(value: &Value, schema: &Schema, path: &Place<'_>, problems: &mut Vec<String>) {
     if value.is_null() || problems.len() >= FAULTS_MAX {
         return;
     }
@@ -58,8 +37,8 @@ fn walk(value: &Value, schema: &Schema, path: &At<'_>, problems: &mut Vec<String
     };
     if let Some(wanted) = wanted {
         let shown = match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
+            Value::String(text) => cut(text),
+            other => cut(other),
         };
         problems.push(format!("{path}: expected {wanted}, got &value.valueUnstructured{{Value:{shown}}}"));
         return;
@@ -71,15 +50,15 @@ fn walk(value: &Value, schema: &Schema, path: &At<'_>, problems: &mut Vec<String
     }
 }
 
-fn walk_map(map: &Map<String, Value>, schema: &Schema, path: &At<'_>, problems: &mut Vec<String>) {
+fn walk_map(map: &Map<String, Value>, schema: &Schema, path: &Place<'_>, problems: &mut Vec<String>) {
     let closed = schema.type_ == Type::Object && !schema.preserve_unknown && schema.additional.is_none();
     for (name, field) in map {
         if problems.len() >= FAULTS_MAX {
             return;
         }
-        let place = At::Field(path, name);
+        let place = Place::Field(path, name);
         if closed && !schema.properties.contains_key(name) {
-            let hint = hint(name, schema, &path.to_string());
+            let hint = hint(name, schema, path);
             problems.push(format!("{place}: field not declared in schema{hint}"));
         } else {
             walk(field, below(schema, name), &place, problems);
@@ -88,33 +67,33 @@ fn walk_map(map: &Map<String, Value>, schema: &Schema, path: &At<'_>, problems: 
 }
 
 /// What was probably meant, at the end of a message whose beginning tools know.
-fn hint(name: &str, schema: &Schema, path: &str) -> String {
+fn hint(name: &str, schema: &Schema, path: &Place<'_>) -> String {
     match nearest(name, schema.properties.keys()) {
-        Some(near) => format!(" (did you mean \"{path}.{near}\"?)"),
+        Some(near) => format!(" (did you mean \"{}\"?)", Place::Field(path, near)),
         None => {
-            let declared: Vec<&str> = schema.properties.keys().map(String::as_str).collect();
-            let place = if path.is_empty() { "the document" } else { path };
-            format!(" (allowed in {place}: {})", declared.join(", "))
+            let place =
+                if matches!(path, Place::Dotted) { "the document".to_owned() } else { path.to_string() };
+            format!(" (allowed in {place}: {})", declared(schema))
         }
     }
 }
 
-fn walk_list(list: &[Value], schema: &Schema, path: &At<'_>, problems: &mut Vec<String>) {
+fn walk_list(list: &[Value], schema: &Schema, path: &Place<'_>, problems: &mut Vec<String>) {
     let mut seen = BTreeSet::new();
     for (at, item) in list.iter().enumerate() {
         if problems.len() >= FAULTS_MAX {
             return;
         }
         if schema.list == ListType::Atomic {
-            walk(item, items(schema), &At::Index(path, at), problems);
+            walk(item, items(schema), &Place::Item(path, at), problems);
             continue;
         }
         match element(schema, item) {
             Err(problem) => problems.push(format!("{path}: element {at}: {problem}")),
             Ok(step) => {
-                walk(item, items(schema), &At::Element(path, &step), problems);
+                walk(item, items(schema), &Place::Element(path, &step), problems);
                 if !seen.insert(step.clone()) {
-                    problems.push(format!("{path}: duplicate entries for key {step}"));
+                    problems.push(format!("{path}: duplicate entries for key {}", cut(&step)));
                 }
             }
         }

@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::registry::field::cut;
 
+/// Keys of an item up to so many bytes are shown one by one.
+const KEY_BYTES_MAX: usize = 4_096;
+
 /// One step of a path. The texts of keys and values are compact JSON with sorted keys.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PathElement {
@@ -52,17 +55,19 @@ impl PathElement {
     }
 }
 
-/// As conflicts show it: `.spec`, `[name="A"]`, `[="t1"]`, `[3]`.
+/// As conflicts show it: `.spec`, `[name="A"]`, `[="t1"]`, `[3]`. Of what is very long the beginning.
 impl fmt::Display for PathElement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PathElement::Field(name) => write!(f, ".{name}"),
+            PathElement::Field(name) => write!(f, ".{}", cut(name)),
+            // Not worth reading all of it: nobody sees more than how it begins.
+            PathElement::Key(key) if key.len() > KEY_BYTES_MAX => write!(f, "[{}]", cut(key)),
             PathElement::Key(key) => {
                 let key: Map<String, Value> = serde_json::from_str(key).unwrap_or_default();
                 let parts: Vec<String> = key.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 write!(f, "[{}]", parts.join(","))
             }
-            PathElement::Value(value) => write!(f, "[={value}]"),
+            PathElement::Value(value) => write!(f, "[={}]", cut(value)),
             PathElement::Index(index) => write!(f, "[{index}]"),
         }
     }
@@ -158,18 +163,29 @@ impl FieldSet {
         FieldSet { members, children: children.filter(|(_, child)| !child.is_empty()).collect() }
     }
 
-    /// Every path as conflicts show it: members first, then what goes on below. What is very long is cut.
+    /// How many paths there are.
     #[must_use]
-    pub fn paths(&self) -> Vec<String> {
+    pub fn len(&self) -> usize {
+        self.members.len() + self.children.values().map(FieldSet::len).sum::<usize>()
+    }
+
+    /// The paths as conflicts show them, at `most` so many: members first, then what goes on below. What is very long is cut.
+    #[must_use]
+    pub fn paths(&self, most: usize) -> Vec<String> {
         let mut paths = Vec::new();
-        self.collect("", &mut paths);
+        self.collect("", most, &mut paths);
         paths
     }
 
-    fn collect(&self, prefix: &str, paths: &mut Vec<String>) {
-        paths.extend(self.members.iter().map(|member| format!("{prefix}{member}")));
+    fn collect(&self, prefix: &str, most: usize, paths: &mut Vec<String>) {
+        let left = most.saturating_sub(paths.len());
+        let members = self.members.iter().take(left);
+        paths.extend(members.map(|member| cut(format_args!("{prefix}{member}"))));
         for (element, child) in &self.children {
-            child.collect(&cut(format!("{prefix}{element}")), paths);
+            if paths.len() >= most {
+                return;
+            }
+            child.collect(&cut(format_args!("{prefix}{element}")), most, paths);
         }
     }
 
@@ -229,7 +245,7 @@ mod tests {
         assert_eq!(set(&fields).encode(), fields);
         assert_eq!(FieldSet::decode(&json!({"x:y": {}})), None);
         assert_eq!(
-            set(&fields).paths(),
+            set(&fields).paths(9),
             [
                 ".spec",
                 ".spec.image",
@@ -238,6 +254,7 @@ mod tests {
                 ".spec.tags[=\"t1\"]"
             ]
         );
+        assert_eq!((set(&fields).len(), set(&fields).paths(3).len()), (5, 3));
     }
 
     #[test]

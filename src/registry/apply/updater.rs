@@ -9,6 +9,7 @@ use super::path::{FieldSet, PathElement};
 use super::prune::prune;
 use super::set::fields_of;
 use crate::registry::failure::Failure;
+use crate::registry::field::FAULTS_MAX;
 use crate::registry::schema::Schema;
 
 /// Fields of others that a write would change, by owner.
@@ -121,9 +122,15 @@ fn applied_fields(fields: &FieldSet, me: &Manager) -> FieldSet {
     owned
 }
 
-/// Conflicts as a refusal.
+/// Conflicts as a refusal, which names the first hundred fields.
 pub(super) fn failure(conflicts: &Conflicts) -> Failure {
-    let shown: Vec<(String, Vec<String>)> =
-        conflicts.iter().map(|(manager, fields)| (manager.shown(), fields.paths())).collect();
-    Failure::apply_conflict(&shown)
+    let (mut left, mut shown) = (FAULTS_MAX, Vec::new());
+    for (manager, fields) in conflicts.iter().filter(|(_, fields)| !fields.is_empty()) {
+        let paths = fields.paths(left);
+        left -= paths.len();
+        if !paths.is_empty() {
+            shown.push((manager.shown(), paths));
+        }
+    }
+    Failure::apply_conflict(&shown, conflicts.iter().map(|(_, fields)| fields.len()).sum())
 }

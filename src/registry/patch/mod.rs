@@ -121,14 +121,7 @@ impl Cost {
         if let PatchOperation::Copy(copy) = operation {
             self.copied += object.pointer(copy.from.as_str()).map_or(0, size);
         }
-        let from = match operation {
-            PatchOperation::Move(it) => Some(it.from.as_str()),
-            _ => None,
-        };
-        for path in from.into_iter().chain([operation.path().as_str()]) {
-            let list = path.rsplit_once('/').and_then(|(list, _)| object.pointer(list)?.as_array());
-            self.moved += list.map_or(0, Vec::len);
-        }
+        self.moved += moved(operation, object);
         match () {
             () if self.copied > COPIED_BYTES_MAX => Err(Failure::too_large(&format!(
                 "The copy operations of a JSON patch may copy {COPIED_BYTES_MAX} bytes in all"
@@ -138,6 +131,24 @@ impl Cost {
             ))),
             () => Ok(()),
         }
+    }
+}
+
+/// How many items of lists in `object` make room, or close the gap, for what an operation puts in or takes out.
+fn moved(operation: &PatchOperation, object: &Value) -> usize {
+    let behind = |path: &str| {
+        let (list, at) = path.rsplit_once('/')?;
+        // At `-` nothing does.
+        let (at, list): (usize, _) = (at.parse().ok()?, object.pointer(list)?.as_array()?);
+        Some(list.len().saturating_sub(at))
+    };
+    let behind = |path: &str| behind(path).unwrap_or_default();
+    match operation {
+        PatchOperation::Add(_) | PatchOperation::Copy(_) | PatchOperation::Remove(_) => {
+            behind(operation.path().as_str())
+        }
+        PatchOperation::Move(it) => behind(it.from.as_str()) + behind(it.path.as_str()),
+        PatchOperation::Replace(_) | PatchOperation::Test(_) => 0,
     }
 }
 
@@ -217,6 +228,38 @@ mod tests {
             (0..OPERATIONS_MAX).map(|_| json!({"op": "add", "path": "/list/0", "value": 1})).collect();
         let refused = json(&moving.into(), &live).unwrap_err();
         assert_eq!((refused.code, refused.message.contains("may move 50000000 items")), (413, true));
+    }
+
+    #[test]
+    fn a_json_patch_may_do_as_often_as_it_likes_what_moves_nothing() {
+        let live = json!({"list": vec![1; 5_001]});
+        for operation in [
+            json!({"op": "test", "path": "/list/0", "value": 1}),
+            json!({"op": "replace", "path": "/list/0", "value": 2}),
+            json!({"op": "add", "path": "/list/-", "value": 1}),
+            json!({"op": "copy", "from": "/list/0", "path": "/list/-"}),
+            json!({"op": "move", "from": "/list/5000", "path": "/list/5000"}),
+        ] {
+            let patch = Value::Array(vec![operation; OPERATIONS_MAX]);
+            assert_eq!(json(&patch, &live).map(drop), Ok(()), "{}", patch[0]);
+        }
+    }
+
+    #[test]
+    fn what_moves_is_counted_for_each_operation_that_moves_it() {
+        let live = json!({"list": [0, 1, 2, 3], "map": {"0": 1}});
+        for (operation, count) in [
+            (json!({"op": "add", "path": "/list/1", "value": 1}), 3),
+            (json!({"op": "add", "path": "/list/4", "value": 1}), 0),
+            (json!({"op": "copy", "from": "/list/0", "path": "/list/0"}), 4),
+            (json!({"op": "remove", "path": "/list/2"}), 2),
+            (json!({"op": "move", "from": "/list/3", "path": "/list/0"}), 5),
+            (json!({"op": "remove", "path": "/map/0"}), 0),
+            (json!({"op": "remove", "path": "/list/9"}), 0),
+        ] {
+            let read: PatchOperation = serde_json::from_value(operation.clone()).unwrap();
+            assert_eq!(moved(&read, &live), count, "{operation}");
+        }
     }
 
     /// RFC 7386, section 2, word for word.

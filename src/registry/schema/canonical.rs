@@ -5,9 +5,9 @@ use serde_json::Value;
 
 use super::Schema;
 use crate::api::format;
-use crate::registry::field::{FieldError, Place};
+use crate::registry::field::{FAULTS_MAX, FieldError, Place};
 
-/// Rewrites every value below `value` whose schema has a format of ours, and reports those that do not parse.
+/// Rewrites every value below `value` whose schema has a format of ours, and reports the first of those that do not parse.
 /// A value of a type that the schema refuses anyway is left to validation.
 pub fn canonicalise(value: &mut Value, schema: &Schema, path: &str, errors: &mut Vec<FieldError>) {
     walk(value, schema, &Place::Root(path), errors);
@@ -32,8 +32,10 @@ fn walk(value: &mut Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<F
         Value::String(_) | Value::Number(_) => {
             match schema.format.as_deref().and_then(|format| format::canonical(format, value)) {
                 Some(Ok(canonical)) => *value = canonical,
-                Some(Err(text)) => errors.push(FieldError::invalid(path.to_string(), value.clone(), text)),
-                None => {}
+                Some(Err(text)) if errors.len() < FAULTS_MAX => {
+                    errors.push(FieldError::invalid(path.to_string(), value.clone(), text));
+                }
+                Some(Err(_)) | None => {}
             }
         }
         Value::Null | Value::Bool(_) => {}

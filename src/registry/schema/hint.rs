@@ -1,7 +1,13 @@
-//! The declared name that was probably meant.
+//! The declared name that was probably meant, or all that are declared.
+
+use super::Schema;
+use crate::registry::field::cut;
 
 /// Nothing that is declared is as long: what is longer is no slip.
 const NAME_BYTES_MAX: usize = 256;
+
+/// Declared names are gathered up to about so many bytes; fewer are shown.
+const NAMES_BYTES_MAX: usize = 4_096;
 
 /// The name nearest to `name`, if one is near enough to be a slip: at most a third of its letters differ, or only
 /// case, `-` and `_` do. Ties go to the first in order.
@@ -18,6 +24,22 @@ pub(in crate::registry) fn nearest<'n>(
         .filter(|(distance, candidate)| *distance <= candidate.len().max(name.len()).div_ceil(3).min(3))
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+/// The names that `schema` declares, for people: as many as they read.
+pub(in crate::registry) fn declared(schema: &Schema) -> String {
+    let mut names = String::new();
+    for name in schema.properties.keys() {
+        if !names.is_empty() {
+            names.push_str(", ");
+        }
+        names.push_str(name);
+        // Of what follows nothing would be shown.
+        if names.len() > NAMES_BYTES_MAX {
+            break;
+        }
+    }
+    cut(names)
 }
 
 fn fold(name: &str) -> Vec<char> {
@@ -42,6 +64,17 @@ fn distance(a: &[char], b: &[char]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_very_many_declared_names_the_first_are_told() {
+        let schema = |count: usize| {
+            let names = (0..count).map(|number| (format!("n{number:05}"), Schema::default()));
+            Schema { properties: names.collect(), ..Schema::default() }
+        };
+        assert_eq!(declared(&schema(3)), "n00000, n00001, n00002");
+        let many = declared(&schema(100_000));
+        assert!(many.len() < NAMES_BYTES_MAX && many.ends_with('…'), "{many}");
+    }
 
     #[test]
     fn a_slip_is_recognised_and_another_word_is_not() {

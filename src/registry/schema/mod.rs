@@ -9,6 +9,7 @@
 
 mod canonical;
 mod defaults;
+mod found;
 mod hint;
 mod nulls;
 mod object_meta;
@@ -27,13 +28,14 @@ use serde_json::Value;
 
 pub use canonical::canonicalise;
 pub use defaults::{apply_defaults, defaults_faults};
-pub(super) use hint::nearest;
+pub use found::{Found, without};
+pub(super) use hint::{declared, nearest};
 pub use nulls::drop_nulls;
 pub use object_meta::object_meta;
 pub use parse::{SchemaError, root};
 pub use prune::{Unknown, prune};
 pub use structural::structural_faults;
-pub use validate::validate;
+pub use validate::{validate, validate_update};
 
 /// What a value at one place may be.
 #[derive(Debug, Clone, Default)]

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::hint::nearest;
+use super::hint::{declared, nearest};
 use super::{Schema, Type};
-use crate::registry::field::{FAULTS_MAX, Place, child};
+use crate::registry::field::{FAULTS_MAX, Place};
 
 /// A field that no schema declares.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,8 +12,8 @@ pub struct Unknown {
     pub path: String,
     /// The declared field that was probably meant.
     pub nearest: Option<String>,
-    /// Where no declared field is near: all that are declared there.
-    pub declared: Vec<String>,
+    /// Where no declared field is near: those that are declared there, for people.
+    pub declared: String,
 }
 
 /// Removes undeclared fields below `value` and reports the first of them.
@@ -54,12 +54,13 @@ fn remove_undeclared(
         return;
     }
     map.retain(|name, _| {
-        let declared = schema.properties.contains_key(name);
-        if !declared && unknown.len() < FAULTS_MAX {
-            let nearest = nearest(name, schema.properties.keys()).map(|near| child(&place.told(), near));
-            let declared = schema.properties.keys().filter(|_| nearest.is_none()).cloned().collect();
-            unknown.push(Unknown { path: Place::Field(place, name).told(), nearest, declared });
+        let is_declared = schema.properties.contains_key(name);
+        if !is_declared && unknown.len() < FAULTS_MAX {
+            let nearest =
+                nearest(name, schema.properties.keys()).map(|near| Place::Field(place, near).to_string());
+            let declared = if nearest.is_none() { declared(schema) } else { String::new() };
+            unknown.push(Unknown { path: Place::Field(place, name).to_string(), nearest, declared });
         }
-        declared
+        is_declared
     });
 }

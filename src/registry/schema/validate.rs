@@ -2,55 +2,91 @@
 
 mod rules;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::found::Found;
 use super::{ListType, Schema, Type};
-use crate::registry::field::{FAULTS_MAX, FieldError, Place, wrong_type};
+use crate::registry::field::{FieldError, Place, wrong_type};
+
+/// A value, and what it replaces.
+type Pair<'v> = (&'v Value, Option<&'v Value>);
 
 /// What `schema` refuses at and below `path`, the first hundred faults of each pass: first what single values break, then
 /// duplicates in lists.
 #[must_use]
 pub fn validate(value: &Value, schema: &Schema, path: &str) -> Vec<FieldError> {
-    let (mut errors, mut twice, root) = (Vec::new(), Vec::new(), Place::Root(path));
-    check(value, schema, &root, &mut errors);
-    uniqueness(value, schema, &root, &mut twice);
-    errors.append(&mut twice);
-    errors
+    validate_update(value, None, schema, path).new
 }
 
-fn check(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
-    if errors.len() >= FAULTS_MAX || value.is_null() && schema.nullable {
+/// As [`validate`], for a value that replaces `old`: faults that `old` has at the same places are not new.
+#[must_use]
+pub fn validate_update(value: &Value, old: Option<&Value>, schema: &Schema, path: &str) -> Found {
+    let (mut found, mut twice, root) = (Found::default(), Found::default(), Place::Root(path));
+    check((value, old), schema, &root, &mut found);
+    uniqueness((value, old), schema, &root, &mut twice);
+    found.append(twice);
+    found
+}
+
+fn check((new, old): Pair<'_>, schema: &Schema, path: &Place<'_>, found: &mut Found) {
+    if found.is_full() {
         return;
     }
-    if let Some(error) = type_error(value, schema, path) {
-        errors.push(error);
+    let faults = |value: &Value| {
+        let mut faults = Vec::new();
+        here(value, schema, path, &mut faults);
+        faults
+    };
+    found.take(faults(new), || old.map(faults).unwrap_or_default());
+    if has_type(new, schema) {
+        below((new, old), schema, path, &mut |pair, schema, path| check(pair, schema, path, found));
+    }
+}
+
+/// What `value` breaks itself, whatever stands below it.
+fn here(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
+    if value.is_null() && schema.nullable {
+        return;
+    }
+    if !has_type(value, schema) {
+        errors.push(type_error(value, schema, path));
         rules::range_of_format(value, schema, path, errors);
         return;
     }
     rules::check(value, schema, path, errors);
-    match value {
-        Value::Object(map) => check_object(map, schema, path, errors),
+    if let Value::Object(map) = value {
+        for name in schema.required.iter().filter(|&name| !map.contains_key(name)) {
+            errors.push(FieldError::required(Place::Field(path, name).to_string(), ""));
+        }
+    }
+}
+
+/// Goes on to everything below a value of which the schema says something, and to what stood there before.
+fn below(
+    (new, old): Pair<'_>,
+    schema: &Schema,
+    path: &Place<'_>,
+    each: &mut dyn FnMut(Pair<'_>, &Schema, &Place<'_>),
+) {
+    match new {
+        Value::Object(map) => {
+            for (name, field) in map {
+                if let Some(schema) = schema.field(name) {
+                    let old = old.and_then(|old| old.get(name));
+                    each((field, old), schema, &Place::Field(path, name));
+                }
+            }
+        }
         Value::Array(items) => {
             if let Some(schema) = schema.items.as_deref() {
-                for (at, value) in items.iter().enumerate() {
-                    check(value, schema, &Place::Item(path, at), errors);
+                for (at, item) in items.iter().enumerate() {
+                    each((item, old.and_then(|old| old.get(at))), schema, &Place::Item(path, at));
                 }
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-fn check_object(map: &Map<String, Value>, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
-    for name in schema.required.iter().filter(|&name| !map.contains_key(name)) {
-        errors.push(FieldError::required(Place::Field(path, name).to_string(), ""));
-    }
-    for (name, field) in map {
-        if let Some(schema) = schema.field(name) {
-            check(field, schema, &Place::Field(path, name), errors);
-        }
     }
 }
 
@@ -67,19 +103,20 @@ fn type_of(value: &Value) -> (&'static str, &'static str) {
     }
 }
 
-fn type_error(value: &Value, schema: &Schema, path: &Place<'_>) -> Option<FieldError> {
-    let (got, got_format) = type_of(value);
+fn has_type(value: &Value, schema: &Schema) -> bool {
+    let (got, _) = type_of(value);
     let whole = value.as_f64().is_some_and(|number| number.fract() == 0.0);
-    let fits = match schema.type_ {
+    match schema.type_ {
         Type::Any => true,
         Type::IntOrString => got == "integer" || got == "string",
         Type::Integer => got == "integer" || (got == "number" && whole),
         Type::Number => got == "integer" || got == "number",
         Type::Object | Type::Array | Type::String | Type::Boolean => got == schema.type_.as_str(),
-    };
-    if fits {
-        return None;
     }
+}
+
+fn type_error(value: &Value, schema: &Schema, path: &Place<'_>) -> FieldError {
+    let (got, got_format) = type_of(value);
     // A number, a boolean or an object where a format is asked for is told apart by format, as kube-openapi does.
     let by_format = schema.format.as_deref().filter(|_| {
         matches!(got, "boolean" | "number" | "integer" | "object") && schema.type_ != Type::IntOrString
@@ -89,36 +126,41 @@ fn type_error(value: &Value, schema: &Schema, path: &Place<'_>) -> Option<FieldE
         None => (schema.type_.as_str(), got),
     };
     let message = format!("{path} in body must be of type {want}: {}", Value::from(got));
-    Some(wrong_type(&path.to_string(), got, message))
+    wrong_type(&path.to_string(), got, message)
 }
 
 /// Reports items that stand twice in a set or a list-map, as Kubernetes does in a pass of its own.
-fn uniqueness(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
-    match value {
-        Value::Object(map) => {
-            for (name, field) in map {
-                if let Some(schema) = schema.field(name) {
-                    uniqueness(field, schema, &Place::Field(path, name), errors);
-                }
-            }
+fn uniqueness((new, old): Pair<'_>, schema: &Schema, path: &Place<'_>, found: &mut Found) {
+    if found.is_full() {
+        return;
+    }
+    if let Value::Array(items) = new {
+        let old = old.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        duplicates((items, old), &schema.list, path, found);
+    }
+    below((new, old), schema, path, &mut |pair, schema, path| uniqueness(pair, schema, path, found));
+}
+
+fn duplicates((new, old): (&[Value], &[Value]), list: &ListType, path: &Place<'_>, found: &mut Found) {
+    let mut again = repeated(new, list).peekable();
+    if again.peek().is_none() {
+        return;
+    }
+    let known: BTreeMap<usize, Value> = repeated(old, list).collect();
+    for (at, identity) in again {
+        if found.is_full() {
+            return;
         }
-        Value::Array(items) => {
-            duplicates(items, &schema.list, path, errors);
-            if let Some(schema) = schema.items.as_deref() {
-                for (at, value) in items.iter().enumerate() {
-                    uniqueness(value, schema, &Place::Item(path, at), errors);
-                }
-            }
+        match known.get(&at) == Some(&identity) {
+            true => found.has_old = true,
+            false => found.new.push(FieldError::duplicate(Place::Item(path, at).to_string(), identity)),
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
-fn duplicates(items: &[Value], list: &ListType, path: &Place<'_>, errors: &mut Vec<FieldError>) {
-    if items.len() < 2 || *list == ListType::Atomic {
-        return;
-    }
-    let identity = |value: &Value| match list {
+/// The items that stood before in their list, by their places: what they are known by.
+fn repeated(items: &[Value], list: &ListType) -> impl Iterator<Item = (usize, Value)> {
+    let identity = move |value: &Value| match list {
         ListType::Atomic => None,
         ListType::Set => Some(value.clone()),
         ListType::Map(keys) => {
@@ -128,14 +170,9 @@ fn duplicates(items: &[Value], list: &ListType, path: &Place<'_>, errors: &mut V
         }
     };
     let mut seen = BTreeSet::new();
-    for (at, value) in items.iter().enumerate() {
-        if errors.len() >= FAULTS_MAX {
-            return;
-        }
-        if let Some(identity) = identity(value)
-            && !seen.insert(identity.to_string())
-        {
-            errors.push(FieldError::duplicate(Place::Item(path, at).to_string(), identity));
-        }
-    }
+    let items = items.iter().enumerate().filter(move |_| *list != ListType::Atomic);
+    items.filter_map(move |(at, value)| {
+        let identity = identity(value)?;
+        (!seen.insert(identity.to_string())).then_some((at, identity))
+    })
 }

@@ -4,15 +4,15 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::api::{Bytes, Cpus, Span};
-use crate::proportion::is_kept;
+use crate::api::{self, Bytes, Cpus, Span};
+use crate::proportion::{is_kept, is_small};
 use crate::registry::apply::{Applier, FieldSet, apply};
 use crate::registry::body::{Body, Encoding};
 use crate::registry::crd::cel::Expressions;
 use crate::registry::jsonpath::JsonPath;
 use crate::registry::schema::{canonicalise, drop_nulls, prune, validate};
 use crate::registry::selector::{FieldSelector, LabelSelector};
-use crate::registry::{KindDef, Patch, Resource, Scheme, Subresource, crd};
+use crate::registry::{Failure, KindDef, Patch, Resource, Scheme, Subresource, crd};
 
 fn repeated(text: &str, count: usize) -> String {
     vec![text; count].join(",")
@@ -159,6 +159,99 @@ fn configurations_are_applied_in_proportion_to_their_length() {
         let again = FieldSet::decode(&set.encode()).unwrap_or_default();
         !again.union(&set).difference(&FieldSet::default()).is_empty()
     });
+}
+
+/// Specs of an App of about so many items, some of which are judged by all of another list.
+fn app_specs(size: usize) -> [Value; 6] {
+    let each = |item: &dyn Fn(String) -> Value| names(size).map(item).collect::<Vec<_>>();
+    [
+        json!({"dependsOn": names(size).collect::<Vec<_>>()}),
+        json!({"env": each(&|name| json!({"name": format!("={name}")}))}),
+        json!({"constraints": each(&|name| json!({"attribute": name, "operator": "IS", "value": "a"}))}),
+        json!({"container": {"image": "web", "volumes": each(&|name| json!({
+            "containerPath": format!("/{name}"), "hostPath": "srv", "mode": "RW"}))}}),
+        json!({"ports": each(&|name| json!({"name": name})),
+            "healthChecks": vec![json!({"tcp": {"port": "no-such"}}); size]}),
+        json!({"container": {"image": "web", "parameters": each(&|name| json!({"key": name, "value": "x"}))}}),
+    ]
+}
+
+#[test]
+fn apps_are_judged_in_proportion_to_their_length() {
+    for at in 0..app_specs(1).len() {
+        is_kept(
+            "an App",
+            |size| {
+                let mut spec = app_specs(size)[at].clone();
+                spec["cmd"] = json!("run");
+                json!({"apiVersion": "tenure.dev/v1", "kind": "App", "metadata": {"name": "web"}, "spec": spec})
+            },
+            |app: &Value| {
+                let faults = api::validate::document("apps", app, None);
+                faults.is_empty() || Failure::invalid_named("tenure.dev", "App", "web", faults).code != 422
+            },
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_below_a_long_name_is_told_without_repeating_it() {
+    const BYTES: usize = 200_000;
+    let (kind, name) = (kind(), "x".repeat(BYTES));
+    let many: Map<String, Value> = names(100).map(|name| (name, json!("1"))).collect();
+    let numbers: Vec<Value> = names(100).map(Value::from).collect();
+    for spec in [
+        json!({"map": {&name: many}}),
+        json!({"named": [{"name": name, "numbers": numbers}]}),
+        json!({"set": vec![&name; 101]}),
+    ] {
+        let object = widget(&spec);
+        is_small("faults", object.to_string().len(), || {
+            let faults = validate(&object, &kind.schema, "");
+            assert_eq!(faults.len(), 100);
+            let told = Failure::invalid(&kind, "w", faults).status().to_string();
+            assert!(told.len() < 100 * 5_000, "{}", told.len());
+        });
+    }
+    let me =
+        Applier { manager: "a", subresource: Subresource::Main, force: true, now: Timestamp::UNIX_EPOCH };
+    let mut item = many;
+    item.insert("name".to_owned(), json!(&name));
+    for spec in [
+        json!({"named": [item]}),
+        json!({"named": [{"name": &name, "numbers": numbers}]}),
+        json!({"set": vec![&name; 3], "named": vec![json!([&name]); 3]}),
+        json!({"map": {"a": {"b": [&name]}}}),
+    ] {
+        let config = widget(&spec);
+        is_small("an apply", config.to_string().len(), || {
+            let refused = apply(&kind, &Value::Null, &config, &me).err().unwrap();
+            assert!(refused.message.len() < 100 * 5_000, "{}", refused.message.len());
+        });
+    }
+}
+
+#[test]
+fn of_very_many_conflicts_the_first_are_told_and_all_are_counted() {
+    let kind = kind();
+    let me = |manager| Applier {
+        manager,
+        subresource: Subresource::Main,
+        force: false,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let config = |number: i64| {
+        let fields: Map<String, Value> = names(300).map(|name| (name, json!(number))).collect();
+        widget(&json!({"map": {"x".repeat(200_000): fields}}))
+    };
+    let live = apply(&kind, &Value::Null, &config(1), &me("a")).unwrap().object;
+    let refused = apply(&kind, &live, &config(2), &me("b")).err().unwrap();
+    assert!(
+        refused.message.starts_with("Apply failed with 300 conflicts: conflicts with \"a\""),
+        "{refused}"
+    );
+    assert!(refused.message.len() < 100 * 1_100, "{}", refused.message.len());
+    assert_eq!(refused.details.unwrap().causes.len(), 100);
 }
 
 #[test]

@@ -7,4 +7,5 @@ mod commits;
 mod faults;
 mod fuzz;
 mod linear;
+mod ratchet;
 mod replay;

@@ -142,7 +142,7 @@ fn hints(unknown: &[Unknown]) -> String {
 /// What is allowed where an unknown field stands that is near to nothing.
 fn allowed_beside(field: &Unknown) -> Option<String> {
     let parent = field.path.rsplit_once('.').map_or("the document", |(parent, _)| parent);
-    (!field.declared.is_empty()).then(|| format!("allowed in {parent}: {}", field.declared.join(", ")))
+    (!field.declared.is_empty()).then(|| format!("allowed in {parent}: {}", field.declared))
 }
 
 /// As [`judge`], for a whole object that was sent: what is refused is a bad request.

@@ -11,7 +11,7 @@ use crate::registry::kind::{KindDef, Rules};
 use crate::registry::object::{
     finalizers, generation, is_terminating, meta_value, restore, seconds, set, set_finalizers, take,
 };
-use crate::registry::schema::{apply_defaults, canonicalise, validate};
+use crate::registry::schema::{apply_defaults, canonicalise, validate_update, without};
 use crate::registry::{apply, meta};
 
 /// Who writes, as it is told in managedFields; none for controllers, whose writes keep no account.
@@ -165,12 +165,6 @@ pub(super) fn faults(
     // The kind's own rules read a document that is well formed: of another they would only say so once more.
     let rules = kind.rules.filter(|_| errors.is_empty());
     let mut found = document_faults(kind, rules, object, live);
-    if !found.is_empty()
-        && let Some(live) = live
-    {
-        let known = document_faults(kind, rules, live, None);
-        found.retain(|fault| !known.contains(fault));
-    }
     found.retain(|fault| !unread.contains(&fault.path));
     errors.append(&mut found);
     errors
@@ -192,20 +186,13 @@ pub(super) fn faults_of_parts(
 
 /// What the schema finds wrong with the fields of `object` that are here, and did not with those of `live`.
 pub(super) fn new_faults(kind: &KindDef, object: &Value, live: &Value) -> Vec<FieldError> {
-    let found = |object: &Value| {
-        let fields = object.as_object().into_iter().flatten();
-        let fields = fields.filter_map(|(name, field)| Some((name, field, kind.schema.field(name)?)));
-        let mut found: Vec<FieldError> =
-            fields.flat_map(|(name, field, schema)| validate(field, schema, name)).collect();
-        found.extend(super::scale::faults(kind, object, &found));
-        found
-    };
-    let mut new = found(object);
-    if !new.is_empty() {
-        let known = found(live);
-        new.retain(|fault| !known.contains(fault));
-    }
-    new
+    let fields = object.as_object().into_iter().flatten();
+    let fields = fields.filter_map(|(name, field)| Some((name, field, kind.schema.field(name)?)));
+    let mut faults: Vec<FieldError> = fields
+        .flat_map(|(name, field, schema)| validate_update(field, live.get(name), schema, name).new)
+        .collect();
+    faults.extend(scale_faults(kind, object, Some(live), &faults));
+    faults
 }
 
 fn document_faults(
@@ -214,19 +201,34 @@ fn document_faults(
     object: &Value,
     live: Option<&Value>,
 ) -> Vec<FieldError> {
-    let mut errors = validate(object, &kind.schema, "");
-    if errors.is_empty()
-        && let Some(rules) = rules
-    {
-        errors.extend(rules(&kind.plural, object, live));
+    let found = validate_update(object, live, &kind.schema, "");
+    let (mut is_sound, mut faults) = (found.is_empty(), found.new);
+    if is_sound && let Some(rules) = rules {
+        let found = rules(&kind.plural, object, live);
+        is_sound = found.is_empty();
+        let live = live.filter(|_| !is_sound);
+        let known = live.map(|live| rules(&kind.plural, live, None)).unwrap_or_default();
+        faults.extend(without(found, &known));
     }
-    if errors.is_empty()
-        && let Some(expressions) = &kind.expressions
-    {
-        errors.extend(expressions.faults(object, live));
+    if is_sound && let Some(expressions) = &kind.expressions {
+        faults.extend(expressions.faults(object, live));
     }
-    errors.extend(super::scale::faults(kind, object, &errors));
-    errors
+    faults.extend(scale_faults(kind, object, live, &faults));
+    faults
+}
+
+/// What keeps `object` from being scaled and did not keep `live`.
+fn scale_faults(
+    kind: &KindDef,
+    object: &Value,
+    live: Option<&Value>,
+    told: &[FieldError],
+) -> Vec<FieldError> {
+    let found = super::scale::faults(kind, object, told);
+    match live {
+        Some(live) if !found.is_empty() => without(found, &super::scale::faults(kind, live, &[])),
+        _ => found,
+    }
 }
 
 /// Decides an update whose `object` is isolated and complete: ownership, generation, validity, and whether anything

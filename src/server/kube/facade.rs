@@ -58,7 +58,7 @@ pub(super) fn kinds() -> Vec<Arc<KindDef>> {
         review(AUTHENTICATION, "TokenReview", "tokenreviews", "Whom a token stands for."),
         offers(),
     ];
-    all.into_iter().flatten().map(Arc::new).collect()
+    all.into_iter().map(Arc::new).collect()
 }
 
 fn facade(
@@ -68,15 +68,15 @@ fn facade(
     short_names: &[&str],
     namespaced: bool,
     about: &str,
-) -> Option<KindDef> {
+) -> KindDef {
     let openapi = json!({
         "type": "object", "description": about, "properties": {
             "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
             "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
         },
     });
-    let schema = schema::root(&openapi).ok()?;
-    Some(KindDef {
+    let schema = schema::root(&openapi).expect("a schema that is written here is structural");
+    KindDef {
         group: group.to_owned(),
         version: "v1".to_owned(),
         kind: kind.to_owned(),
@@ -105,11 +105,11 @@ fn facade(
         holds_by_spec: false,
         finalizers: &[],
         ttl: None,
-    })
+    }
 }
 
 /// `autoscaling/v1` Scale as a Table shows it, whatever kind it is a part of. It has no route of its own.
-pub(super) fn scale() -> Option<KindDef> {
+pub(super) fn scale() -> KindDef {
     let column = |name: &str, path: &[&str], description: &str| Column {
         name: name.to_owned(),
         type_: ColumnType::Integer,
@@ -125,13 +125,14 @@ pub(super) fn scale() -> Option<KindDef> {
         age,
     ];
     let about = "How many are wanted, and how many there are.";
-    Some(KindDef { columns, ..facade("autoscaling", "Scale", "scales", &[], true, about)? })
+    KindDef { columns, ..facade("autoscaling", "Scale", "scales", &[], true, about) }
 }
 
 /// As its own declaration has it, but without a category: `get all` is for what is stored.
-fn offers() -> Option<KindDef> {
-    let kind = crd::kind(&api::crd::crd::<Offer>()).ok()?;
-    Some(KindDef { categories: Vec::new(), status: false, counted: false, ..kind })
+fn offers() -> KindDef {
+    let kind =
+        crd::kind(&api::crd::crd::<Offer>()).expect("a kind of ours has a definition that can be served");
+    KindDef { categories: Vec::new(), status: false, counted: false, ..kind }
 }
 
 /// Whether objects of `kind` can only be read.

@@ -69,7 +69,7 @@ pub(super) struct Api {
     /// Served beside the scheme's.
     facades: Vec<Arc<KindDef>>,
     /// How a Scale is shown in rows.
-    scale: Option<KindDef>,
+    scale: Arc<KindDef>,
     authenticator: Authenticator,
     /// Watches that one user may have open.
     watchers: Arc<Shares>,
@@ -109,7 +109,7 @@ impl Api {
             requests,
             catalogs,
             facades,
-            scale: facade::scale(),
+            scale: Arc::new(facade::scale()),
             events,
             event_rates,
             shutdown,

@@ -357,14 +357,13 @@ impl Api {
     pub(super) fn view<'a>(&'a self, ask: &'a Ask<'_>, accepted: Accepted) -> Result<View<'a>, Failure> {
         let include = Include::parse(ask.query.text("includeObject"))?;
         let is_scale = ask.target.subresource.as_deref() == Some("scale");
-        let kind = self.scale.as_ref().filter(|_| is_scale).unwrap_or(&ask.kind);
+        let kind = if is_scale { &self.scale } else { &ask.kind };
         Ok(View { kind, transform: accepted.transform, include, now: self.env.now() })
     }
 
     fn page(&self, ask: &Ask<'_>, accepted: Accepted, page: ListPage) -> Result<Response, Failure> {
         let meta = ListMeta { revision: page.revision, continue_: page.continue_, remaining: page.remaining };
-        let docs = page.docs.iter().map(AsRef::as_ref);
-        listed(accepted.encoding, self.view(ask, accepted)?.list(docs, &meta)?)
+        listed(accepted.encoding, self.view(ask, accepted)?.list(page.docs, &meta)?)
     }
 
     fn written(
@@ -428,7 +427,7 @@ pub(super) fn encoded(encoding: Encoding, status: StatusCode, json: Bytes) -> Re
 pub(super) fn listed(encoding: Encoding, list: Joined) -> Result<Response, Failure> {
     match encoding {
         Encoding::Json => Ok(reply::body(StatusCode::OK, reply::JSON, Body::new(list))),
-        Encoding::Yaml => encoded(encoding, StatusCode::OK, list.whole()),
+        Encoding::Yaml => encoded(encoding, StatusCode::OK, list.whole()?),
     }
 }
 

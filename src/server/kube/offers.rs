@@ -1,5 +1,7 @@
 //! Offers: read from the memory of the leader, so there is nothing to write, and no history to watch.
 
+use std::sync::Arc;
+
 use axum::response::Response;
 use http::StatusCode;
 
@@ -29,7 +31,7 @@ impl Api {
         let revision = self.registry.cache().snapshot().revision;
         let live = self.offers.live().await.map_err(|why| Failure::unavailable(&why))?;
         let docs = live.iter().map(|offer| document(&ask.kind, offer, revision));
-        let docs: Vec<Doc> = docs.collect::<Result<_, Failure>>()?;
+        let mut docs: Vec<Arc<Doc>> = docs.collect::<Result<_, Failure>>()?;
         let view = self.view(ask, accepted)?;
         if verb == Verb::Get {
             let name = &ask.key().name;
@@ -37,16 +39,15 @@ impl Api {
             let found = found.ok_or_else(|| Failure::not_found(&ask.kind, name))?;
             return encoded(accepted.encoding, StatusCode::OK, view.doc(found)?);
         }
-        let selected =
-            docs.iter().filter(|it| query.labels.matches(&it.meta().labels) && query.fields.matches(it));
+        docs.retain(|it| query.labels.matches(&it.meta().labels) && query.fields.matches(it));
         let meta = ListMeta { revision, ..ListMeta::default() };
-        listed(accepted.encoding, view.list(selected, &meta)?)
+        listed(accepted.encoding, view.list(docs, &meta)?)
     }
 }
 
 /// The offer as if it was stored: it is shown as stored objects are.
-fn document(kind: &KindDef, offer: &Offer, revision: Revision) -> Result<Doc, Failure> {
+fn document(kind: &KindDef, offer: &Offer, revision: Revision) -> Result<Arc<Doc>, Failure> {
     let key = kind.key("", offer.metadata.name.as_deref().unwrap_or_default());
     let json = serde_json::to_vec(offer).map_err(|error| Failure::internal(error.to_string()))?;
-    Doc::from_stored(key, revision, &json).map_err(|error| Failure::damaged(&error))
+    Doc::from_stored(key, revision, &json).map(Arc::new).map_err(|error| Failure::damaged(&error))
 }

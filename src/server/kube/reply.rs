@@ -1,5 +1,7 @@
 //! Answers: objects, lists, Status errors and warnings as HTTP.
 
+use std::collections::BTreeSet;
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -15,6 +17,7 @@ const YAML: &str = "application/yaml";
 const WARNING: HeaderName = HeaderName::from_static("warning");
 /// Characters of one warning, once all of them together pass [`WARNINGS_MAX`].
 const WARNING_MAX: usize = 256;
+/// Characters of all that are told.
 const WARNINGS_MAX: usize = 4_096;
 
 /// `value` in the agreed encoding.
@@ -58,19 +61,20 @@ pub(crate) fn not_found() -> Response {
     bytes(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", Bytes::from_static(b"404 page not found\n"))
 }
 
-/// Adds `warnings`, which kubectl prints: each once, and shortened when they are many.
+/// Adds `warnings`, which kubectl prints: each once, and when they are many the first, shortened.
 pub(crate) fn warn(response: &mut Response, warnings: &[String]) {
-    let total: usize = warnings.iter().map(String::len).sum();
-    let mut told: Vec<&String> = Vec::new();
+    let total: usize = warnings.iter().map(|warning| warning.chars().count()).sum();
+    let (mut told, mut left) = (BTreeSet::new(), WARNINGS_MAX);
     for warning in warnings {
-        if told.contains(&warning) {
+        if !told.insert(warning) {
             continue;
         }
-        told.push(warning);
         let mut text: String = warning.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         if total > WARNINGS_MAX {
             text = text.chars().take(WARNING_MAX).collect();
         }
+        let Some(rest) = left.checked_sub(text.chars().count()) else { break };
+        left = rest;
         let text = text.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(header) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
             response.headers_mut().append(WARNING, header);
@@ -89,6 +93,15 @@ mod tests {
         warn(&mut response, &[warning.clone(), warning, "a\nb".to_owned()]);
         let told: Vec<_> = response.headers().get_all(WARNING).iter().map(|v| v.to_str().unwrap()).collect();
         assert_eq!(told, [r#"299 - "unknown field \"spec.bogus\"""#, r#"299 - "a b""#]);
+    }
+
+    #[test]
+    fn of_very_many_warnings_as_many_are_told_as_clients_take() {
+        let mut response = not_found();
+        let warnings: Vec<String> = (0..50_000).map(|at| format!("{at:0300}")).collect();
+        warn(&mut response, &warnings);
+        let told: Vec<usize> = response.headers().get_all(WARNING).iter().map(|text| text.len()).collect();
+        assert_eq!(told, [WARNING_MAX + "299 - \"\"".len(); WARNINGS_MAX / WARNING_MAX]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! How objects are shown: whole, as rows of a Table, or by their metadata only.
 //!
-//! What is shown whole is never decoded: a document's bytes are what is served, and a list is made of them while it is sent.
+//! What is shown whole is never decoded: a document's bytes are what is served. A list is made of its documents while it is sent.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -37,7 +39,7 @@ impl Include {
 /// How the objects of one answer are shown.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
-    pub(crate) kind: &'a KindDef,
+    pub(crate) kind: &'a Arc<KindDef>,
     pub(crate) transform: Transform,
     pub(crate) include: Include,
     /// Ages are counted to this moment.
@@ -69,10 +71,10 @@ impl ListMeta {
 impl View<'_> {
     /// One stored document.
     pub(crate) fn doc(&self, doc: &Doc) -> Result<Bytes, Failure> {
-        match self.transform {
-            Transform::Whole if self.kind.form == Form::Served => Ok(doc.bytes().clone()),
-            _ => Ok(encoded(&self.object(&tree(self.kind, doc)?)?)),
+        if self.is_stored_form() {
+            return Ok(doc.bytes().clone());
         }
+        Ok(encoded(&self.object(&tree(self.kind, doc)?)?))
     }
 
     /// One object that is not stored in this form: the result of a dry run, a Scale.
@@ -89,34 +91,40 @@ impl View<'_> {
     }
 
     /// A list of stored documents.
-    pub(crate) fn list<'d>(
-        &self,
-        docs: impl IntoIterator<Item = &'d Doc>,
-        meta: &ListMeta,
-    ) -> Result<Joined, Failure> {
-        let (docs, kind) = (docs.into_iter(), self.kind);
-        let meta = meta.value();
-        let (object, name, items) = match self.transform {
+    pub(crate) fn list(&self, docs: Vec<Arc<Doc>>, meta: &ListMeta) -> Result<Joined, Failure> {
+        let (meta, kind) = (meta.value(), self.kind);
+        let (object, name) = match self.transform {
             Transform::Whole => {
-                let object =
-                    json!({"kind": kind.list_kind, "apiVersion": kind.api_version(), "metadata": meta});
-                (object, "items", docs.map(|doc| self.doc(doc)).collect())
+                (json!({"kind": kind.list_kind, "apiVersion": kind.api_version(), "metadata": meta}), "items")
             }
-            Transform::Table(version) => {
-                let object = table(version, &meta, &column_definitions(kind));
-                let row = |doc| Ok(encoded(&self.row(version, &tree(kind, doc)?)));
-                (object, "rows", docs.map(row).collect::<Result<_, Failure>>())
-            }
-            Transform::MetadataList(version) => {
-                let object = json!({
+            Transform::Table(version) => (table(version, &meta, &column_definitions(kind)), "rows"),
+            Transform::MetadataList(version) => (
+                json!({
                     "kind": "PartialObjectMetadataList", "apiVersion": version.api_version(), "metadata": meta,
-                });
-                let item = |doc| Ok(encoded(&metadata(version, &tree(kind, doc)?)));
-                (object, "items", docs.map(item).collect::<Result<_, Failure>>())
-            }
+                }),
+                "items",
+            ),
             Transform::Metadata(_) => return Err(Failure::internal("content is a list")),
         };
-        Ok(Joined::new(&object.to_string(), name, items?))
+        let bytes = self.is_stored_form().then(|| docs.iter().map(|doc| doc.bytes().len()).sum());
+        let View { transform, include, now, .. } = *self;
+        let kind = kind.clone();
+        let item = move |doc: Arc<Doc>| View { kind: &kind, transform, include, now }.item(&doc);
+        Joined::new(&object.to_string(), name, docs.into_iter().map(item), bytes)
+    }
+
+    /// Whether a document's bytes are what is shown of it.
+    fn is_stored_form(&self) -> bool {
+        self.transform == Transform::Whole && self.kind.form == Form::Served
+    }
+
+    /// A document in a list.
+    fn item(&self, doc: &Doc) -> Result<Bytes, Failure> {
+        match self.transform {
+            Transform::Table(version) => Ok(encoded(&self.row(version, &tree(self.kind, doc)?))),
+            Transform::MetadataList(version) => Ok(encoded(&metadata(version, &tree(self.kind, doc)?))),
+            Transform::Whole | Transform::Metadata(_) => self.doc(doc),
+        }
     }
 
     /// One event's object: like [`View::object`], but a watch tells a Table's columns only once.

@@ -3,6 +3,7 @@
 mod agent;
 mod authority;
 mod secured;
+mod shared;
 
 use std::time::Duration;
 

@@ -53,8 +53,8 @@ What goes wrong:
   forget TASK                    its document is removed from the store by hand
 
 The first word of an App's `cmd` decides what becomes of its tasks: `crash` fails after a second, `exit` ends well after ten,
-`refuse` does not start, `slow` needs 40 s to start, `hang` never does, `warm` is ready after 30 s, `checked` is healthy,
-`sicken` only for 30 s, `outlast` ends only when the grace of a kill is over; anything else runs.
+`refuse` does not start, `refuse-on 0` does not on machine-0, `slow` needs 40 s to start, `hang` never does, `warm` is ready after
+30 s, `checked` is healthy, `sicken` only for 30 s, `outlast` ends only when the grace of a kill is over; anything else runs.
 ";
 
 /// The world that a script begins with: servers, machines, and whether the line says nothing else.

@@ -27,11 +27,11 @@ const NEVER_BY_ITSELF: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl World {
     /// A world of `machines` machines and `servers` servers (none: one, with master and agent within) that has begun.
-    /// `fate` decides what becomes of tasks; `listener` hears of every commit.
+    /// `fate` decides what becomes of the tasks of each machine; `listener` hears of every commit.
     pub(crate) async fn quiet(
         servers: usize,
         machines: usize,
-        fate: impl Fn(&TaskInfo) -> Fate + Clone + Send + Sync + 'static,
+        fate: impl Fn(usize, &TaskInfo) -> Fate + Clone + Send + Sync + 'static,
         listener: impl FnMut(&[Change]) + Send + 'static,
     ) -> (World, Arc<Mutex<Checks>>) {
         let sim = Sim::new(1, Profile::quiet(servers, machines), Telling::Digest);

@@ -58,16 +58,19 @@ impl Cluster {
     /// Machines on which nothing runs, not even an agent; chance decides what becomes of tasks.
     pub(crate) fn new(sim: &Sim) -> Cluster {
         let of = sim.clone();
-        Cluster::with(sim, move |info| fates::fate(&of, info))
+        Cluster::with(sim, move |_, info| fates::fate(&of, info))
     }
 
-    /// As [`Cluster::new`], with `fate` to decide what becomes of tasks.
+    /// As [`Cluster::new`], with `fate` to decide what becomes of the tasks of each machine.
     pub(crate) fn with(
         sim: &Sim,
-        fate: impl Fn(&TaskInfo) -> Fate + Clone + Send + Sync + 'static,
+        fate: impl Fn(usize, &TaskInfo) -> Fate + Clone + Send + Sync + 'static,
     ) -> Cluster {
-        let machine = |_| Host {
-            machine: Machine::new(fate.clone()),
+        let machine = |index| Host {
+            machine: Machine::new({
+                let fate = fate.clone();
+                move |info| fate(index, info)
+            }),
             disk: Medium::memory(),
             agent: None,
             back_at: None,

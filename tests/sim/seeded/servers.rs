@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tenure::controllers::{Contact, Leader, Messages, Offers, Policy, framework};
+use tenure::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, framework};
 use tenure::env::{Env, watch};
 use tenure::mesos::embedded;
 use tenure::mesos::embedded::agent::AgentConfig;
@@ -347,6 +347,7 @@ fn lead(sim: &Sim, env: &Env, name: &str, registry: Arc<Registry>, store: Arc<dy
         host: Arc::from(name),
         policy: Policy { launches: limits, ..Policy::sole() },
         contact: Contact::default(),
+        ends: Ends::default(),
         offers: Offers::default(),
         messages: Messages::default(),
         anew: None,

@@ -54,7 +54,7 @@ impl Stage {
     pub(super) async fn set(seed: u64) -> Stage {
         let sim = Sim::new(seed, Profile::quiet(1, MACHINES), Telling::Digest);
         let store = MemoryStore::new(sim.env());
-        let cluster = Cluster::with(&sim, fate);
+        let cluster = Cluster::with(&sim, |_, info| fate(info));
         let reality = Reality(Arc::new(cluster.machines()));
         let terms = Terms { reality: Some(reality.clone()), blur: Blur::default() };
         let of = sim.clone();

@@ -10,8 +10,11 @@
 //! killed before it came is sent away; a second subscription closes the first. Left out: containers around executors, commands
 //! without one, and finding executors again after the agent's process has ended: they are told so, and end with it.
 
+mod executor;
 mod overview;
 mod process;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -26,13 +29,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::launcher::{Adopted, ExecutorMessage, Launch, Launcher, LauncherUnavailable, ReportSink};
 use crate::env::Env;
-use crate::mesos::wire::executor::{
-    Acknowledged, Event, Kill, Launch as LaunchEvent, MessageEvent, Subscribed,
-};
+use crate::mesos::wire::executor::{Acknowledged, Event, Kill, MessageEvent};
 use crate::mesos::wire::{
-    AgentId, AgentInfo, ExecutorEventType, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, KillPolicy,
-    Reason, Source, TaskId, TaskInfo, TaskState, TaskStatus,
+    AgentId, AgentInfo, ExecutorEventType, ExecutorId, ExecutorInfo, FrameworkId, KillPolicy, Reason, Source,
+    TaskId, TaskInfo, TaskState, TaskStatus,
 };
+use executor::{Executor, dropped, event, launch_event};
 use overview::{Ended, Run};
 pub use overview::{ExecutorEntry, Overview};
 use process::Process;
@@ -83,9 +85,8 @@ pub(super) enum Unknown {
     Executor,
 }
 
-/// How many events may wait for an executor that does not read.
-const EVENTS: usize = 256;
-
+/// How many events may wait for an executor that does not read: more than an agent has tasks.
+const EVENTS: usize = 4096;
 /// The executors of one agent.
 #[derive(Debug, Clone)]
 pub struct Executors {
@@ -110,25 +111,6 @@ struct State {
     agent_id: Option<AgentId>,
     executors: BTreeMap<Key, Executor>,
     ended: Ended,
-}
-
-/// One executor, from the launch of its first task to the end of its process.
-#[derive(Debug)]
-struct Executor {
-    info: ExecutorInfo,
-    launch: Launch,
-    /// The name of its run.
-    container: String,
-    /// Its sandbox; empty until that is made.
-    directory: PathBuf,
-    stream: Option<mpsc::Sender<Event>>,
-    was_subscribed: bool,
-    /// It is to end.
-    stop: CancellationToken,
-    /// Tasks that wait for it to subscribe.
-    queued: Vec<TaskInfo>,
-    /// Tasks that were sent to it.
-    tasks: BTreeMap<TaskId, Run>,
 }
 
 /// How the process of an executor ended, or that it never came.
@@ -167,26 +149,39 @@ impl Executors {
         }
     }
 
-    /// The events of a subscription; an earlier one ends.
-    pub(super) fn subscribe(&self, key: &Key) -> mpsc::Receiver<Event> {
-        let (stream, events) = mpsc::channel(EVENTS);
+    /// The events of a subscription; an earlier one ends. `known` are the tasks of which the executor says that it has them and that no
+    /// update of them was acknowledged: what was sent to it and is neither never came, and is told to be dropped.
+    pub(super) async fn subscribe(&self, key: &Key, known: &BTreeSet<TaskId>) -> mpsc::Receiver<Event> {
+        let (events, dropped) = self.opened(key, known);
+        for status in dropped {
+            self.inner.sink.report(status).await;
+        }
+        events
+    }
+
+    fn opened(&self, key: &Key, known: &BTreeSet<TaskId>) -> (mpsc::Receiver<Event>, Vec<TaskStatus>) {
         let mut state = self.state();
-        let Some(executor) = state.executors.get_mut(key) else { return events };
-        let first = !executor.was_subscribed;
-        executor.was_subscribed = true;
-        if first && executor.queued.is_empty() {
-            // All its tasks were killed before it came.
-            let _sent = stream.try_send(event(ExecutorEventType::Shutdown));
+        let Some(executor) = state.executors.get_mut(key) else { return (mpsc::channel(1).1, Vec::new()) };
+        let first = !std::mem::replace(&mut executor.was_subscribed, true);
+        let dropped = executor.drop_unknown(known);
+        let mut told = Vec::new();
+        if executor.stop.is_cancelled() || (first && executor.queued.is_empty()) {
+            // It is to end, or all its tasks were killed before it came.
+            told.push(event(ExecutorEventType::Shutdown));
         } else {
             let subscribed = Some(executor.subscribed(&self.inner.config));
-            let _sent = stream.try_send(Event { subscribed, ..event(ExecutorEventType::Subscribed) });
+            told.push(Event { subscribed, ..event(ExecutorEventType::Subscribed) });
             for task in std::mem::take(&mut executor.queued) {
-                executor.tasks.insert(task.task_id.clone(), Run::new(task.clone()));
-                let _sent = stream.try_send(launch_event(task));
+                executor.tasks.insert(task.task_id.clone(), Run::new(&task));
+                told.push(launch_event(task));
             }
         }
+        let (stream, events) = mpsc::channel(EVENTS + told.len());
+        for event in told {
+            stream.try_send(event).expect("there is room for all of them, and who reads them");
+        }
         executor.stream = Some(stream);
-        events
+        (events, dropped)
     }
 
     /// Takes in what an executor tells its framework.
@@ -201,24 +196,55 @@ impl Executors {
     pub(super) async fn update(&self, key: &Key, status: TaskStatus) {
         let acknowledged =
             Acknowledged { task_id: status.task_id.clone(), uuid: status.uuid.clone().unwrap_or_default() };
-        let counts = {
-            let mut state = self.state();
-            let run = state.executors.get_mut(key).and_then(|it| it.tasks.get_mut(&status.task_id));
-            run.is_some_and(|run| run.heard(&status))
-        };
-        if counts {
+        if self.heard(key, &status) {
             self.inner.sink.report(status).await;
         }
         let event = Event { acknowledged: Some(acknowledged), ..event(ExecutorEventType::Acknowledged) };
-        self.send(key, event);
+        let _is_sent = self.send(key, event);
     }
 
-    /// An agent does not notice that a stream is broken: what it sends is lost.
-    fn send(&self, key: &Key, event: Event) {
+    fn heard(&self, key: &Key, status: &TaskStatus) -> bool {
+        self.state().executors.get_mut(key).is_some_and(|executor| executor.heard(status))
+    }
+
+    /// Hands an event to an executor; whether that took it. An agent does not notice that a stream is broken: what it sends is
+    /// lost then, too.
+    fn send(&self, key: &Key, event: Event) -> bool {
         let state = self.state();
         let stream = state.executors.get(key).and_then(|executor| executor.stream.as_ref());
-        if stream.is_none_or(|stream| stream.try_send(event).is_err()) {
+        let is_sent = stream.is_some_and(|stream| stream.try_send(event).is_ok());
+        if !is_sent {
             tracing::warn!(executor = %key.1, "event is lost");
+        }
+        is_sent
+    }
+
+    /// Makes a task known to its executor, which begins with it if there is none; whether it is to be sent now.
+    fn enlist(&self, key: &Key, launch: Launch, info: ExecutorInfo) -> bool {
+        let task = launch.task.clone();
+        let mut state = self.state();
+        if let Some(executor) = state.executors.get_mut(key) {
+            if executor.was_subscribed {
+                executor.tasks.insert(task.task_id.clone(), Run::new(&task));
+            } else {
+                executor.queued.push(task);
+            }
+            return executor.was_subscribed;
+        }
+        let executor = Executor::new(launch.clone(), info.clone());
+        state.executors.insert(key.clone(), executor);
+        self.inner.env.spawn("executor", self.clone().run(key.clone(), launch, info));
+        false
+    }
+
+    /// Sends a task to its executor. One that it does not take is told to be dropped.
+    async fn send_launch(&self, key: &Key, task: TaskInfo) {
+        let task_id = task.task_id.clone();
+        if !self.send(key, launch_event(task)) {
+            let dropped = dropped(task_id, "the executor does not read what it is sent");
+            if self.heard(key, &dropped) {
+                self.inner.sink.report(dropped).await;
+            }
         }
     }
 
@@ -237,19 +263,17 @@ impl Executors {
         let mut executor = state.executors.remove(key)?;
         let (reason, message) = over.words();
         for task in std::mem::take(&mut executor.queued) {
-            executor.tasks.insert(task.task_id.clone(), Run::new(task));
+            executor.tasks.insert(task.task_id.clone(), Run::new(&task));
         }
-        let mut failed = Vec::new();
-        for (id, run) in &mut executor.tasks {
-            let status = TaskStatus {
-                source: Source::Agent.wire(),
-                reason: reason.wire(),
-                message: Some(message.clone()),
-                ..TaskStatus::of(id.clone(), TaskState::Failed)
-            };
-            if run.heard(&status) {
-                failed.push(status);
-            }
+        let status = |id: &TaskId| TaskStatus {
+            source: Source::Agent.wire(),
+            reason: reason.wire(),
+            message: Some(message.clone()),
+            ..TaskStatus::of(id.clone(), TaskState::Failed)
+        };
+        let failed: Vec<TaskStatus> = executor.tasks.keys().map(status).collect();
+        for status in &failed {
+            executor.heard(status);
         }
         state.ended.push(executor.entry(key));
         Some(failed)
@@ -263,8 +287,12 @@ impl Executors {
             executor.container.clone_from(&container);
             executor.directory = begun.as_ref().map(|it| it.path().to_owned()).unwrap_or_default();
         }
+        let stop = self.stop_of(key);
         let fetched = match begun {
-            Ok(sandbox) => sandbox.fetch(info).await.map(|()| sandbox),
+            Ok(sandbox) => match stop.run_until_cancelled(sandbox.fetch(info)).await {
+                Some(fetched) => fetched.map(|()| sandbox),
+                None => return Over::Exited,
+            },
             Err(error) => Err(error),
         };
         let sandbox = match fetched {
@@ -281,13 +309,23 @@ impl Executors {
                 return Over::Exited;
             }
         };
-        self.watch(key, info, &mut process).await
+        self.watch(key, info, &mut process, &stop).await
+    }
+
+    /// Cancelled when the executor is to end.
+    fn stop_of(&self, key: &Key) -> CancellationToken {
+        self.state().executors.get(key).map(|executor| executor.stop.clone()).unwrap_or_default()
     }
 
     /// Waits until the process ends: by itself, because it is late, or because it was to.
-    async fn watch(&self, key: &Key, info: &ExecutorInfo, process: &mut Process) -> Over {
+    async fn watch(
+        &self,
+        key: &Key,
+        info: &ExecutorInfo,
+        process: &mut Process,
+        stop: &CancellationToken,
+    ) -> Over {
         let Inner { env, config, .. } = &*self.inner;
-        let stop = self.state().executors.get(key).map(|executor| executor.stop.clone()).unwrap_or_default();
         let limit = config.registration_timeout;
         tokio::select! {
             biased;
@@ -335,32 +373,6 @@ impl Over {
     }
 }
 
-impl Executor {
-    fn subscribed(&self, config: &ExecutorsConfig) -> Subscribed {
-        let framework_id = Some(self.launch.framework_id.clone());
-        Subscribed {
-            executor_info: ExecutorInfo { framework_id: framework_id.clone(), ..self.info.clone() },
-            // That a task is being killed is said by this agent itself, where the framework understands it.
-            framework_info: FrameworkInfo {
-                id: framework_id,
-                // Nothing of an executor is found again once this agent's process has ended.
-                checkpoint: Some(false),
-                ..FrameworkInfo::default()
-            },
-            agent_info: AgentInfo { id: Some(self.launch.agent_id.clone()), ..config.agent.clone() },
-            container_id: None,
-        }
-    }
-}
-
-fn event(kind: ExecutorEventType) -> Event {
-    Event { r#type: kind.wire(), ..Event::default() }
-}
-
-fn launch_event(task: TaskInfo) -> Event {
-    Event { launch: Some(LaunchEvent { task }), ..event(ExecutorEventType::Launch) }
-}
-
 #[async_trait]
 impl Launcher for Executors {
     async fn launch(&self, launch: Launch) {
@@ -372,28 +384,9 @@ impl Launcher for Executors {
             return self.inner.sink.report(TaskStatus { reason, message: Some(message), ..status }).await;
         };
         let key = (launch.framework_id.clone(), info.executor_id.clone());
-        let mut state = self.state();
-        if let Some(executor) = state.executors.get_mut(&key) {
-            if executor.was_subscribed {
-                executor.tasks.insert(task.task_id.clone(), Run::new(task.clone()));
-                drop(state);
-                return self.send(&key, launch_event(task));
-            }
-            return executor.queued.push(task);
+        if self.enlist(&key, launch, info) {
+            self.send_launch(&key, task).await;
         }
-        let executor = Executor {
-            info: info.clone(),
-            launch: launch.clone(),
-            container: String::new(),
-            directory: PathBuf::new(),
-            stream: None,
-            was_subscribed: false,
-            stop: CancellationToken::new(),
-            queued: vec![task],
-            tasks: BTreeMap::new(),
-        };
-        state.executors.insert(key.clone(), executor);
-        self.inner.env.spawn("executor", self.clone().run(key, launch, info));
     }
 
     async fn registered(&self, agent: &AgentId) {
@@ -409,14 +402,15 @@ impl Launcher for Executors {
                     executor.queued.remove(at);
                     return Some(None);
                 }
-                executor.tasks.get(task_id).is_some_and(|run| !run.has_ended()).then(|| Some(key.clone()))
+                executor.tasks.contains_key(task_id).then(|| Some(key.clone()))
             })
         };
         match found {
             Some(Some(key)) => {
                 let kill_policy = Some(KillPolicy { grace_period: Some(grace.into()) });
                 let kill = Some(Kill { task_id: task_id.clone(), kill_policy });
-                self.send(&key, Event { kill, ..event(ExecutorEventType::Kill) });
+                // Who wants it killed says so again.
+                let _is_sent = self.send(&key, Event { kill, ..event(ExecutorEventType::Kill) });
             }
             Some(None) => self.inner.sink.report(TaskStatus::of(task_id.clone(), TaskState::Killed)).await,
             None => tracing::debug!(task = %task_id, "nothing of the task runs"),
@@ -428,7 +422,8 @@ impl Launcher for Executors {
         let Some(stop) = self.state().executors.get(&key).map(|executor| executor.stop.clone()) else {
             return tracing::debug!(%framework, %executor, "nothing of the executor runs");
         };
-        self.send(&key, event(ExecutorEventType::Shutdown));
+        // One that has not subscribed is told when it does.
+        let _is_sent = self.send(&key, event(ExecutorEventType::Shutdown));
         stop.cancel();
     }
 
@@ -439,7 +434,7 @@ impl Launcher for Executors {
     async fn message(&self, framework: &FrameworkId, executor: &ExecutorId, data: Vec<u8>) {
         let message = Some(MessageEvent { data });
         let event = Event { message, ..event(ExecutorEventType::Message) };
-        self.send(&(framework.clone(), executor.clone()), event);
+        let _is_sent = self.send(&(framework.clone(), executor.clone()), event);
     }
 
     async fn adopt(&self, tasks: &[Launch]) -> Result<Vec<Adopted>, LauncherUnavailable> {

@@ -1,16 +1,20 @@
 //! What an agent's operator sees of its executors: those that run, and the last ones that have ended.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Executor, Executors, Key};
+use super::executor::Executor;
+use super::{Executors, Key};
 use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::master::TaskEntry;
+use crate::mesos::embedded::record::{TaskRecord, without_secrets};
 use crate::mesos::wire::{AgentId, AgentInfo, ExecutorInfo, FrameworkId, TaskInfo, TaskState, TaskStatus};
 
+/// Of how many of a task's last updates it is known that they came.
+const UPDATES: usize = 100;
 /// How many executors are remembered that have ended. Mesos: 150 of each framework.
 const ENDED: usize = 150;
 
@@ -40,77 +44,74 @@ pub struct ExecutorEntry {
     pub tasks: Vec<TaskEntry>,
     /// Those that wait for it to subscribe.
     pub queued: Vec<TaskEntry>,
-    /// Those that have ended.
+    /// The last ones that have ended.
     pub completed: Vec<TaskEntry>,
 }
 
 /// A task that was given to an executor, and what was heard of it.
 #[derive(Debug)]
 pub(super) struct Run {
-    info: Arc<TaskInfo>,
-    /// The last one of each state.
-    statuses: Vec<TaskStatus>,
-    /// Of all updates: an executor says again what was not acknowledged.
-    uuids: BTreeSet<Vec<u8>>,
+    record: TaskRecord,
+    /// Of the last updates: an executor says again what was not acknowledged.
+    uuids: VecDeque<Vec<u8>>,
 }
 
 impl Run {
-    pub(super) fn new(mut info: TaskInfo) -> Run {
-        (info.data, info.command, info.executor) = (None, None, info.executor.map(plain));
-        Run { info: Arc::new(info), statuses: Vec::new(), uuids: BTreeSet::new() }
+    pub(super) fn new(info: &TaskInfo) -> Run {
+        Run { record: TaskRecord::of(info), uuids: VecDeque::new() }
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.statuses.last().is_some_and(|status| status.state().is_terminal())
+        self.record.state().is_some_and(TaskState::is_terminal)
     }
 
-    /// Takes in a status. What was heard before, and anything after the end, is not wanted, which is what is returned.
+    /// Whether nothing was heard of it.
+    pub(super) fn is_new(&self) -> bool {
+        self.record.state().is_none()
+    }
+
+    /// Takes in a status; whether it counts. What was heard before does not.
     pub(super) fn heard(&mut self, status: &TaskStatus) -> bool {
-        let is_new = status.uuid.as_ref().is_none_or(|uuid| self.uuids.insert(uuid.clone()));
-        if self.has_ended() || !is_new {
-            return false;
+        if let Some(uuid) = &status.uuid {
+            if self.uuids.contains(uuid) {
+                return false;
+            }
+            self.uuids.push_back(uuid.clone());
+            if self.uuids.len() > UPDATES {
+                self.uuids.pop_front();
+            }
         }
-        self.statuses.pop_if(|last| last.state() == status.state());
-        self.statuses.push(TaskStatus { data: None, ..status.clone() });
+        self.record.note(status);
         true
     }
 
     fn entry(&self, framework: &FrameworkId, agent: &AgentId) -> TaskEntry {
-        let role = self.info.resources.iter().find_map(|it| it.allocation_info.as_ref()?.role.as_deref());
+        let TaskRecord { info, statuses } = &self.record;
+        let role = info.resources.iter().find_map(|it| it.allocation_info.as_ref()?.role.as_deref());
         TaskEntry {
-            id: self.info.task_id.clone(),
+            id: info.task_id.clone(),
             framework: framework.clone(),
             agent: agent.clone(),
             role: Arc::from(role.unwrap_or("*")),
-            state: self.statuses.last().map_or(TaskState::Staging, TaskStatus::state),
-            resources: Bundle::of(&self.info.resources).unwrap_or_default().unallocated(),
-            info: Some(self.info.clone()),
-            statuses: self.statuses.clone(),
+            state: self.record.state().unwrap_or(TaskState::Staging),
+            resources: Bundle::of(&info.resources).unwrap_or_default().unallocated(),
+            info: Some(info.clone()),
+            statuses: statuses.clone(),
         }
     }
-}
-
-/// An executor as others may see it.
-fn plain(mut info: ExecutorInfo) -> ExecutorInfo {
-    info.data = None;
-    if let Some(command) = &mut info.command {
-        command.environment = None;
-    }
-    info
 }
 
 impl Executor {
     pub(super) fn entry(&self, (framework, _): &Key) -> ExecutorEntry {
         let entry = |run: &Run| run.entry(framework, &self.launch.agent_id);
-        let (ended, alive): (Vec<&Run>, Vec<&Run>) = self.tasks.values().partition(|run| run.has_ended());
         ExecutorEntry {
             framework: framework.clone(),
-            info: plain(self.info.clone()),
+            info: without_secrets(self.info.clone()),
             container: self.container.clone(),
             directory: self.directory.clone(),
-            tasks: alive.into_iter().map(entry).collect(),
-            queued: self.queued.iter().map(|task| entry(&Run::new(task.clone()))).collect(),
-            completed: ended.into_iter().map(entry).collect(),
+            tasks: self.tasks.values().map(entry).collect(),
+            queued: self.queued.iter().map(|task| entry(&Run::new(task))).collect(),
+            completed: self.completed.iter().map(entry).collect(),
         }
     }
 }

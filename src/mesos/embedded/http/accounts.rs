@@ -1,4 +1,4 @@
-//! Who may talk to a master that asks for it, by HTTP's basic authentication.
+//! Who may talk to a master or an agent that asks for it, by HTTP's basic authentication.
 
 use std::collections::BTreeMap;
 
@@ -66,14 +66,26 @@ impl Front {
         headers: &HeaderMap,
         realm: &str,
     ) -> Result<Option<String>, Box<Reply>> {
-        let Some(accounts) = &self.accounts else { return Ok(None) };
-        accounts.principal(headers).map(Some).ok_or_else(|| {
-            let mut reply = reply::text(StatusCode::UNAUTHORIZED, "401 Unauthorized.");
-            let challenge = format!("Basic realm=\"{realm}\"");
-            reply.headers_mut().insert(header::WWW_AUTHENTICATE, reply::value(&challenge));
-            Box::new(reply)
-        })
+        authenticate(self.accounts.as_deref(), headers, realm)
     }
+}
+
+/// Who asks; nobody where there are no accounts.
+///
+/// # Errors
+/// What to answer to whom is not known in `realm`.
+pub(super) fn authenticate(
+    accounts: Option<&Accounts>,
+    headers: &HeaderMap,
+    realm: &str,
+) -> Result<Option<String>, Box<Reply>> {
+    let Some(accounts) = accounts else { return Ok(None) };
+    accounts.principal(headers).map(Some).ok_or_else(|| {
+        let mut reply = reply::text(StatusCode::UNAUTHORIZED, "401 Unauthorized.");
+        let challenge = format!("Basic realm=\"{realm}\"");
+        reply.headers_mut().insert(header::WWW_AUTHENTICATE, reply::value(&challenge));
+        Box::new(reply)
+    })
 }
 
 #[cfg(test)]

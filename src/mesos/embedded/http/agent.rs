@@ -4,6 +4,7 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
+use super::accounts::authenticate;
 use super::executor::AgentFront;
 use super::reply::{self, Reply};
 use super::v0::{self, wire};
@@ -14,11 +15,20 @@ use crate::mesos::embedded::master::{TaskEntry, VERSION};
 use crate::mesos::wire::FrameworkId;
 
 impl AgentFront {
-    /// What stands at a path that is not the executors'.
+    /// What stands at a path that is not the executors'. That it lives, and its version, are told to everybody.
     pub(super) async fn operator(&self, request: Request<Incoming>, path: &str) -> Reply {
         match path {
             "/health" => reply::empty(StatusCode::OK),
             "/version" => reply::json(&json!({"version": VERSION})),
+            path => match authenticate(self.accounts.as_deref(), request.headers(), files::REALM) {
+                Ok(_) => self.told(request, path).await,
+                Err(reply) => *reply,
+            },
+        }
+    }
+
+    async fn told(&self, request: Request<Incoming>, path: &str) -> Reply {
+        match path {
             "/state" => reply::json(&state(&self.executors.overview())),
             "/containers" | "/monitor/statistics" | "/flags" | "/metrics/snapshot" => {
                 operator::unbuilt(path, "agent")

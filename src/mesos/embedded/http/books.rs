@@ -7,9 +7,9 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::reply::{self, Reply};
+use super::reply::{self, Reply, bad};
 use super::{Front, files, operator, read, tasks, v0};
-use crate::mesos::embedded::master::{Books, MasterHandle, TaskEntry};
+use crate::mesos::embedded::master::{Books, Extent, MasterHandle, TaskEntry};
 use crate::mesos::wire::TaskStatus;
 
 /// How many tasks are told when nobody says otherwise.
@@ -31,7 +31,13 @@ impl Front {
     async fn read_books(&self, request: &Request<Incoming>, path: &str) -> Result<Reply, Box<Reply>> {
         self.authenticate(request.headers(), operator::READ_ONLY)?;
         let master = self.leading(request)?;
-        let books = master.books().await.ok_or_else(operator::recovering)?;
+        let extent = match path {
+            "/slaves" => Extent::Agents,
+            "/roles" => Extent::Roles,
+            "/weights" | "/quota" => Extent::Head,
+            _ => Extent::All,
+        };
+        let books = master.books(extent).await.ok_or_else(operator::recovering)?;
         let query = files::query(request.uri().query().unwrap_or_default());
         let asked = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         Ok(reply::json(&match path {
@@ -69,10 +75,6 @@ pub(super) async fn update_weights(master: &MasterHandle, infos: &Value) -> Resu
     let weights = entries.iter().map(weight).collect::<Result<BTreeMap<_, _>, Box<Reply>>>()?;
     master.update_weights(weights).await.map_err(|error| bad(&error.message))?;
     Ok(reply::empty(StatusCode::OK))
-}
-
-fn bad(text: &str) -> Box<Reply> {
-    Box::new(reply::text(StatusCode::BAD_REQUEST, text))
 }
 
 /// Some of the tasks: `limit` of them after the first `offset`, only those of one id or framework if so asked; the one that was heard

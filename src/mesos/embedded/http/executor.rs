@@ -1,6 +1,9 @@
 //! `POST /api/v1/executor` of an agent: what is found fault with, in this order: the method, the type of the body, the body, the
 //! call, what is accepted as an answer, the framework, the executor, and its subscription (recording 28).
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -10,8 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
+use super::accounts::Accounts;
 use super::read;
-use super::reply::{self, Reply};
+use super::reply::{self, Reply, bad};
 use super::required::OF_EXECUTORS;
 use super::scheduler::{accepted, expect_post};
 use crate::env::Env;
@@ -19,7 +23,7 @@ use crate::mesos::embedded::executors::{Executors, Key, Unknown};
 use crate::mesos::recordio;
 use crate::mesos::wire::executor::Call;
 use crate::mesos::wire::{
-    CheckStatusInfo, CheckType, Encoding, ExecutorCallType, Source, TaskState, TaskStatus, is_uuid,
+    CheckStatusInfo, CheckType, Encoding, ExecutorCallType, Source, TaskId, TaskState, TaskStatus, is_uuid,
 };
 
 /// An agent's process as its executors and operators see it.
@@ -27,13 +31,21 @@ use crate::mesos::wire::{
 pub struct AgentFront {
     pub(super) env: Env,
     pub(super) executors: Executors,
+    pub(super) accounts: Option<Arc<Accounts>>,
 }
 
 impl AgentFront {
     /// The agent of `executors`.
     #[must_use]
     pub fn new(env: &Env, executors: Executors) -> AgentFront {
-        AgentFront { env: env.clone(), executors }
+        AgentFront { env: env.clone(), executors, accounts: None }
+    }
+
+    /// The same, for operators in `accounts` only. Executors have none.
+    #[must_use]
+    pub fn authenticating(mut self, accounts: Accounts) -> AgentFront {
+        self.accounts = Some(Arc::new(accounts));
+        self
     }
 
     /// Serves until `stop`, then breaks all connections at once, as a process that dies.
@@ -98,8 +110,13 @@ impl AgentFront {
         }
         match kind {
             ExecutorCallType::Subscribe => {
-                let reply = self.subscribe(&key, accepted);
-                for update in call.subscribe.unwrap_or_default().unacknowledged_updates {
+                let subscribe = call.subscribe.unwrap_or_default();
+                let told =
+                    subscribe.unacknowledged_updates.iter().map(|update| update.status.task_id.clone());
+                let known = subscribe.unacknowledged_tasks.into_iter().map(|task| task.task_id).chain(told);
+                let known = known.collect();
+                let reply = self.subscribe(&key, &known, accepted).await;
+                for update in subscribe.unacknowledged_updates {
                     self.executors.update(&key, update.status).await;
                 }
                 Ok(reply)
@@ -116,8 +133,9 @@ impl AgentFront {
         }
     }
 
-    fn subscribe(&self, key: &Key, encoding: Encoding) -> Reply {
-        let records = ReceiverStream::new(self.executors.subscribe(key)).map(move |event| {
+    async fn subscribe(&self, key: &Key, known: &BTreeSet<TaskId>, encoding: Encoding) -> Reply {
+        let events = self.executors.subscribe(key, known).await;
+        let records = ReceiverStream::new(events).map(move |event| {
             let mut record = Vec::new();
             recordio::encode(&encoding.encode(&event), &mut record);
             Ok(Frame::data(Bytes::from(record)))
@@ -127,10 +145,6 @@ impl AgentFront {
         reply.headers_mut().insert(header::CONTENT_TYPE, kind);
         reply
     }
-}
-
-fn bad(text: &str) -> Box<Reply> {
-    Box::new(reply::text(StatusCode::BAD_REQUEST, text))
 }
 
 /// The first thing that is wrong.

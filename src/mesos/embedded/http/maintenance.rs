@@ -4,7 +4,7 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::reply::{self, Reply};
+use super::reply::{self, Reply, bad};
 use super::scheduler::expect_post;
 use super::{Front, operator, read};
 use crate::mesos::embedded::master::{Answered, MachineId, MaintenanceView, MasterHandle, Window};
@@ -85,10 +85,6 @@ fn done(result: Result<(), crate::mesos::embedded::master::OperatorError>) -> Re
         Ok(()) => Ok(reply::empty(StatusCode::OK)),
         Err(error) => Err(bad(&error.message)),
     }
-}
-
-fn bad(text: &str) -> Box<Reply> {
-    Box::new(reply::text(StatusCode::BAD_REQUEST, text))
 }
 
 fn window(tree: &Value) -> Result<Window, Box<Reply>> {

@@ -17,6 +17,8 @@ mod reply;
 mod required;
 mod scheduler;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod v0;
 mod v1;
 mod watching;

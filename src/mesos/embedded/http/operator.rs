@@ -7,7 +7,7 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::reply::{self, Reply};
+use super::reply::{self, Reply, bad};
 use super::scheduler::{accepted, expect_post};
 use super::{Front, RECOVERING, Role, books, files, maintenance, read, v1, watching};
 use crate::mesos::embedded::master::{MasterHandle, VERSION};
@@ -35,7 +35,7 @@ impl Front {
         }
     }
 
-    /// Answered by every master: the cheapest way to find the leading one.
+    /// Answered by every master. The leading one looks at all tasks for it; [`Front::redirect`] tells for nothing who leads.
     pub(super) async fn metrics(&self) -> Reply {
         let role = self.role.borrow().clone();
         let metrics = match role {
@@ -69,10 +69,10 @@ impl Front {
         let told = match kind {
             "GET_HEALTH" | "GET_VERSION" => of_process(kind),
             "GET_METRICS" => Some(metric_list(&master.metrics().await.ok_or_else(recovering)?)),
-            _ => {
-                let books = master.books().await.ok_or_else(recovering)?;
-                v1::answer(kind, &books)
-            }
+            _ => match v1::extent(kind) {
+                Some(extent) => v1::answer(kind, &*master.books(extent).await.ok_or_else(recovering)?),
+                None => None,
+            },
         };
         Ok(told.map_or_else(|| unbuilt(kind, "master"), |told| answered(kind, told)))
     }
@@ -188,10 +188,6 @@ fn grace(told: &Value) -> Result<Option<Duration>, Box<Reply>> {
             "Failed to parse max_grace_period {told}: expecting {{\"seconds\": NUMBER}} or {{\"nanoseconds\": NUMBER}}"
         ))),
     }
-}
-
-fn bad(text: &str) -> Box<Reply> {
-    Box::new(reply::text(StatusCode::BAD_REQUEST, text))
 }
 
 pub(super) fn recovering() -> Box<Reply> {

@@ -7,13 +7,9 @@ use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::reply::{self, Reply};
+use super::reply::{self, Reply, bad};
 use super::required::{self, Required};
 use crate::mesos::wire::{Encoding, json};
-
-fn bad(text: &str) -> Box<Reply> {
-    Box::new(reply::text(StatusCode::BAD_REQUEST, text))
-}
 
 /// The encoding that `Content-Type` names.
 pub(super) fn encoding(headers: &HeaderMap) -> Result<Encoding, Box<Reply>> {

@@ -21,6 +21,11 @@ pub(super) fn text(status: StatusCode, text: &str) -> Reply {
     reply
 }
 
+/// 400, boxed as what stops an answer.
+pub(super) fn bad(why: &str) -> Box<Reply> {
+    Box::new(text(StatusCode::BAD_REQUEST, why))
+}
+
 pub(super) fn unavailable(why: &str) -> Reply {
     text(StatusCode::SERVICE_UNAVAILABLE, why)
 }

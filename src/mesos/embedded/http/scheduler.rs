@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::reply::{self, Reply};
+use super::reply::{self, Reply, bad};
 use super::required::OF_SCHEDULERS;
 use super::{Front, RECOVERING, read};
 use crate::mesos::embedded::master::{CallRefusal, Caller, MasterHandle, Opened};
@@ -88,10 +88,6 @@ impl Front {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(encoding.media_type()));
         Ok(reply)
     }
-}
-
-fn bad(text: &str) -> Box<Reply> {
-    Box::new(reply::text(StatusCode::BAD_REQUEST, text))
 }
 
 pub(super) fn expect_post(method: &Method) -> Result<(), Box<Reply>> {

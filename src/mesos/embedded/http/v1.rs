@@ -4,9 +4,22 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::tasks::message;
-use super::v0::{self, wire};
+use super::v0::{self, Held, wire};
 use crate::mesos::embedded::bundle::Bundle;
-use crate::mesos::embedded::master::{AgentEntry, Books, FrameworkEntry, RoleEntry, TaskEntry, VERSION};
+use crate::mesos::embedded::master::{
+    AgentEntry, Books, Extent, FrameworkEntry, RoleEntry, TaskEntry, VERSION,
+};
+
+/// How much is to be known for the answer to a call that only reads; none for any other call.
+pub(super) fn extent(kind: &str) -> Option<Extent> {
+    Some(match kind {
+        "GET_MASTER" | "GET_OPERATIONS" | "GET_WEIGHTS" | "GET_QUOTA" => Extent::Head,
+        "GET_AGENTS" => Extent::Agents,
+        "GET_ROLES" => Extent::Roles,
+        "GET_FRAMEWORKS" | "GET_TASKS" | "GET_EXECUTORS" | "GET_STATE" => Extent::All,
+        _ => return None,
+    })
+}
 
 /// What a call that only reads is answered with, nothing but its type if that is null; none for any other call.
 pub(super) fn answer(kind: &str, books: &Books) -> Option<Value> {
@@ -58,8 +71,8 @@ pub(super) fn agent(entry: &AgentEntry) -> Value {
     if let Some(at) = entry.reregistered {
         told["reregistered_time"] = time(at);
     }
-    if let Some(mark_gone) = entry.drain {
-        told["drain_info"] = json!({"state": "DRAINING", "config": {"mark_gone": mark_gone}});
+    if let Some(drain) = &entry.drain {
+        told["drain_info"] = v0::drain_info(drain);
     }
     told
 }
@@ -81,19 +94,20 @@ pub(super) fn framework_head(entry: &FrameworkEntry) -> Value {
 }
 
 fn frameworks(books: &Books) -> Value {
+    let (held, nothing) = (Held::by_framework(books), Held::default());
     let framework = |entry: &FrameworkEntry| {
         let mut told = framework_head(entry);
         let (mut used, mut offered) = (Bundle::default(), Bundle::default());
-        let tasks = books.tasks.iter().filter(|it| it.framework == entry.id && !it.state.is_terminal());
-        tasks.for_each(|it| used.add(&it.resources.allocated(&it.role)));
-        let offers: Vec<_> = books.offers.iter().filter(|it| it.framework_id == entry.id).collect();
-        for offer in &offers {
+        let held = held.get(&entry.id).unwrap_or(&nothing);
+        let alive = held.tasks.iter().filter(|it| !it.state.is_terminal());
+        alive.for_each(|it| used.add(&it.resources.allocated(&it.role)));
+        for offer in &held.offers {
             offered.add(&Bundle::of(&offer.resources).unwrap_or_default());
         }
         put(&mut told, "allocated_resources", &used);
         put(&mut told, "offered_resources", &offered);
-        if !offers.is_empty() {
-            told["offers"] = offers.into_iter().map(wire).collect();
+        if !held.offers.is_empty() {
+            told["offers"] = held.offers.iter().map(|it| wire(*it)).collect();
         }
         told
     };

@@ -14,7 +14,19 @@ use crate::mesos::wire::{
     TaskStatus,
 };
 
-/// All of it, of one moment.
+/// How much of it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What costs nothing: who leads, the weights, and of agents those that are not there.
+    Head,
+    /// That and the agents.
+    Agents,
+    /// That and the roles, without the agents.
+    Roles,
+    All,
+}
+
+/// What was asked for, of one moment; the rest is empty.
 #[derive(Debug, Clone)]
 pub struct Books {
     pub master: MasterInfo,
@@ -51,11 +63,11 @@ pub struct AgentEntry {
     pub registered: Timestamp,
     pub reregistered: Option<Timestamp>,
     pub total: Bundle,
-    /// As allocated to roles, and what is offered, too.
+    /// What tasks hold. Like what is offered, it names the roles that it is allocated to.
     pub used: Bundle,
     pub offered: Bundle,
-    /// Whether it is being drained, and gone afterwards.
-    pub drain: Option<bool>,
+    /// How it is being drained, if it is.
+    pub drain: Option<Drain>,
 }
 
 /// One framework.
@@ -110,26 +122,50 @@ impl Framework {
 }
 
 impl Master {
-    pub(super) fn books(&self) -> Books {
+    pub(super) fn books(&self, extent: Extent) -> Books {
+        let mut books = self.head();
+        if matches!(extent, Extent::Agents | Extent::All) {
+            books.agents = self.agent_entries();
+        }
+        if matches!(extent, Extent::Roles | Extent::All) {
+            books.roles = self.role_entries();
+        }
+        if extent == Extent::All {
+            self.copy_tasks(&mut books);
+        }
+        books
+    }
+
+    fn head(&self) -> Books {
+        Books {
+            master: self.introduction(),
+            started: self.started,
+            agents: Vec::new(),
+            recovered: self.registry.recovered.iter().cloned().collect(),
+            unreachable_agents: self.registry.unreachable.len(),
+            frameworks: Vec::new(),
+            completed_frameworks: Vec::new(),
+            tasks: Vec::new(),
+            unreachable_tasks: Vec::new(),
+            completed_tasks: Vec::new(),
+            offers: Vec::new(),
+            roles: Vec::new(),
+            weights: self.registry.weights.0.clone(),
+        }
+    }
+
+    /// Frameworks and all that is theirs.
+    fn copy_tasks(&self, books: &mut Books) {
         let offers = self.offers.iter().filter_map(|(id, offer)| {
             let agent = self.agents.get(&offer.agent)?;
             Some(wire_offer(id, &offer.framework, &offer.role, agent, &offer.resources))
         });
-        Books {
-            master: self.introduction(),
-            started: self.started,
-            agents: self.agent_entries(),
-            recovered: self.registry.recovered.iter().cloned().collect(),
-            unreachable_agents: self.registry.unreachable.len(),
-            frameworks: self.frameworks.iter().map(|(id, it)| it.entry(id, None)).collect(),
-            completed_frameworks: self.history.frameworks.iter().cloned().collect(),
-            tasks: self.tasks.iter().map(|(key, task)| task.entry(key)).collect(),
-            unreachable_tasks: self.history.unreachable.values().cloned().collect(),
-            completed_tasks: self.history.tasks.values().flatten().cloned().collect(),
-            offers: offers.collect(),
-            roles: self.role_entries(),
-            weights: self.registry.weights.0.clone(),
-        }
+        books.frameworks = self.frameworks.iter().map(|(id, it)| it.entry(id, None)).collect();
+        books.completed_frameworks = self.history.frameworks.iter().cloned().collect();
+        books.tasks = self.tasks.iter().map(|(key, task)| task.entry(key)).collect();
+        books.unreachable_tasks = self.history.unreachable.values().cloned().collect();
+        books.completed_tasks = self.history.tasks.values().flatten().cloned().collect();
+        books.offers = offers.collect();
     }
 
     fn agent_entries(&self) -> Vec<AgentEntry> {
@@ -154,7 +190,7 @@ impl Master {
             total: agent.total.clone(),
             used,
             offered,
-            drain: self.registry.drain_of(id).map(|Drain { mark_gone, .. }| mark_gone),
+            drain: self.registry.drain_of(id),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::books::Books;
+use super::books::{Books, Extent};
 use super::faults::{Disturbance, Fault};
 use super::maintenance::{MachineId, MaintenanceView, Window};
 use super::operator::Wish;
@@ -46,7 +46,7 @@ pub(super) enum Control {
     Agents(oneshot::Sender<Vec<AgentView>>),
     Introduce(oneshot::Sender<MasterInfo>),
     Maintenance(oneshot::Sender<MaintenanceView>),
-    Books(oneshot::Sender<Box<Books>>),
+    Books(Extent, oneshot::Sender<Box<Books>>),
     Watch(oneshot::Sender<Box<Watching>>),
     Metrics(oneshot::Sender<BTreeMap<String, f64>>),
 }
@@ -150,9 +150,9 @@ impl MasterHandle {
         self.ask(Control::Maintenance).await
     }
 
-    /// All agents, frameworks, tasks, offers and roles; nothing while the master is away.
-    pub async fn books(&self) -> Option<Box<Books>> {
-        self.ask(Control::Books).await
+    /// So much of what the master knows; nothing while it is away. It does nothing else while it writes that down.
+    pub async fn books(&self, extent: Extent) -> Option<Box<Books>> {
+        self.ask(|answer| Control::Books(extent, answer)).await
     }
 
     /// The figures of `/metrics/snapshot`, by name; nothing while the master is away.

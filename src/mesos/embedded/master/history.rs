@@ -2,11 +2,11 @@
 //! somebody can ask ([`MasterConfig::history`](super::MasterConfig)).
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use super::books::{FrameworkEntry, TaskEntry};
 use super::state::{Master, Task};
 use crate::mesos::embedded::bundle::Bundle;
+use crate::mesos::embedded::record::TaskRecord;
 use crate::mesos::wire::{FrameworkId, Reason, TaskId, TaskInfo, TaskState, TaskStatus};
 
 type Key = (FrameworkId, TaskId);
@@ -14,14 +14,6 @@ type Key = (FrameworkId, TaskId);
 /// How many tasks of a framework are remembered that are over, and how many frameworks. Mesos's own numbers.
 const TASKS: usize = 1000;
 const FRAMEWORKS: usize = 50;
-
-/// What is remembered of a task.
-#[derive(Debug)]
-pub(super) struct Told {
-    info: Arc<TaskInfo>,
-    /// The last one of each state.
-    statuses: Vec<TaskStatus>,
-}
 
 /// What is over, or out of reach.
 #[derive(Debug, Default)]
@@ -63,37 +55,30 @@ impl Task {
 }
 
 impl Master {
-    /// Remembers what a task was launched with, but for what is only its executor's.
+    /// Remembers what a task was launched with.
     pub(super) fn remember(&mut self, key: &Key, info: &TaskInfo) {
         if !self.config.history {
             return;
         }
         let Some(task) = self.tasks.get_mut(key) else { return };
-        let mut info = TaskInfo { data: None, command: None, ..info.clone() };
-        if let Some(executor) = &mut info.executor {
-            executor.data = None;
-            if let Some(command) = &mut executor.command {
-                command.environment = None;
-            }
-        }
-        task.told = Some(Box::new(Told { info: Arc::new(info), statuses: Vec::new() }));
+        task.told = Some(Box::new(TaskRecord::of(info)));
     }
 
     /// Remembers what was told of a task before this master knew it.
     pub(super) fn recall(&mut self, key: &Key, status: &TaskStatus) {
         if let Some(told) = self.tasks.get_mut(key).and_then(|task| task.told.as_mut()) {
-            told.statuses.push(TaskStatus { data: None, ..status.clone() });
+            told.note(status);
         }
     }
 
     /// Remembers what is told of a task, and shows it to operators.
     pub(super) fn note(&mut self, key: &Key, status: &TaskStatus) {
         let Some(told) = self.tasks.get_mut(key).and_then(|task| task.told.as_mut()) else { return };
-        let is_old = told.statuses.pop_if(|last| last.state() == status.state()).is_some();
-        told.statuses.push(TaskStatus { data: None, ..status.clone() });
+        let is_new = told.state() != Some(status.state());
+        told.note(status);
         let is_of_a_check =
             [Reason::TaskCheckStatusUpdated, Reason::TaskHealthCheckStatusUpdated].contains(&status.reason());
-        if !is_old || is_of_a_check {
+        if is_new || is_of_a_check {
             self.show_update(key, status);
         }
     }

@@ -37,7 +37,7 @@ use crate::env::Env;
 use crate::mesos::wire::scheduler::Call;
 use crate::mesos::wire::{AgentId, CallType, FrameworkId};
 use agents::Registration;
-pub use books::{AgentEntry, Books, FrameworkEntry, RoleEntry, TaskEntry};
+pub use books::{AgentEntry, Books, Extent, FrameworkEntry, RoleEntry, TaskEntry};
 use control::Control;
 pub use control::{AgentView, OperatorError};
 pub use faults::Disturbance;
@@ -47,6 +47,7 @@ pub(super) use frameworks::VERSION;
 pub(super) use handle::{Caller, Opened};
 pub use maintenance::{Answered, MachineId, MaintenanceView, Window};
 pub use refusal::CallRefusal;
+pub use registry::Drain;
 use registry::Registry;
 use state::{Master, Timer};
 pub use watchers::{Happening, Watching};
@@ -313,8 +314,8 @@ impl Actor {
             Control::Maintenance(answer) => {
                 let _gone = answer.send(self.master.maintenance());
             }
-            Control::Books(answer) => {
-                let _gone = answer.send(Box::new(self.master.books()));
+            Control::Books(extent, answer) => {
+                let _gone = answer.send(Box::new(self.master.books(extent)));
             }
             Control::Watch(answer) => {
                 let _gone = answer.send(Box::new(self.master.watch()));

@@ -23,10 +23,11 @@ pub(super) struct Registry {
 
 /// How an agent is being drained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Drain {
-    pub(super) max_grace: Option<Duration>,
+pub struct Drain {
+    /// No task has longer to end.
+    pub max_grace: Option<Duration>,
     /// The agent is gone once it is drained.
-    pub(super) mark_gone: bool,
+    pub mark_gone: bool,
 }
 
 impl Registry {

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::faults::{Network, UnderWay};
-use super::history::{History, Told};
+use super::history::History;
 use super::maintenance::Asked;
 use super::metrics::{Counts, FrameworkCounts};
 use super::registry::Registry;
@@ -23,6 +23,7 @@ use crate::mesos::connection::ConnectionError;
 use crate::mesos::embedded::allocator::Filters;
 use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::protocol::ToAgent;
+use crate::mesos::embedded::record::TaskRecord;
 use crate::mesos::embedded::shares::Shares;
 use crate::mesos::wire::scheduler::{Event, Rescind, Update};
 use crate::mesos::wire::{
@@ -170,7 +171,7 @@ pub(super) struct Task {
     /// What the framework was last told, or should have been.
     pub(super) status: TaskStatus,
     /// What only operators ask for, where it is kept.
-    pub(super) told: Option<Box<Told>>,
+    pub(super) told: Option<Box<TaskRecord>>,
 }
 
 impl Framework {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::books::{AgentEntry, Books, FrameworkEntry, TaskEntry};
+use super::books::{AgentEntry, Books, Extent, FrameworkEntry, TaskEntry};
 use super::state::Master;
 use crate::mesos::wire::{AgentId, FrameworkId, FrameworkInfo, TaskId, TaskState, TaskStatus};
 
@@ -65,7 +65,7 @@ impl Master {
             self.watchers.0.pop_front();
         }
         self.watchers.0.push_back(watcher);
-        Watching { books: self.books(), happenings, heartbeat: self.config.heartbeat_interval }
+        Watching { books: self.books(Extent::All), happenings, heartbeat: self.config.heartbeat_interval }
     }
 
     pub(super) fn show_task(&mut self, key: &(FrameworkId, TaskId)) {

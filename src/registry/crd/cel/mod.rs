@@ -7,6 +7,7 @@
 mod budget;
 mod depth;
 mod evaluate;
+mod node;
 mod stack;
 mod value;
 
@@ -17,7 +18,8 @@ use serde_json::Value;
 
 use self::budget::{OF_A_RULE, OF_AN_OBJECT, loops};
 use self::depth::DEPTH_MAX;
-use self::evaluate::{Evaluation, Node};
+use self::evaluate::Evaluation;
+use self::node::Node;
 use self::stack::on_a_large_one;
 use crate::registry::field::{FieldError, Place, child};
 
@@ -53,7 +55,7 @@ impl Expressions {
         Some(Expressions { compiled, rules, are_deep, names })
     }
 
-    /// What `object`, which replaces `old`, breaks.
+    /// What `object` breaks that `old`, which it replaces, does not break just so at the same places: the first hundred faults.
     #[must_use]
     pub fn faults(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let limits = (OF_A_RULE, OF_AN_OBJECT);
@@ -65,11 +67,21 @@ impl Expressions {
 
     /// The same, when one rule may cost so much at one place, and all of them together so much.
     fn faults_within(&self, object: &Value, old: Option<&Value>, limits: (i64, i64)) -> Vec<FieldError> {
-        let mut evaluation = Evaluation::new(object, &self.names, limits);
-        evaluation.walk(&self.compiled, &self.rules, (object, old), &Place::Root(""));
-        let mut faults = evaluation.faults();
+        let (mut faults, too_dear) = self.evaluated((object, old), limits);
+        let was_too_dear = || old.is_some_and(|old| self.evaluated((old, None), limits).1.is_some());
+        faults.extend(too_dear.filter(|_| !was_too_dear()));
         faults.sort_by(|a, b| (&a.path, &a.message).cmp(&(&b.path, &b.message)));
         faults
+    }
+
+    fn evaluated(
+        &self,
+        (object, old): (&Value, Option<&Value>),
+        limits: (i64, i64),
+    ) -> (Vec<FieldError>, Option<FieldError>) {
+        let mut evaluation = Evaluation::new(&self.names, limits);
+        evaluation.walk(&self.compiled, &self.rules, (object, old), &Place::Root(""));
+        evaluation.faults()
     }
 }
 
@@ -79,7 +91,7 @@ impl fmt::Debug for Expressions {
     }
 }
 
-/// The value at `path`, if it is short; objects are told by their type, as Kubernetes does.
+/// The value at `path`; objects are told by their type, as Kubernetes does.
 fn shown(object: &Value, path: &str) -> Value {
     let mut found = object;
     for part in path.split(['.', '[']).map(|part| part.trim_end_matches(']')).filter(|part| !part.is_empty())
@@ -293,6 +305,31 @@ mod tests {
         let rules = json!([{"rule": "self.names.all(a, self.names.all(b, a != b || a == b))"}, wrong]);
         let told = within(&rules, &object, (OF_A_RULE, OF_AN_OBJECT));
         assert_eq!(told, ["spec: Invalid value: \"object\": failed rule: self.min <= self.max"]);
+    }
+
+    #[test]
+    fn what_was_broken_or_cost_too_much_before_is_no_new_fault() {
+        let names: Vec<String> = (0..100).map(|n| format!("name-{n}")).collect();
+        let object = |min: i64| json!({"spec": {"min": min, "max": 3, "names": names}});
+        let told = |rules: Value, old: i64, limits| -> Vec<String> {
+            let mut schema = schema(&rules[0]);
+            schema["properties"]["spec"][RULES] = rules;
+            let rules = Expressions::of(&schema, ("example.com/v1", "example.com", "Widget")).unwrap();
+            let faults = rules.faults_within(&object(4), Some(&object(old)), limits);
+            faults.iter().map(ToString::to_string).collect()
+        };
+        let (dear, wrong) =
+            ("self.names.all(a, self.names.all(b, a != b || a == b))", "self.min <= self.max");
+        let rules = || json!([{"rule": dear}, {"rule": wrong}, {"rule": "self.min == oldSelf.min"}]);
+        let limits = (10_000, 100_000);
+        assert_eq!(told(rules(), 4, limits), Vec::<String>::new());
+        let new = [
+            "spec: Invalid value: \"object\": failed rule: self.min <= self.max",
+            "spec: Invalid value: \"object\": failed rule: self.min == oldSelf.min",
+        ];
+        assert_eq!(told(rules(), 3, limits), new);
+        let many: Value = std::iter::repeat_n(json!({"rule": "self.names.all(a, a != '')"}), 20).collect();
+        assert_eq!(told(many, 3, (10_000, 1_000)), Vec::<String>::new());
     }
 
     #[test]

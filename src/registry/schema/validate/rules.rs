@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::check as check_value;
-use crate::registry::field::{FieldError, FieldReason, Place, too_long, too_many, wrong_type};
-use crate::registry::schema::{Bound, Schema, Type};
+use crate::registry::field::{FieldError, FieldReason, Place, cut, too_long, too_many, wrong_type};
+use crate::registry::schema::{Bound, Found, Schema, Type};
 
 /// Everything of `schema`'s rules that `value`, whose type fits, breaks.
 pub(super) fn check(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
@@ -100,7 +100,7 @@ fn string(text: &str, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldE
         errors.push(too_long(&path.to_string(), most));
     }
     if let Some(format) = schema.format.as_deref().filter(|format| !has_format(text, format)) {
-        let quoted = Value::from(text);
+        let quoted = cut(Value::from(text));
         errors.push(wrong_type(
             &path.to_string(),
             text,
@@ -148,8 +148,8 @@ fn count(counted: Counted, count: usize, schema: &Schema, path: &Place<'_>, erro
 fn branches(value: &Value, schema: &Schema, path: &Place<'_>, errors: &mut Vec<FieldError>) {
     let rules = &schema.rules;
     let holds = |branch: &Schema| {
-        let mut found = Vec::new();
-        check_value(value, branch, path, &mut found);
+        let mut found = Found::default();
+        check_value((value, None), branch, path, &mut found);
         found.is_empty()
     };
     let mut broken = |text: &str| {

@@ -24,19 +24,16 @@ pub(in super::super) fn all_frameworks(books: &Books, only: Option<&str>) -> Val
 
 /// What a framework has.
 #[derive(Default)]
-pub(super) struct Held<'a> {
-    tasks: Vec<&'a TaskEntry>,
+pub(in super::super) struct Held<'a> {
+    pub(in super::super) tasks: Vec<&'a TaskEntry>,
     unreachable: Vec<&'a TaskEntry>,
     completed: Vec<&'a TaskEntry>,
-    offers: Vec<&'a Offer>,
+    pub(in super::super) offers: Vec<&'a Offer>,
 }
 
 impl<'a> Held<'a> {
-    pub(super) fn of(books: &'a Books, framework: &FrameworkId) -> Held<'a> {
-        Held::by_framework(books).remove(framework).unwrap_or_default()
-    }
-
-    fn by_framework(books: &'a Books) -> BTreeMap<&'a FrameworkId, Held<'a>> {
+    /// Of each framework that has anything.
+    pub(in super::super) fn by_framework(books: &'a Books) -> BTreeMap<&'a FrameworkId, Held<'a>> {
         let mut all: BTreeMap<&FrameworkId, Held<'_>> = BTreeMap::new();
         books.tasks.iter().for_each(|it| all.entry(&it.framework).or_default().tasks.push(it));
         books

@@ -1,35 +1,21 @@
 //! What a master knows, in the shapes of the endpoints of before: numbers for resources, ids as text.
 
 mod frameworks;
-
-use std::collections::BTreeSet;
+mod summary;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::mesos::embedded::bundle::Bundle;
-use crate::mesos::embedded::master::{AgentEntry, Books, FrameworkEntry, RoleEntry, TaskEntry, VERSION};
-use crate::mesos::wire::{AgentInfo, Resource, TaskState, json as mesos_json};
-use frameworks::{Held, framework_head, frameworks};
-pub(super) use frameworks::{all_frameworks, own_executors};
+use crate::mesos::embedded::master::{AgentEntry, Books, Drain, RoleEntry, VERSION};
+use crate::mesos::wire::{AgentInfo, Resource, json as mesos_json};
+use frameworks::frameworks;
+pub(super) use frameworks::{Held, all_frameworks, own_executors};
+pub(super) use summary::summary;
 
 /// What an agent here can do of what Mesos's agents can.
 pub(super) const AGENT_CAPABILITIES: [&str; 3] = ["MULTI_ROLE", "HIERARCHICAL_ROLE", "AGENT_DRAINING"];
-
-/// What a summary counts.
-const COUNTED: [TaskState; 10] = [
-    TaskState::Staging,
-    TaskState::Starting,
-    TaskState::Running,
-    TaskState::Killing,
-    TaskState::Finished,
-    TaskState::Killed,
-    TaskState::Failed,
-    TaskState::Lost,
-    TaskState::Error,
-    TaskState::Unreachable,
-];
 
 /// `/state`.
 pub(super) fn state(books: &Books) -> Value {
@@ -57,32 +43,6 @@ pub(super) fn state(books: &Books) -> Value {
         "unregistered_frameworks": [],
         "orphan_tasks": [],
     })
-}
-
-/// `/state-summary`.
-pub(super) fn summary(books: &Books) -> Value {
-    let all = || books.tasks.iter().chain(&books.unreachable_tasks).chain(&books.completed_tasks);
-    let of_agent = |entry: &AgentEntry| {
-        let tasks: Vec<&TaskEntry> = all().filter(|task| task.agent == entry.id).collect();
-        let ids: BTreeSet<&str> = tasks.iter().map(|task| task.framework.value.as_str()).collect();
-        with(with(agent(entry), counts(&tasks)), [("framework_ids", json!(ids))])
-    };
-    let of_framework = |entry: &FrameworkEntry| {
-        let tasks: Vec<&TaskEntry> = all().filter(|task| task.framework == entry.id).collect();
-        let ids: BTreeSet<&str> = tasks.iter().map(|task| task.agent.value.as_str()).collect();
-        let brief = framework_head(entry, &Held::of(books, &entry.id));
-        with(with(brief, counts(&tasks)), [("slave_ids", json!(ids))])
-    };
-    json!({
-        "hostname": books.master.hostname,
-        "slaves": books.agents.iter().map(of_agent).collect::<Vec<_>>(),
-        "frameworks": books.frameworks.iter().map(of_framework).collect::<Vec<_>>(),
-    })
-}
-
-fn counts(tasks: &[&TaskEntry]) -> Vec<(&'static str, Value)> {
-    let count = |state: TaskState| json!(tasks.iter().filter(|task| task.state == state).count());
-    COUNTED.into_iter().map(|state| (state.as_str(), count(state))).collect()
 }
 
 /// `/slaves`: all agents, with each resource in full as well.
@@ -126,13 +86,17 @@ fn agent(entry: &AgentEntry) -> Value {
     if let Some(at) = entry.reregistered {
         told["reregistered_time"] = json!(seconds(at));
     }
-    if let Some(mark_gone) = entry.drain {
-        told["drain_info"] = json!({"state": "DRAINING", "config": {"mark_gone": mark_gone}});
+    if let Some(drain) = &entry.drain {
+        told["drain_info"] = drain_info(drain);
     }
     if let Some(domain) = &entry.info.domain {
         told["domain"] = wire(domain);
     }
     told
+}
+
+pub(super) fn drain_info(drain: &Drain) -> Value {
+    json!({"state": "DRAINING", "config": {"mark_gone": drain.mark_gone}})
 }
 
 pub(super) fn attributes(info: &AgentInfo) -> Map<String, Value> {

@@ -1,0 +1,155 @@
+//! One agent's executors by themselves: what is said to them, and what becomes of their tasks.
+
+use super::executor::COMPLETED;
+use super::*;
+use crate::mesos::launcher::{Reports, reports};
+use crate::mesos::wire::CommandInfo;
+
+/// Far more than anything here takes, and less than the test runner's patience.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Agent {
+    executors: Executors,
+    reports: Reports,
+    /// Which executor all its tasks bring.
+    key: Key,
+    command: &'static str,
+    disk: tempfile::TempDir,
+}
+
+impl Agent {
+    fn new(command: &'static str) -> Agent {
+        let (env, disk) = (Env::system().unwrap(), tempfile::tempdir().unwrap());
+        let (sink, reports) = reports();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let config = ExecutorsConfig::new(disk.path().to_owned(), address, "agent1");
+        let key = (FrameworkId::new("f"), ExecutorId::new("e"));
+        Agent { executors: Executors::new(&env, config, sink), reports, key, command, disk }
+    }
+
+    async fn launch(&self, id: &str) {
+        let command = CommandInfo { value: Some(self.command.to_owned()), ..CommandInfo::default() };
+        let (framework_id, executor_id) = self.key.clone();
+        let executor = ExecutorInfo { executor_id, command: Some(command), ..ExecutorInfo::default() };
+        let task = TaskInfo { task_id: TaskId::new(id), executor: Some(executor), ..TaskInfo::default() };
+        let (agent_id, environment) = (AgentId::new("a"), BTreeMap::new());
+        self.executors.launch(Launch { framework_id, agent_id, task, environment }).await;
+    }
+
+    /// Its executor subscribes, and has these tasks.
+    async fn subscribe(&self, known: &[&str]) -> mpsc::Receiver<Event> {
+        let known = known.iter().map(|id| TaskId::new(*id)).collect();
+        self.executors.subscribe(&self.key, &known).await
+    }
+
+    /// What its executor says of a task.
+    async fn update(&self, id: &str, state: TaskState, uuid: u8) {
+        let uuid = Some(vec![uuid; 16]);
+        self.executors.update(&self.key, TaskStatus { uuid, ..TaskStatus::of(TaskId::new(id), state) }).await;
+    }
+
+    async fn shut_down(&self) {
+        self.executors.shutdown(&self.key.0, &self.key.1).await;
+    }
+
+    async fn report(&mut self) -> TaskStatus {
+        tokio::time::timeout(PATIENCE, self.reports.recv()).await.expect("nothing is reported").unwrap()
+    }
+
+    fn entry(&self) -> ExecutorEntry {
+        self.executors.overview().executors.remove(0)
+    }
+}
+
+/// What has come of a subscription.
+fn heard(events: &mut mpsc::Receiver<Event>) -> Vec<ExecutorEventType> {
+    std::iter::from_fn(|| events.try_recv().ok()).map(|event| event.r#type()).collect()
+}
+
+#[tokio::test]
+async fn all_tasks_that_waited_for_an_executor_are_sent_to_it_however_many() {
+    let agent = Agent::new("sleep 600");
+    for number in 0..2 * EVENTS {
+        agent.launch(&format!("t.{number}")).await;
+    }
+    let told = heard(&mut agent.subscribe(&[]).await);
+    assert_eq!((told[0], told.len()), (ExecutorEventType::Subscribed, 1 + 2 * EVENTS));
+    agent.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_be_sent_to_its_executor_is_dropped_and_that_is_said() {
+    let mut agent = Agent::new("sleep 600");
+    agent.launch("t.first").await;
+    let events = agent.subscribe(&[]).await;
+    drop(events);
+    agent.launch("t.lost").await;
+    let dropped = agent.report().await;
+    assert_eq!((dropped.task_id.value.as_str(), dropped.state()), ("t.lost", TaskState::Dropped));
+    let entry = agent.entry();
+    assert_eq!((entry.tasks.len(), entry.completed.len()), (1, 1), "{entry:?}");
+    agent.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_task_that_was_sent_and_did_not_come_is_dropped_when_its_executor_subscribes_again() {
+    let mut agent = Agent::new("sleep 600");
+    for id in ["t.heard", "t.known", "t.lost"] {
+        agent.launch(id).await;
+    }
+    let _first = agent.subscribe(&[]).await;
+    agent.update("t.heard", TaskState::Running, 1).await;
+    assert_eq!(agent.report().await.task_id.value, "t.heard");
+    let mut again = agent.subscribe(&["t.known"]).await;
+    assert_eq!(heard(&mut again), [ExecutorEventType::Subscribed]);
+    let dropped = agent.report().await;
+    assert_eq!((dropped.task_id.value.as_str(), dropped.state()), ("t.lost", TaskState::Dropped));
+    assert_eq!(agent.entry().tasks.len(), 2);
+    agent.shut_down().await;
+}
+
+#[tokio::test]
+async fn an_executor_that_is_shut_down_before_it_subscribes_starts_none_of_its_tasks() {
+    let agent = Agent::new("sleep 600");
+    agent.launch("t.1").await;
+    agent.shut_down().await;
+    let told = heard(&mut agent.subscribe(&[]).await);
+    assert_eq!(told, [ExecutorEventType::Shutdown]);
+}
+
+#[tokio::test]
+async fn an_executor_that_is_shut_down_while_it_is_fetched_is_not_started() {
+    let mut agent = Agent::new("touch started");
+    agent.launch("t.1").await;
+    // Nothing of it was polled yet.
+    agent.shut_down().await;
+    assert_eq!(agent.report().await.state(), TaskState::Failed);
+    let sandbox = agent.executors.overview().completed.remove(0).directory;
+    assert!(sandbox.starts_with(agent.disk.path()) && !sandbox.join("started").exists(), "{sandbox:?}");
+}
+
+#[tokio::test]
+async fn of_an_executor_of_many_tasks_only_the_last_ones_that_ended_are_remembered() {
+    let mut agent = Agent::new("sleep 600");
+    agent.launch("t.long").await;
+    let _events = agent.subscribe(&[]).await;
+    for number in 0..2 * COMPLETED {
+        let id = format!("t.{number}");
+        agent.launch(&id).await;
+        agent.update(&id, TaskState::Finished, 1).await;
+        assert_eq!(agent.report().await.state(), TaskState::Finished);
+        // It is said again until it is acknowledged, and has no effect then.
+        agent.update(&id, TaskState::Finished, 1).await;
+        agent.update(&id, TaskState::Failed, 2).await;
+    }
+    let entry = agent.entry();
+    let (first, last) = (&entry.completed[0], &entry.completed[COMPLETED - 1]);
+    assert_eq!((entry.tasks.len(), entry.completed.len()), (1, COMPLETED));
+    assert_eq!(first.id.value, format!("t.{COMPLETED}"));
+    assert_eq!(
+        (last.id.value.clone(), last.state),
+        (format!("t.{}", 2 * COMPLETED - 1), TaskState::Finished)
+    );
+    agent.shut_down().await;
+    assert_eq!(agent.report().await.task_id.value, "t.long");
+}

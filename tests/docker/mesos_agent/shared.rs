@@ -1,0 +1,68 @@
+//! An executor of many tasks.
+
+use std::time::Duration;
+
+use http::{Response, StatusCode};
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tenure::env::Env;
+use tenure::mesos::wire::{SHARED_EXECUTOR, TaskState};
+use tokio::net::UnixListener;
+
+use super::agent::Agent;
+use super::{POLITE, for_executor, line};
+use crate::agent::container;
+
+/// Of so many tasks that have ended the output is kept.
+const KEPT: usize = 20;
+
+/// A dockerd that has no container of any name.
+async fn empty_dockerd(env: &Env, listener: UnixListener) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let service = service_fn(|_| async {
+            Response::builder().status(StatusCode::NOT_FOUND).body(Empty::<Bytes>::new())
+        });
+        let connection =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        env.spawn("dockerd connection", async move {
+            // Whoever asked may go.
+            let _over = connection.await;
+        });
+    }
+}
+
+#[tokio::test]
+async fn while_dockerd_is_away_a_shared_executor_goes_on_and_afterwards_it_removes_what_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    // There is one, and nobody listens.
+    drop(UnixListener::bind(&socket).unwrap());
+    let agent = Agent::start("all").await.with(SHARED_EXECUTOR, "1");
+    let agent = agent.with("DOCKER_HOST", &format!("unix://{}", socket.display()));
+    let mut executor = agent.executor();
+    agent.subscription(1).await;
+    for number in 0..KEPT + 2 {
+        let id = format!("t.{number}");
+        agent.launch(for_executor(container(&id, "sleep 600").launch().task));
+        agent.kill_task(&id, None);
+        agent.update_of(TaskState::Killed).await;
+    }
+    agent.launch(line("t.process", POLITE));
+    assert_eq!(agent.update_of(TaskState::Running).await.task_id.value, "t.process");
+
+    let folders = || std::fs::read_dir(agent.sandbox.path().join("tasks")).unwrap().count();
+    assert_eq!(folders(), KEPT + 3);
+    std::fs::remove_file(&socket).unwrap();
+    let (env, listener) = (Env::system().unwrap(), UnixListener::bind(&socket).unwrap());
+    let node = env.clone();
+    env.spawn("dockerd", async move { empty_dockerd(&node, listener).await });
+    while folders() > KEPT + 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    agent.kill_task("t.process", None);
+    agent.update_of(TaskState::Killed).await;
+    agent.shut_down();
+    assert!(executor.ended().await.success());
+}
