@@ -134,7 +134,7 @@ impl Agents {
         self.view.catch_up();
         let forget = self.forget().await?;
         let offering = self.doubts.iter().filter(|(agent, _)| self.offers.contains_key(agent));
-        let believe = offering.map(|(_, doubt)| until(self.parts.env.now(), doubt.ends())).min();
+        let believe = offering.map(|(_, doubt)| until(self.parts.env.now(), doubt.ends)).min();
         Ok([forget, believe].into_iter().flatten().min())
     }
 
@@ -182,8 +182,8 @@ impl Agents {
                 offers.remove(&offer.id);
                 if offers.is_empty() {
                     self.offers.remove(&offer.agent_id);
-                    // What comes next is another look. That it looks smaller may be so at each of them.
-                    if self.doubts.get(&offer.agent_id).is_some_and(|it| it.side == Side::Larger) {
+                    let sharing = self.parts.sharing;
+                    if self.doubts.get(&offer.agent_id).is_some_and(|it| !it.outlives_its_offers(sharing)) {
                         self.doubts.remove(&offer.agent_id);
                     }
                 }
@@ -236,7 +236,7 @@ impl Agents {
             Opinion::AsBefore => return Ok(before.clone()),
             Opinion::Smaller(totals) => return Ok(totals),
             Opinion::Larger(totals) if self.is_as_stored(agent).await? => return Ok(totals),
-            Opinion::Larger(_) => Doubt::new(Side::Larger, now),
+            Opinion::Larger(totals) => Doubt::new(Side::Larger, totals, self.parts.sharing, now),
             Opinion::Doubtful(doubt) => doubt,
         };
         self.doubts.insert(agent.clone(), doubt);

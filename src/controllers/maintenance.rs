@@ -11,13 +11,13 @@ use tokio::time::Instant;
 
 use super::machines::Machines;
 use super::objects::resource;
-use super::questions::{Question, Questions};
+use super::questions::{Posts, Question, Questions};
 use super::sightings::Sightings;
 use crate::api::Agent;
 use crate::env::Env;
 use crate::mesos::session::Session;
 use crate::mesos::wire::{AgentId, OfferId};
-use crate::plan::maintenance::{self, AGAIN, Answer, LAPSES, LATER, WAITS};
+use crate::plan::maintenance::{self, AGAIN, Answer, LAPSES, LATER, RENEWS, WAITS};
 use crate::registry::Cache;
 use crate::runtime::View;
 
@@ -34,8 +34,8 @@ pub(super) struct Maintenance {
     sightings: Sightings,
     /// Questions that wait for their machines to be left, and since when.
     open: BTreeMap<AgentId, (Instant, Question)>,
-    /// Machines of which a plan is known, and when it was last heard of.
-    heard: BTreeMap<AgentId, Instant>,
+    /// Machines of which a plan is known, and when it is over unless it is heard of.
+    lapses: BTreeMap<AgentId, Instant>,
 }
 
 impl Maintenance {
@@ -52,14 +52,14 @@ impl Maintenance {
             .filter_map(|doc| doc.typed::<Agent>().ok()?.status.clone())
             .filter(|it| it.maintenance.is_some());
         // A plan that an earlier leader knew of has the same time to be heard of again.
-        let heard = planned.map(|it| (AgentId::new(it.agent_id), Instant::now())).collect();
-        Maintenance { env, view, session, questions, sightings, open: BTreeMap::new(), heard }
+        let lapses = planned.map(|it| (AgentId::new(it.agent_id), Instant::now() + LAPSES)).collect();
+        Maintenance { env, view, session, questions, sightings, open: BTreeMap::new(), lapses }
     }
 
     /// Runs for ever.
     pub(super) async fn run(mut self) {
         loop {
-            let lapse = self.heard.values().min().map(|at| *at + LAPSES);
+            let lapse = self.lapses.values().min().copied();
             let lapsed = async {
                 match lapse {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -74,7 +74,7 @@ impl Maintenance {
             };
             tokio::select! {
                 biased;
-                () = self.questions.asked_something() => self.listen().await,
+                () = self.questions.heard_something() => self.listen().await,
                 () = settle => self.answer().await,
                 () = lapsed => self.forget(),
             }
@@ -82,10 +82,24 @@ impl Maintenance {
     }
 
     async fn listen(&mut self) {
-        for question in self.questions.take() {
-            self.heard.insert(question.agent.clone(), Instant::now());
+        let Posts { is_cut, withdrawn, asked } = self.questions.take();
+        let now = Instant::now();
+        if is_cut {
+            // Whoever asked is asked anew once there is a subscription again.
+            self.open.clear();
+            self.lapses.values_mut().for_each(|at| *at = now + LAPSES);
+        }
+        self.open.retain(|agent, (_, question)| {
+            let is_open = !withdrawn.contains(&question.id);
+            if !is_open {
+                self.lapses.insert(agent.clone(), now + RENEWS);
+            }
+            is_open
+        });
+        for question in asked.into_values() {
+            self.lapses.insert(question.agent.clone(), now + LAPSES);
             self.sightings.planned(question.agent.clone(), Some(question.plan.clone()));
-            self.open.insert(question.agent.clone(), (Instant::now(), question));
+            self.open.insert(question.agent.clone(), (now, question));
         }
         self.answer().await;
     }
@@ -94,26 +108,34 @@ impl Maintenance {
     async fn answer(&mut self) {
         self.view.catch_up();
         let (now, index) = (self.env.now(), &self.view.scene().index);
-        let mut answers: BTreeMap<(bool, Duration), Vec<OfferId>> = BTreeMap::new();
+        let mut answers: BTreeMap<(bool, Duration), Vec<(Instant, Question)>> = BTreeMap::new();
         self.open.retain(|agent, (since, question)| {
             let tasks = index.taken(&agent.value).count();
             let answer = match maintenance::answer(&question.plan, tasks, now) {
                 Answer::Free => (true, LATER),
                 Answer::NotYet(again) => (false, again),
                 Answer::Wait if since.elapsed() < WAITS => return true,
-                Answer::Wait => (false, AGAIN),
+                Answer::Wait => {
+                    self.lapses.insert(agent.clone(), Instant::now() + RENEWS);
+                    (false, AGAIN)
+                }
             };
-            answers.entry(answer).or_default().push(question.id.clone());
+            answers.entry(answer).or_default().push((*since, question.clone()));
             false
         });
-        for ((is_free, again), questions) in answers {
-            let answered = if is_free {
+        for ((is_free, again), answered) in answers {
+            let questions: Vec<OfferId> = answered.iter().map(|(_, question)| question.id.clone()).collect();
+            let sent = if is_free {
                 self.session.accept_inverse_offers(questions, again).await
             } else {
                 self.session.decline_inverse_offers(questions, again).await
             };
-            if let Err(error) = answered {
-                tracing::debug!(%error, "questions for machines not answered: they come again");
+            if let Err(error) = sent {
+                tracing::debug!(%error, "questions for machines not answered yet");
+                for (since, question) in answered {
+                    self.lapses.insert(question.agent.clone(), Instant::now() + LAPSES);
+                    self.open.insert(question.agent.clone(), (since, question));
+                }
             }
         }
     }
@@ -124,8 +146,8 @@ impl Maintenance {
         self.view.catch_up();
         let now = Instant::now();
         let (index, sightings) = (&self.view.scene().index, &self.sightings);
-        self.heard.retain(|agent, heard| {
-            let is_over = *heard + LAPSES <= now;
+        self.lapses.retain(|agent, lapses| {
+            let is_over = *lapses <= now;
             if is_over && index.taken(&agent.value).next().is_some() {
                 sightings.planned(agent.clone(), None);
             }

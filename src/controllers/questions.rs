@@ -1,6 +1,6 @@
 //! What the cluster asks back: machines that are to be taken away, one question (an inverse offer) for each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -18,8 +18,18 @@ pub(super) struct Questions {
 
 #[derive(Debug, Default)]
 struct Inner {
-    asked: Mutex<BTreeMap<OfferId, Question>>,
+    posts: Mutex<Posts>,
     posted: Notify,
+}
+
+/// What happened to questions since somebody looked.
+#[derive(Debug, Default)]
+pub(super) struct Posts {
+    /// The subscription has ended, and with it what was asked on it before the rest.
+    pub(super) is_cut: bool,
+    /// Questions that were taken back.
+    pub(super) withdrawn: BTreeSet<OfferId>,
+    pub(super) asked: BTreeMap<OfferId, Question>,
 }
 
 /// One machine that is wanted back.
@@ -40,27 +50,41 @@ impl Question {
 
 impl Questions {
     pub(super) fn ask(&self, question: Question) {
-        self.asked().insert(question.id.clone(), question);
-        self.inner.posted.notify_one();
+        self.post(|posts| {
+            posts.asked.insert(question.id.clone(), question);
+        });
+    }
+
+    /// These were taken back.
+    pub(super) fn withdraw(&self, questions: Vec<OfferId>) {
+        self.post(|posts| {
+            posts.asked.retain(|id, _| !questions.contains(id));
+            posts.withdrawn.extend(questions);
+        });
     }
 
     /// The subscription has ended, and with it what was asked on it.
     pub(super) fn clear(&self) {
-        self.asked().clear();
+        self.post(|posts| *posts = Posts { is_cut: true, ..Posts::default() });
     }
 
-    /// All that were asked; they are the caller's now.
-    pub(super) fn take(&self) -> Vec<Question> {
-        std::mem::take(&mut *self.asked()).into_values().collect()
+    /// All that happened; it is the caller's now.
+    pub(super) fn take(&self) -> Posts {
+        std::mem::take(&mut *self.posts())
     }
 
-    /// Returns when something was asked since the last call.
-    pub(super) async fn asked_something(&self) {
+    /// Returns when something happened since the last call.
+    pub(super) async fn heard_something(&self) {
         self.inner.posted.notified().await;
     }
 
-    fn asked(&self) -> MutexGuard<'_, BTreeMap<OfferId, Question>> {
-        self.inner.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    fn post(&self, change: impl FnOnce(&mut Posts)) {
+        change(&mut self.posts());
+        self.inner.posted.notify_one();
+    }
+
+    fn posts(&self) -> MutexGuard<'_, Posts> {
+        self.inner.posts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::api::{Containerizer, names};
 use crate::mesos::wire::{
-    CommandInfo, ContainerInfo, ContainerType, Environment, ExecutorId, ExecutorInfo, ExecutorType,
-    INSTALLATION, Image, ImageType, MesosInfo, SHARED_EXECUTOR, TaskData, TaskInfo, Uri,
+    AGENT_HOST, CommandInfo, ContainerInfo, ContainerType, Environment, ExecutorId, ExecutorInfo,
+    ExecutorType, INSTALLATION, Image, ImageType, MesosInfo, SHARED_EXECUTOR, TaskData, TaskInfo, Uri,
 };
 
 /// The executor's name in the sandbox and to people.
@@ -46,21 +46,30 @@ pub enum Share {
     Agent,
 }
 
+/// What an executor is told of where it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whereabouts<'a> {
+    /// The installation's uid.
+    pub(super) installation: &'a str,
+    /// The agent's host name, which its certificate names where it has one.
+    pub(super) host: &'a str,
+}
+
 impl Runner {
     /// The task as this one is told of it. `info` describes what to run; `data` what Mesos has no field for.
     #[must_use]
     pub(super) fn describe(
         &self,
         containerizer: Option<Containerizer>,
-        installation: &str,
+        at: Whereabouts<'_>,
         info: TaskInfo,
         data: TaskData,
     ) -> TaskInfo {
         match (self, containerizer) {
-            (Runner::Executor(program, Share::Task), None) => by_executor(program, installation, info, data),
+            (Runner::Executor(program, Share::Task), None) => by_executor(program, at, info, data),
             (Runner::Executor(program, Share::Agent), None) => {
                 let data = TaskData { command: info.command, ..data }.encode();
-                TaskInfo { executor: Some(for_all(program, installation)), command: None, data, ..info }
+                TaskInfo { executor: Some(for_all(program, at)), command: None, data, ..info }
             }
             (_, Some(Containerizer::Mesos)) => in_mesos_container(info),
             (Runner::Mesos, _) | (Runner::Executor(..), Some(Containerizer::Docker)) => by_mesos(info),
@@ -71,12 +80,12 @@ impl Runner {
 
 /// A task has either a command or an executor: the command goes along in the data. The executor has no resources of its own: it
 /// lives on its task's, of which the container, a child of dockerd, uses nothing in the agent's eyes.
-fn by_executor(program: &Program, installation: &str, mut info: TaskInfo, data: TaskData) -> TaskInfo {
+fn by_executor(program: &Program, at: Whereabouts<'_>, mut info: TaskInfo, data: TaskData) -> TaskInfo {
     let mut command = info.command.take();
     // The executor's sandbox is the task's: agents fetch for both before they start it.
     let files = command.as_mut().map(|command| std::mem::take(&mut command.uris)).unwrap_or_default();
     let user = command.as_ref().and_then(|command| command.user.clone());
-    let mut start = start(program, installation);
+    let mut start = start(program, variables(at, Share::Task));
     start.user = user;
     start.uris.extend(files);
     let grace = info.kill_policy.and_then(|policy| policy.grace_period).map(|grace| grace.duration());
@@ -93,30 +102,29 @@ fn by_executor(program: &Program, installation: &str, mut info: TaskInfo, data: 
 
 /// The executor that all tasks of one agent share. It fetches for each what that wants, and ends when there was nothing to run for a
 /// while.
-fn for_all(program: &Program, installation: &str) -> ExecutorInfo {
-    let command = CommandInfo {
-        environment: Some(variables(installation, Share::Agent)),
-        ..start(program, installation)
+fn for_all(program: &Program, at: Whereabouts<'_>) -> ExecutorInfo {
+    let described = |host| {
+        let variables = variables(Whereabouts { host, ..at }, Share::Agent);
+        ExecutorInfo {
+            r#type: ExecutorType::Custom.wire(),
+            name: Some(NAME.to_owned()),
+            command: Some(start(program, variables)),
+            shutdown_grace_period: Some(SHARED_GRACE.into()),
+            ..ExecutorInfo::default()
+        }
     };
-    let mut info = ExecutorInfo {
-        r#type: ExecutorType::Custom.wire(),
-        name: Some(NAME.to_owned()),
-        command: Some(command),
-        shutdown_grace_period: Some(SHARED_GRACE.into()),
-        ..ExecutorInfo::default()
-    };
-    let described = format!("{info:?}");
-    info.executor_id = ExecutorId::new(format!("{NAME}-{}", names::short_hash(described.as_bytes())));
-    info
+    // The same on all agents.
+    let id = names::short_hash(format!("{:?}", described("")).as_bytes());
+    ExecutorInfo { executor_id: ExecutorId::new(format!("{NAME}-{id}")), ..described(at.host) }
 }
 
 /// What the executor finds in its environment.
-fn variables(installation: &str, share: Share) -> Environment {
+fn variables(at: Whereabouts<'_>, share: Share) -> Environment {
     let shared = (share == Share::Agent).then_some((SHARED_EXECUTOR, "1"));
-    [(INSTALLATION, installation)].into_iter().chain(shared).collect()
+    [(INSTALLATION, at.installation), (AGENT_HOST, at.host)].into_iter().chain(shared).collect()
 }
 
-fn start(program: &Program, installation: &str) -> CommandInfo {
+fn start(program: &Program, environment: Environment) -> CommandInfo {
     let (uris, path) = match program {
         Program::Installed { path } => (Vec::new(), path.clone()),
         Program::Fetched { uri } => {
@@ -132,7 +140,7 @@ fn start(program: &Program, installation: &str) -> CommandInfo {
     };
     CommandInfo {
         uris,
-        environment: Some(variables(installation, Share::Task)),
+        environment: Some(environment),
         shell: Some(false),
         value: Some(path.clone()),
         arguments: vec![path],
@@ -168,6 +176,8 @@ mod tests {
     use super::*;
     use crate::mesos::wire::{CheckInfo, DockerInfo, KillPolicy, TaskId};
 
+    const AT: Whereabouts<'_> = Whereabouts { installation: "uid-1", host: "m7.example.org" };
+
     fn info() -> TaskInfo {
         TaskInfo {
             task_id: TaskId::new("shop.web-1.0a1b2c3d"),
@@ -184,7 +194,7 @@ mod tests {
     }
 
     fn describe(runner: &Runner, containerizer: Option<Containerizer>) -> TaskInfo {
-        runner.describe(containerizer, "uid-1", info(), TaskData { never_pull: true, ..TaskData::default() })
+        runner.describe(containerizer, AT, info(), TaskData { never_pull: true, ..TaskData::default() })
     }
 
     #[test]
@@ -196,6 +206,9 @@ mod tests {
         assert_eq!(executor.shutdown_grace_period.unwrap().duration(), Duration::from_secs(40));
         assert_eq!(executor.container, None, "the executor itself is in no container");
         let command = executor.command.unwrap();
+        let told: Environment =
+            [(INSTALLATION, "uid-1"), (AGENT_HOST, "m7.example.org")].into_iter().collect();
+        assert_eq!(command.environment, Some(told));
         assert_eq!((command.value.as_deref(), command.shell), (Some("./tenure-executor"), Some(false)));
         let [fetched] = &command.uris[..] else { panic!("one URI: {:?}", command.uris) };
         assert_eq!((&fetched.value, fetched.executable, fetched.cache), (&uri, Some(true), Some(true)));
@@ -211,8 +224,7 @@ mod tests {
         let command = CommandInfo { uris: vec![wanted.clone()], ..info().command.unwrap() };
         let info = TaskInfo { command: Some(command), ..info() };
         let program = Program::Installed { path: "/opt/tenure-executor".to_owned() };
-        let described =
-            Runner::Executor(program, Share::Task).describe(None, "uid-1", info, TaskData::default());
+        let described = Runner::Executor(program, Share::Task).describe(None, AT, info, TaskData::default());
         assert_eq!(described.executor.unwrap().command.unwrap().uris, [wanted]);
         let data = TaskData::decode(described.data.as_deref()).unwrap();
         assert_eq!(data.command.unwrap().uris, [], "it is there when the executor starts");
@@ -253,8 +265,8 @@ mod tests {
         let mut one = info();
         one.command.as_mut().unwrap().uris = vec![wanted.clone()];
         let other = TaskInfo { task_id: TaskId::new("shop.db-1.0a1b"), kill_policy: None, ..info() };
-        let describe = |runner: &Runner, info, uid| runner.describe(None, uid, info, TaskData::default());
-        let (one, other) = (describe(&runner, one, "u"), describe(&runner, other, "u"));
+        let describe = |runner: &Runner, info, at| runner.describe(None, at, info, TaskData::default());
+        let (one, other) = (describe(&runner, one, AT), describe(&runner, other, AT));
         assert_eq!(one.executor, other.executor);
         let executor = one.executor.unwrap();
         assert!(executor.executor_id.value.starts_with("tenure-executor-"), "{}", executor.executor_id);
@@ -264,8 +276,11 @@ mod tests {
 
         let id = |it: TaskInfo| it.executor.unwrap().executor_id;
         let elsewhere = Runner::Executor(Program::Installed { path: "/y".to_owned() }, Share::Agent);
-        assert_ne!(id(describe(&elsewhere, info(), "u")), executor.executor_id, "another program");
-        assert_ne!(id(describe(&runner, info(), "v")), executor.executor_id, "another installation");
+        let stranger = Whereabouts { installation: "v", ..AT };
+        assert_ne!(id(describe(&elsewhere, info(), AT)), executor.executor_id, "another program");
+        assert_ne!(id(describe(&runner, info(), stranger)), executor.executor_id, "another installation");
+        let neighbour = Whereabouts { host: "m8", ..AT };
+        assert_eq!(id(describe(&runner, info(), neighbour)), executor.executor_id, "the same on each agent");
     }
 
     #[test]

@@ -90,6 +90,7 @@ impl Dispatch {
                 SessionEvent::InverseOffers(offers) => {
                     offers.iter().filter_map(Question::of).for_each(|it| self.questions.ask(it));
                 }
+                SessionEvent::InverseRescinded(offers) => self.questions.withdraw(offers),
                 SessionEvent::Message(message) => self.sightings.told(message),
                 SessionEvent::Failure(agent) => {
                     self.sightings.suspect(agent);

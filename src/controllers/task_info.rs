@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::runner::Runner;
+use super::runner::{Runner, Whereabouts};
 use super::secrets::{SecretError, Secrets};
 use crate::api::{
     Binding, CheckPort, Container, EnvVar, ExecCheck, Fetch, HealthCheck, Network, Port, Protocol,
@@ -63,7 +63,8 @@ pub fn task_info(launch: Launch<'_>) -> Result<wire::TaskInfo, LaunchError> {
     };
     let containerizer = template.container.as_ref().and_then(|container| container.containerizer);
     let data = task_data(template, &ports, secrets)?;
-    Ok(runner.describe(containerizer, installation, info, data))
+    let at = Whereabouts { installation, host: &binding.host };
+    Ok(runner.describe(containerizer, at, info, data))
 }
 
 /// A task's ports as it meets them: one entry per port of the template, in order.

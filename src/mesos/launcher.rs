@@ -103,6 +103,11 @@ pub trait Launcher: Send + Sync + fmt::Debug {
         tracing::debug!(%framework, %executor, "a shutdown of an executor that is not there");
     }
 
+    /// What executors tell their frameworks, if there are any. The first who asks hears it.
+    fn messages(&self) -> Option<mpsc::Receiver<ExecutorMessage>> {
+        None
+    }
+
     /// The container engine of this machine, as it changes. A launcher that has nothing to tell of it is always as it was.
     fn engine(&self) -> watch::Receiver<Engine> {
         watch::channel(Engine::Unknown).1
@@ -121,6 +126,17 @@ pub trait Launcher: Send + Sync + fmt::Debug {
     /// # Errors
     /// When it cannot be done now; the agent asks again later.
     async fn sweep(&self, owned: &BTreeSet<TaskId>) -> Result<Vec<String>, LauncherUnavailable>;
+}
+
+/// What an executor tells its framework beside the states of its tasks. Best effort.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutorMessage {
+    /// Whose executor.
+    pub framework_id: FrameworkId,
+    /// Which one.
+    pub executor_id: ExecutorId,
+    /// Opaque to everybody else.
+    pub data: Vec<u8>,
 }
 
 /// Where a launcher reports to. Clones report to the same agent.

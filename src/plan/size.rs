@@ -12,8 +12,11 @@ use jiff::Timestamp;
 use super::after;
 use crate::api::{Bytes, Cpus, Resources, Totals};
 
-/// How long a machine must look larger, its offers being the same, before that is believed.
+/// How long a machine of our own must look larger, its offers being the same, before that is believed.
 const LARGER: Duration = Duration::from_secs(60);
+/// How long a machine that others use, too, must look larger, whenever it is looked at, before the least that it showed is
+/// believed: no offer of it is held for as long as a minute.
+const LARGER_SHARED: Duration = Duration::from_secs(15 * 60);
 /// How long a machine must look smaller, whenever it is looked at, before that is believed: longer than until an event that a
 /// watch has lost is found.
 const SMALLER: Duration = Duration::from_secs(15 * 60);
@@ -39,12 +42,14 @@ pub struct Look {
 }
 
 /// Why a machine's size is doubted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Doubt {
     /// How it looks.
     pub side: Side,
-    /// Since when it looks like that.
-    pub since: Timestamp,
+    /// How large that would make it: if it looks larger, by the look that showed least.
+    pub shown: Totals,
+    /// When what is seen is believed.
+    pub ends: Timestamp,
 }
 
 /// How a machine looks, compared with what it was thought to be.
@@ -72,18 +77,20 @@ pub enum Opinion {
 impl Doubt {
     /// A doubt that begins now.
     #[must_use]
-    pub fn new(side: Side, now: Timestamp) -> Self {
-        Self { side, since: now }
+    pub fn new(side: Side, shown: Totals, sharing: Sharing, now: Timestamp) -> Self {
+        let patience = match (side, sharing) {
+            (Side::Larger, Sharing::Sole) => LARGER,
+            (Side::Larger, Sharing::Shared) => LARGER_SHARED,
+            (Side::Smaller, _) => SMALLER,
+        };
+        Self { side, shown, ends: after(now, patience) }
     }
 
-    /// When what is seen is believed.
+    /// Whether it goes on although the offers that were looked at are gone. What comes next is another look; a machine of our own
+    /// must look larger in one and the same.
     #[must_use]
-    pub fn ends(&self) -> Timestamp {
-        let patience = match self.side {
-            Side::Larger => LARGER,
-            Side::Smaller => SMALLER,
-        };
-        after(self.since, patience)
+    pub fn outlives_its_offers(&self, sharing: Sharing) -> bool {
+        self.side == Side::Smaller || sharing == Sharing::Shared
     }
 }
 
@@ -118,12 +125,22 @@ pub fn judge(
     } else {
         return Opinion::AsBefore;
     };
-    let doubt = doubted.filter(|it| it.side == side).unwrap_or(Doubt::new(side, now));
+    let doubt = doubted.filter(|it| it.side == side).and_then(|it| confirmed(it, &totals, before));
+    let doubt = doubt.unwrap_or_else(|| Doubt::new(side, totals, sharing, now));
     match side {
-        _ if now < doubt.ends() => Opinion::Doubtful(doubt),
-        Side::Larger => Opinion::Larger(totals),
-        Side::Smaller => Opinion::Smaller(totals),
+        _ if now < doubt.ends => Opinion::Doubtful(doubt),
+        Side::Larger => Opinion::Larger(doubt.shown),
+        Side::Smaller => Opinion::Smaller(doubt.shown),
     }
+}
+
+/// What is left of a doubt when a look has shown `now_shown`; nothing if they have nothing in common.
+fn confirmed(doubt: Doubt, now_shown: &Totals, before: &Totals) -> Option<Doubt> {
+    let shown = match doubt.side {
+        Side::Larger => totals(&least(&scalars(&doubt.shown), &scalars(now_shown)), &now_shown.ports),
+        Side::Smaller => now_shown.clone(),
+    };
+    (shown != *before).then_some(Doubt { shown, ..doubt })
 }
 
 /// All of `parts` together.
@@ -146,6 +163,16 @@ fn greatest(a: &Resources, b: &Resources) -> Resources {
         memory: a.memory.max(b.memory),
         disk: a.disk.max(b.disk),
         gpus: a.gpus.max(b.gpus),
+    }
+}
+
+/// Of each sort the lesser amount.
+fn least(a: &Resources, b: &Resources) -> Resources {
+    Resources {
+        cpus: a.cpus.min(b.cpus),
+        memory: a.memory.min(b.memory),
+        disk: a.disk.min(b.disk),
+        gpus: a.gpus.min(b.gpus),
     }
 }
 
@@ -209,10 +236,25 @@ mod tests {
     fn machine_that_looks_larger_is_believed_after_a_minute_in_which_it_always_did() {
         let larger = || look(6, 4, 0);
         assert_eq!(check(Sharing::Sole, &[(0, larger()), (59, larger()), (60, larger())]), "? ? L10");
-        assert_eq!(check(Sharing::Shared, &[(0, larger()), (60, larger())]), "? L10");
         let right = || look(4, 4, 0);
         let looks = [(0, larger()), (30, right()), (60, larger()), (119, larger()), (120, larger())];
         assert_eq!(check(Sharing::Sole, &looks), "? = ? ? L10");
+    }
+
+    #[test]
+    fn machine_that_others_use_is_as_much_larger_as_each_look_in_a_quarter_of_an_hour_showed() {
+        let shared = |looks: &[(i64, Look)]| check(Sharing::Shared, looks);
+        let looks = [(0, look(6, 6, 0)), (60, look(1, 9, 0)), (899, look(7, 4, 0)), (900, look(5, 6, 0))];
+        assert_eq!(shared(&looks), "? ? ? L10");
+        let looks = [(0, look(6, 4, 0)), (800, look(2, 4, 0)), (900, look(6, 4, 0)), (1800, look(6, 4, 0))];
+        assert_eq!(shared(&looks), "? = ? L10", "others held nothing that would hide it");
+        let other = Look { offered: sized(1, 128), used: resources(2, 0), bound: resources(0, 0) };
+        let looks = [(0, look(6, 4, 0)), (900, other.clone()), (1000, other)];
+        assert_eq!(shared(&looks), "? ? ?", "larger in another way is another doubt");
+
+        let doubt = |sharing| Doubt::new(Side::Larger, sized(9, 64), sharing, at(0));
+        assert!(!doubt(Sharing::Sole).outlives_its_offers(Sharing::Sole));
+        assert!(doubt(Sharing::Shared).outlives_its_offers(Sharing::Shared));
     }
 
     #[test]
@@ -233,10 +275,11 @@ mod tests {
     #[test]
     fn larger_in_one_and_smaller_in_another_is_larger_first_and_nothing_shrinks_with_it() {
         let mixed = Look { offered: sized(9, 32), used: resources(0, 0), bound: resources(0, 0) };
-        let doubt = Doubt::new(Side::Larger, at(0));
-        let opinion = judge(&mixed, &sized(8, 64), Some(doubt), Sharing::Sole, at(60));
+        let doubt = Doubt::new(Side::Larger, sized(9, 64), Sharing::Sole, at(0));
+        let opinion = judge(&mixed, &sized(8, 64), Some(doubt.clone()), Sharing::Sole, at(60));
         assert_eq!(opinion, Opinion::Larger(sized(9, 64)));
         let opinion = judge(&mixed, &sized(9, 64), Some(doubt), Sharing::Sole, at(60));
-        assert_eq!(opinion, Opinion::Doubtful(Doubt::new(Side::Smaller, at(60))));
+        let smaller = Doubt::new(Side::Smaller, sized(9, 32), Sharing::Sole, at(60));
+        assert_eq!(opinion, Opinion::Doubtful(smaller));
     }
 }

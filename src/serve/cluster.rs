@@ -28,7 +28,7 @@ use crate::mesos::http::{
 use crate::mesos::wire::Encoding;
 use crate::registry::Registry;
 use crate::runtime::Facts;
-use crate::server;
+use crate::server::{self, ServerCertificate};
 use crate::store::Store;
 
 /// The way to the cluster.
@@ -47,6 +47,7 @@ pub(super) struct Scene<'a> {
     pub(super) installation: &'a Installation,
     pub(super) registry: &'a Arc<Registry>,
     pub(super) leader: &'a Arc<WhoLeads>,
+    pub(super) certificate: &'a Arc<ServerCertificate>,
 }
 
 /// The ways into tasks.
@@ -109,7 +110,8 @@ impl Way {
             }
             Way::Http { http, anew } => {
                 framework.principal = http.credentials.as_ref().map(|it| it.principal().to_owned());
-                let ExecutorSide { runner, door } = ExecutorSide::open(scene.env, config).await?;
+                let ExecutorSide { runner, door } =
+                    ExecutorSide::open(scene.env, config, scene.certificate).await?;
                 let logs = SandboxLogs {
                     files: AgentFiles::new(scene.env, &http),
                     facts: facts.clone(),

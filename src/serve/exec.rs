@@ -41,14 +41,25 @@ impl TaskExec for LocalExec {
     }
 }
 
+/// Where executors make their lines to.
+#[derive(Debug, Clone)]
+pub(super) struct ExecDoor {
+    /// `HOST:PORT`.
+    pub(super) address: String,
+    /// How they are met.
+    pub(super) lines: Lines,
+    /// Who has signed the certificate that is shown there, PEM.
+    pub(super) authority: String,
+}
+
 /// Commands beside tasks on Apache Mesos.
 #[derive(Debug)]
 pub(super) struct AgentExec {
     pub(super) env: Env,
     pub(super) messages: Messages,
     pub(super) leader: Arc<WhoLeads>,
-    /// Where executors make their lines to, and how they are met; absent where nothing listens.
-    pub(super) door: Option<(String, Lines)>,
+    /// Absent where nothing listens.
+    pub(super) door: Option<ExecDoor>,
     /// Whether tasks have our executor.
     pub(super) is_ours: bool,
 }
@@ -62,16 +73,17 @@ impl TaskExec for AgentExec {
                 "tasks are run by Mesos's own executors (--mesos-executor off), into which there is no line";
             return Err(ExecError::Refused(text.to_owned()));
         }
-        let Some((server, lines)) = &self.door else {
+        let Some(door) = &self.door else {
             let text =
                 "executors have nowhere to make their lines to: start this server with --artifact-listen";
             return Err(ExecError::Unavailable(text.to_owned()));
         };
-        let expected = lines.expect(&self.env);
+        let expected = door.lines.expect(&self.env);
         let ExecRequest { argv, terminal, stdin } = request;
         let id = &binding.mesos_task_id;
-        let (token, server) = (expected.token().to_owned(), server.clone());
-        let order = ExecOrder { task: TaskId::new(id), argv, terminal, stdin, server, token };
+        let ExecDoor { address: server, authority, .. } = door.clone();
+        let (token, authority) = (expected.token().to_owned(), Some(authority));
+        let order = ExecOrder { task: TaskId::new(id), argv, terminal, stdin, server, token, authority };
         let (agent, executor) = (AgentId::new(&binding.agent_id), ExecutorId::new(binding.executor()));
         let sent = self.messages.send(agent, executor, ExecutorData::Exec(order).encode()).await;
         match sent {

@@ -2,16 +2,18 @@
 //! executors make their lines to.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::exec::ExecDoor;
 use super::machine;
 use crate::cli::server_args::{ExecutorOrigin, ExecutorPer, Listen, ServerConfig};
 use crate::controllers::{Program, Runner, Share};
 use crate::env::Env;
-use crate::server::{AgentDoor, Artifact, Lines};
+use crate::server::{AgentDoor, Artifact, Lines, ServerCertificate};
 
 /// The executor's name, beside this program and to agents.
 const NAME: &str = "tenure-executor";
@@ -22,8 +24,8 @@ const PORT: u16 = 7480;
 #[derive(Debug)]
 pub(super) struct ExecutorSide {
     pub(super) runner: Runner,
-    /// `HOST:PORT` of the door for executors, and the lines that are made there.
-    pub(super) door: Option<(String, Lines)>,
+    /// The door for executors.
+    pub(super) door: Option<ExecDoor>,
 }
 
 impl ExecutorSide {
@@ -31,7 +33,11 @@ impl ExecutorSide {
     ///
     /// # Errors
     /// When there is nothing to serve, or nowhere to serve it.
-    pub(super) async fn open(env: &Env, config: &ServerConfig) -> Result<ExecutorSide> {
+    pub(super) async fn open(
+        env: &Env,
+        config: &ServerConfig,
+        certificate: &Arc<ServerCertificate>,
+    ) -> Result<ExecutorSide> {
         let origin = config.mesos_executor.clone().unwrap_or_default();
         let artifact = match &origin {
             ExecutorOrigin::Off => return Ok(ExecutorSide { runner: Runner::Mesos, door: None }),
@@ -39,7 +45,7 @@ impl ExecutorSide {
             ExecutorOrigin::Uri(_) | ExecutorOrigin::Path(_) => None,
         };
         let path = artifact.as_ref().map(Artifact::path);
-        let door = match open(env, config, artifact).await {
+        let door = match open(env, config, artifact, certificate).await {
             Ok(door) => door,
             Err(error) if path.is_none() => {
                 tracing::warn!(error = format!("{error:#}"), "`tenure exec` will find no way into tasks");
@@ -50,7 +56,7 @@ impl ExecutorSide {
         let program = match (&origin, &door, path) {
             (ExecutorOrigin::Path(path), _, _) => Program::Installed { path: path.clone() },
             (ExecutorOrigin::Uri(uri), _, _) => Program::Fetched { uri: uri.clone() },
-            (_, Some((address, _)), Some(path)) => {
+            (_, Some(ExecDoor { address, .. }), Some(path)) => {
                 let uri = format!("http://{address}{path}");
                 tracing::info!(uri, "agents fetch the executor here");
                 Program::Fetched { uri }
@@ -70,7 +76,8 @@ async fn open(
     env: &Env,
     config: &ServerConfig,
     artifact: Option<Artifact>,
-) -> Result<Option<(String, Lines)>> {
+    certificate: &Arc<ServerCertificate>,
+) -> Result<Option<ExecDoor>> {
     let address = match config.artifact_listen {
         Some(Listen::Off) => return Ok(None),
         Some(Listen::At(address)) => address,
@@ -86,10 +93,12 @@ async fn open(
     };
     let host = if host.contains(':') { format!("[{host}]") } else { host };
     let lines = Lines::default();
-    let door = AgentDoor { artifact, lines: lines.clone() };
+    let tls = certificate.clone().config().context("no TLS for executors")?;
+    let door = AgentDoor { artifact, lines: lines.clone(), tls: Some(tls) };
     // It is open for as long as this process lives.
     env.spawn("agent door", door.serve(env.clone(), listener, CancellationToken::new()));
-    Ok(Some((format!("{host}:{}", bound.port()), lines)))
+    let (address, authority) = (format!("{host}:{}", bound.port()), certificate.authority_pem().to_owned());
+    Ok(Some(ExecDoor { address, lines, authority }))
 }
 
 /// The executor beside this program.

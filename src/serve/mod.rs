@@ -99,8 +99,14 @@ async fn serve(config: ServerConfig) -> Result<()> {
     hall.wait(|| installation::seed(&registry)).await?;
 
     let who = Arc::new(WhoLeads { store: store.clone(), key: prefix.leader() });
-    let scene =
-        Scene { env: &env, config: &config, installation: &installation, registry: &registry, leader: &who };
+    let scene = Scene {
+        env: &env,
+        config: &config,
+        installation: &installation,
+        registry: &registry,
+        leader: &who,
+        certificate: &certificate,
+    };
     let (leader, inside) = way.lead(&scene, &store).await?;
     let election = Election {
         env: env.clone(),

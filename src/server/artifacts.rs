@@ -1,9 +1,11 @@
-//! Files that agents fetch, over plain HTTP: each under a name that its content gives it, so that what an agent keeps is never
+//! Files that agents fetch, over plain HTTP (who begins with TLS gets it): each under a name that its content gives it, so that what an agent keeps is never
 //! out of date, and a file of another version is another file.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -12,9 +14,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::exec::Line;
 use super::lines::Lines;
 use crate::env::Env;
 
@@ -59,11 +65,28 @@ impl Artifact {
     }
 }
 
-/// The door for agents and executors, without TLS: files, and lines that somebody here waits for.
+/// The door for agents and executors: files, and lines that somebody here waits for.
 #[derive(Debug, Clone)]
 pub struct AgentDoor {
     pub artifact: Option<Artifact>,
     pub lines: Lines,
+    /// For those who begin with a handshake: executors do, the fetchers of agents do not know whom to believe.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// The first byte of a handshake of TLS, and of no request.
+const HANDSHAKE: u8 = 0x16;
+/// How long whoever comes in may take to say the first byte, and to shake hands.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(30);
+
+/// The connection, with TLS if whoever made it began so.
+async fn enter(stream: TcpStream, tls: Option<Arc<ServerConfig>>) -> io::Result<Line> {
+    let mut first = [0];
+    let is_handshake = stream.peek(&mut first).await? == 1 && first[0] == HANDSHAKE;
+    match tls.filter(|_| is_handshake) {
+        Some(tls) => Ok(Box::new(TlsAcceptor::from(tls).accept(stream).await?)),
+        None => Ok(Box::new(stream)),
+    }
 }
 
 /// Where executors make their lines.
@@ -76,22 +99,28 @@ impl AgentDoor {
         while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
             let Ok((stream, _)) = accepted else {
                 // No file descriptor is left, for instance: agents ask again.
-                env.sleep(std::time::Duration::from_millis(100)).await;
+                env.sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let (door, node) = (door.clone(), env.clone());
+            let (door, node, tls) = (door.clone(), env.clone(), door.tls.clone());
             let service = service_fn(move |request| {
                 let answer = door.answer(&node, request);
                 async move { Ok::<_, Infallible>(answer) }
             });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades();
             let stop = stop.clone();
             env.spawn("artifact", async move {
-                // A fetch that breaks off is the agent's to tell and to repeat.
-                let _over = stop.run_until_cancelled(connection).await;
+                let connection = async {
+                    let stream = match timeout(HANDSHAKE_MAX, enter(stream, tls)).await {
+                        Ok(Ok(stream)) => stream,
+                        Ok(Err(error)) => return tracing::debug!(%error, "nobody came in after all"),
+                        Err(_) => return tracing::debug!("nobody said anything in time"),
+                    };
+                    let mut http = http1::Builder::new();
+                    let http = http.timer(TokioTimer::new());
+                    // A fetch that breaks off is the agent's to tell and to repeat.
+                    let _over = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+                };
+                stop.run_until_cancelled(connection).await;
             });
         }
     }
@@ -114,7 +143,6 @@ impl AgentDoor {
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -139,7 +167,7 @@ mod tests {
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let env = Env::system().unwrap();
         let path = artifact.path();
-        let door = AgentDoor { artifact: Some(artifact), lines: Lines::default() };
+        let door = AgentDoor { artifact: Some(artifact), lines: Lines::default(), tls: None };
         let serving = env.spawn("artifacts", door.serve(env.clone(), listener, stop.clone()));
         let answer = get(address, &format!("GET {path}")).await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\none"), "{answer}");

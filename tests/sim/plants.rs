@@ -37,7 +37,7 @@ pub(crate) const INCIDENTS: [&str; 14] = [
 ];
 
 /// All of them, by place.
-pub(crate) const PLANTS: [Plant; 63] = [
+pub(crate) const PLANTS: [Plant; 64] = [
     Plant {
         name: "capacity-forgets-the-stopping",
         place: "plan/deployment/instance.rs",
@@ -478,5 +478,12 @@ pub(crate) const PLANTS: [Plant; 63] = [
         check: "Panics",
         breaks: "a state of tasks that was not thought of ends the loop",
         covers: "AgentCutOff",
+    },
+    Plant {
+        name: "machines-are-never-left",
+        place: "plan/maintenance.rs",
+        check: "Maintenance",
+        breaks: "a machine that is about to be taken away gets new Tasks",
+        covers: "Maintenance",
     },
 ];

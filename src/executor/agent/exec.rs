@@ -9,9 +9,11 @@ use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::tls::Tls;
 use crate::api::exec::PROTOCOL;
 use crate::env::Env;
 use crate::executor::exec::Command;
@@ -20,6 +22,9 @@ use crate::mesos::wire::{EXEC_PATH, ExecOrder, ExecutorData};
 
 /// Whoever waits does not wait longer.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// What every server's certificate names, however it is reached; its authority signs for nobody else.
+const SELF: &str = "localhost";
 
 /// Obeys a message, beside everything else.
 pub(super) fn obey(env: &Env, launcher: &LocalLauncher, data: &[u8]) {
@@ -45,6 +50,16 @@ pub(super) fn obey(env: &Env, launcher: &LocalLauncher, data: &[u8]) {
 async fn connect(env: &Env, order: &ExecOrder) -> Result<Upgraded, String> {
     let stream = TcpStream::connect(order.server.as_str()).await.map_err(|error| error.to_string())?;
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let Some(authority) = &order.authority else { return upgrade(env, order, stream).await };
+    let tls = Tls::of_authority(authority).map_err(|error| error.to_string())?;
+    let stream = tls.secure(SELF, stream).await.map_err(|error| format!("TLS failed: {error}"))?;
+    upgrade(env, order, stream).await
+}
+
+async fn upgrade<S>(env: &Env, order: &ExecOrder, stream: S) -> Result<Upgraded, String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let (mut line, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     env.spawn("exec connection", async move {

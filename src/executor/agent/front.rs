@@ -18,7 +18,9 @@ use super::exec;
 use super::line::{Line, News};
 use super::link::{LinkError, Way};
 use super::settings::Settings;
+use super::tls::Tls;
 use crate::env::Env;
+use crate::executor::complaint::Complaint;
 use crate::executor::launcher::LocalLauncher;
 use crate::mesos::launcher::{Launcher, Reports};
 use crate::mesos::wire::executor::Event;
@@ -51,6 +53,7 @@ pub(super) enum Outcome {
 pub(super) struct Front {
     env: Env,
     settings: Settings,
+    tls: Option<Tls>,
     talk: Conversation,
     launcher: LocalLauncher,
     reports: Reports,
@@ -58,6 +61,8 @@ pub(super) struct Front {
     /// Since when there is no subscription.
     away_since: Option<Instant>,
     was_subscribed: bool,
+    /// What was told of TLS that fails.
+    insecure: Complaint,
     /// When the agent took an update last.
     told_at: Instant,
     /// Since when an executor of many tasks has none.
@@ -77,18 +82,26 @@ enum Stage {
 }
 
 impl Front {
-    pub(super) fn new(env: Env, settings: Settings, launcher: LocalLauncher, reports: Reports) -> Front {
+    pub(super) fn new(
+        env: Env,
+        settings: Settings,
+        tls: Option<Tls>,
+        launcher: LocalLauncher,
+        reports: Reports,
+    ) -> Front {
         let Settings { framework_id, executor_id, is_shared, shutdown_grace, .. } = settings.clone();
         let now = Instant::now();
         Front {
             talk: Conversation::new(env.clone(), framework_id, executor_id, is_shared, shutdown_grace),
             env,
             settings,
+            tls,
             launcher,
             reports,
             line: Line::Away { again: now },
             away_since: Some(now),
             was_subscribed: false,
+            insecure: Complaint::new(),
             told_at: now,
             idle_since: None,
             discarding: FuturesUnordered::new(),
@@ -214,6 +227,7 @@ impl Front {
                 let Some(subscribed) = event.subscribed else { return };
                 tracing::info!(agent = subscribed.agent_info.hostname, "subscribed");
                 (self.away_since, self.was_subscribed) = (None, true);
+                self.insecure.over();
                 self.talk.subscribed(&subscribed);
             }
             ExecutorEventType::Launch => {
@@ -257,9 +271,16 @@ impl Front {
             tracing::debug!(%error, "no subscription");
         }
         let since = *self.away_since.get_or_insert_with(Instant::now);
-        if matches!(error, LinkError::Away(_)) {
-            self.line.wait(self.wait(since));
-            return;
+        match &error {
+            LinkError::Away(_) => return self.line.wait(self.wait(since)),
+            // The agent has come back otherwise than it was: its operator may mend it while the tasks run.
+            LinkError::Insecure(why) if self.was_subscribed => {
+                if self.insecure.is_due(why) {
+                    tracing::error!(%error, "no subscription");
+                }
+                return self.line.wait(self.wait_max());
+            }
+            LinkError::Insecure(_) | LinkError::Unwanted(_) | LinkError::Refused(_) => {}
         }
         self.line = Line::Closed;
         let words = error.to_string();
@@ -268,10 +289,14 @@ impl Front {
 
     /// Until the agent is asked again: chance, so that a machine's executors do not ask in step.
     fn wait(&self, since: Instant) -> Duration {
-        let most = self.settings.recovery.map_or(HURRIED_WAIT_MAX, |recovery| recovery.backoff_max);
+        let most = self.wait_max();
         let most = if since.elapsed() < HURRY { most.min(HURRIED_WAIT_MAX) } else { most };
         let millis = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(self.env.below(millis))
+    }
+
+    fn wait_max(&self) -> Duration {
+        self.settings.recovery.map_or(HURRIED_WAIT_MAX, |recovery| recovery.backoff_max)
     }
 
     /// Ends everything. The first reason stays.
@@ -309,7 +334,7 @@ impl Front {
 
     fn way(&self) -> Way {
         let Settings { place, token, .. } = &self.settings;
-        Way { env: self.env.clone(), place: place.clone(), token: token.clone() }
+        Way { env: self.env.clone(), place: place.clone(), tls: self.tls.clone(), token: token.clone() }
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
+use super::tls::{Tls, explain};
 use crate::env::Env;
 use crate::mesos::recordio::Decoder;
 use crate::mesos::wire::Encoding;
@@ -44,12 +45,20 @@ pub(super) enum LinkError {
     /// It does not know this executor (any more), or does not believe who it is.
     #[error("agent does not want this executor: {0}")]
     Unwanted(String),
+    /// One side does not believe who the other is, or they do not understand each other. That lasts until people change something.
+    #[error("TLS with the agent fails: {0}")]
+    Insecure(String),
     /// It finds fault with the call itself.
     #[error("agent refuses the call: {0}")]
     Refused(String),
 }
 
-use LinkError::{Away, Refused, Unwanted};
+use LinkError::{Away, Insecure, Refused, Unwanted};
+
+/// What a broken connection means.
+fn broken(error: &(dyn std::error::Error + 'static)) -> LinkError {
+    explain(error).map_or_else(|| Away(error.to_string()), Insecure)
+}
 
 fn away(error: impl std::fmt::Display) -> LinkError {
     Away(error.to_string())
@@ -60,6 +69,8 @@ fn away(error: impl std::fmt::Display) -> LinkError {
 pub(super) struct Way {
     pub(super) env: Env,
     pub(super) place: Place,
+    /// How connections to an address are secured; absent where they are not.
+    pub(super) tls: Option<Tls>,
     pub(super) token: Option<String>,
 }
 
@@ -87,7 +98,11 @@ impl Way {
                 Place::Address(address) => {
                     let stream = TcpStream::connect(address.as_str()).await.map_err(away)?;
                     stream.set_nodelay(true).map_err(away)?;
-                    self.speak(stream).await
+                    let Some(tls) = &self.tls else { return self.speak(stream).await };
+                    let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+                    let host = host.trim_start_matches('[').trim_end_matches(']');
+                    let secured = tls.secure(host, stream).await;
+                    self.speak(secured.map_err(|error| broken(&error))?).await
                 }
                 Place::Socket(path) => self.speak(UnixStream::connect(path).await.map_err(away)?).await,
             }
@@ -124,7 +139,7 @@ impl Way {
         let request = request.body(body).map_err(|error| Unwanted(error.to_string()))?;
         let answer = async {
             line.ready().await.map_err(away)?;
-            line.send_request(request).await.map_err(away)
+            line.send_request(request).await.map_err(|error| broken(&error))
         };
         timeout(ANSWER_MAX, answer).await.unwrap_or_else(|_| Err(away("no answer in time")))
     }

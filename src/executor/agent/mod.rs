@@ -2,7 +2,7 @@
 //! chooses, one for all tasks of an agent.
 //!
 //! ```text
-//! environment ─▶ settings ─▶ front ◀─▶ line ─▶ link ── HTTP/1.1, protobuf, RecordIO ──▶ agent
+//! environment ─▶ settings ─▶ front ◀─▶ line ─▶ link ── HTTP/1.1 (TLS), protobuf, RecordIO ──▶ agent
 //!                              │  conversation: tasks, updates (pure)
 //!                              ▼
 //!                           launcher ─▶ docker | process
@@ -19,6 +19,7 @@ mod front;
 mod line;
 mod link;
 mod settings;
+mod tls;
 mod updates;
 
 use std::fs::File;
@@ -38,6 +39,7 @@ use crate::executor::logs::{LogLimits, RotatingFile};
 use crate::mesos::launcher::reports;
 use front::{Front, Outcome};
 use settings::{Settings, SettingsError};
+use tls::{Tls, TlsError};
 
 /// What this program itself has to say; `stdout` and `stderr` are the task's.
 const LOG: &str = "executor.log";
@@ -49,6 +51,8 @@ const LOCK: &str = "executor.lock";
 enum ExecutorError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("failed to {action} in the sandbox {path}: {source}")]
     Sandbox { action: &'static str, path: PathBuf, source: io::Error },
     #[error("failed to {action}: {source}")]
@@ -85,6 +89,7 @@ fn serve() -> Result<(), ExecutorError> {
     let settings = Settings::read(|name| std::env::var(name).ok())?;
     log_to(&settings.sandbox)?;
     let _lock = lock(&settings.sandbox)?;
+    let tls = settings.tls.as_ref().map(Tls::load).transpose()?;
     let start = |action| move |source| ExecutorError::Start { action, source };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -95,7 +100,7 @@ fn serve() -> Result<(), ExecutorError> {
         let mut terminated = signal(SignalKind::terminate()).map_err(start("listen for signals"))?;
         let (sink, reports) = reports();
         let launcher = LocalLauncher::new(env.clone(), launcher_config(&settings), sink);
-        let front = Front::new(env, settings, launcher, reports);
+        let front = Front::new(env, settings, tls, launcher, reports);
         let told = async move {
             let _signal = terminated.recv().await;
         };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::link::Place;
-use crate::mesos::wire::{ExecutorId, FrameworkId, INSTALLATION, SHARED_EXECUTOR};
+use crate::mesos::wire::{AGENT_HOST, ExecutorId, FrameworkId, INSTALLATION, SHARED_EXECUTOR};
 
 /// What Mesos's agents use where they say nothing.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
@@ -18,6 +18,8 @@ pub(super) struct Settings {
     pub(super) executor_id: ExecutorId,
     /// Where the agent is.
     pub(super) place: Place,
+    /// How connections to its address are secured; absent where they are not.
+    pub(super) tls: Option<TlsSettings>,
     /// Proves to the agent who calls.
     pub(super) token: Option<String>,
     /// The sandbox as this process sees it.
@@ -44,6 +46,31 @@ pub(super) struct Recovery {
     pub(super) backoff_max: Duration,
 }
 
+/// TLS as the variables of libprocess want it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TlsSettings {
+    /// Who must have signed the agent's certificate; absent where any will do.
+    pub(super) authorities: Option<Authorities>,
+    /// What is shown to an agent that asks who calls.
+    pub(super) own: Option<Own>,
+    /// The agent's host name, as the scheduler knows it.
+    pub(super) host: Option<String>,
+}
+
+/// Where the authorities' certificates are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Authorities {
+    pub(super) file: Option<PathBuf>,
+    pub(super) folder: Option<PathBuf>,
+}
+
+/// A certificate with its chain, and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Own {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+}
+
 /// What of the environment cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum SettingsError {
@@ -51,11 +78,10 @@ pub(super) enum SettingsError {
     Missing { name: &'static str },
     #[error("{name}={value}: wanted {allowed}")]
     Bad { name: &'static str, value: String, allowed: &'static str },
-    #[error(
-        "LIBPROCESS_SSL_ENABLED is set: this executor does not speak TLS to its agent; start the agent with \
-         --http_executor_domain_sockets"
-    )]
-    Tls,
+    #[error("{name} is set, and neither LIBPROCESS_SSL_CA_FILE nor LIBPROCESS_SSL_CA_DIR names an authority")]
+    NoAuthority { name: &'static str },
+    #[error("{given} is set, and {missing} is not: both are needed")]
+    Half { given: &'static str, missing: &'static str },
 }
 
 impl Settings {
@@ -82,6 +108,7 @@ impl Settings {
         Ok(Settings {
             framework_id: FrameworkId::new(needed("MESOS_FRAMEWORK_ID")?),
             executor_id: ExecutorId::new(needed("MESOS_EXECUTOR_ID")?),
+            tls: tls(&given)?,
             place: place(&given)?,
             token: given("MESOS_EXECUTOR_AUTHENTICATION_TOKEN"),
             host_sandbox: given("MESOS_DIRECTORY").map_or_else(|| sandbox.clone(), PathBuf::from),
@@ -100,9 +127,6 @@ fn place(given: &impl Fn(&str) -> Option<String>) -> Result<Place, SettingsError
     if let Some(path) = given("MESOS_DOMAIN_SOCKET") {
         return Ok(Place::Socket(PathBuf::from(path)));
     }
-    if given("LIBPROCESS_SSL_ENABLED").is_some_and(|value| matches!(value.as_str(), "1" | "true")) {
-        return Err(SettingsError::Tls);
-    }
     let name = "MESOS_AGENT_ENDPOINT";
     let value = given(name).ok_or(SettingsError::Missing { name })?;
     let port = value.rsplit_once(':').filter(|(host, _)| !host.is_empty());
@@ -110,6 +134,47 @@ fn place(given: &impl Fn(&str) -> Option<String>) -> Result<Place, SettingsError
         Some(port) if port != 0 => Ok(Place::Address(value)),
         _ => Err(SettingsError::Bad { name, value, allowed: "HOST:PORT" }),
     }
+}
+
+/// The names that this had before Mesos 1.10 count, too; who asks others for certificates looks at theirs.
+const VERIFY: [&str; 4] = [
+    "LIBPROCESS_SSL_VERIFY_SERVER_CERT",
+    "LIBPROCESS_SSL_VERIFY_CERT",
+    "LIBPROCESS_SSL_REQUIRE_CLIENT_CERT",
+    "LIBPROCESS_SSL_REQUIRE_CERT",
+];
+
+/// How an agent's address is secured; its socket needs nothing.
+fn tls(given: &impl Fn(&str) -> Option<String>) -> Result<Option<TlsSettings>, SettingsError> {
+    let is_set = |name: &'static str| match given(name).as_deref() {
+        None | Some("0" | "false") => Ok(false),
+        Some("1" | "true") => Ok(true),
+        Some(value) => {
+            Err(SettingsError::Bad { name, value: value.to_owned(), allowed: "true, 1, false or 0" })
+        }
+    };
+    if given("MESOS_DOMAIN_SOCKET").is_some() || !is_set("LIBPROCESS_SSL_ENABLED")? {
+        return Ok(None);
+    }
+    let path = |name: &str| given(name).map(PathBuf::from);
+    let mut verifies = None;
+    for name in VERIFY {
+        verifies = verifies.or(is_set(name)?.then_some(name));
+    }
+    let (file, folder) = (path("LIBPROCESS_SSL_CA_FILE"), path("LIBPROCESS_SSL_CA_DIR"));
+    let authorities = match verifies {
+        None => None,
+        Some(name) if file.is_none() && folder.is_none() => return Err(SettingsError::NoAuthority { name }),
+        Some(_) => Some(Authorities { file, folder }),
+    };
+    let (certificate, key) = ("LIBPROCESS_SSL_CERT_FILE", "LIBPROCESS_SSL_KEY_FILE");
+    let own = match (path(certificate), path(key)) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some(Own { certificate, key }),
+        (Some(_), None) => return Err(SettingsError::Half { given: certificate, missing: key }),
+        (None, Some(_)) => return Err(SettingsError::Half { given: key, missing: certificate }),
+    };
+    Ok(Some(TlsSettings { authorities, own, host: given(AGENT_HOST) }))
 }
 
 /// A duration as Mesos spells it: `2secs`, `1.5mins`.
@@ -156,8 +221,12 @@ mod tests {
     }
 
     fn with(name: &'static str, value: &'static str) -> Result<Settings, SettingsError> {
+        with_all(&[(name, value)])
+    }
+
+    fn with_all(given: &[(&'static str, &'static str)]) -> Result<Settings, SettingsError> {
         let mut variables = recorded();
-        variables.insert(name, value);
+        variables.extend(given.iter().copied());
         Settings::read(|name| variables.get(name).map(|value| (*value).to_owned()))
     }
 
@@ -186,12 +255,41 @@ mod tests {
             ("MESOS_AGENT_ENDPOINT", "agent:0", "MESOS_AGENT_ENDPOINT=agent:0: wanted HOST:PORT"),
             ("MESOS_RECOVERY_TIMEOUT", "15", "MESOS_RECOVERY_TIMEOUT=15: wanted a number and a unit"),
             ("MESOS_RECOVERY_TIMEOUT", "-1secs", "MESOS_RECOVERY_TIMEOUT=-1secs: wanted a number"),
-            ("LIBPROCESS_SSL_ENABLED", "1", "LIBPROCESS_SSL_ENABLED is set"),
+            ("LIBPROCESS_SSL_ENABLED", "yes", "LIBPROCESS_SSL_ENABLED=yes: wanted true, 1, false or 0"),
         ];
         for (name, value, words) in rows {
             let error = with(name, value).unwrap_err().to_string();
             assert!(error.starts_with(words), "{name}={value}: {error}");
         }
+    }
+
+    #[test]
+    fn tls_is_as_the_variables_of_libprocess_want_it() {
+        let tls = |more: &[(&'static str, &'static str)]| {
+            with_all(&[&[("LIBPROCESS_SSL_ENABLED", "1")], more].concat()).map(|settings| settings.tls)
+        };
+        assert_eq!(with("LIBPROCESS_SSL_ENABLED", "false").unwrap().tls, None);
+        let unverified = TlsSettings { authorities: None, own: None, host: None };
+        assert_eq!(tls(&[]), Ok(Some(unverified.clone())), "as Mesos: no certificate is looked at");
+        assert_eq!(tls(&[("LIBPROCESS_SSL_CA_FILE", "/ca.pem")]), Ok(Some(unverified)));
+        assert_eq!(tls(&[("MESOS_DOMAIN_SOCKET", "/run/agent.sock")]), Ok(None));
+
+        let authorities = Some(Authorities { file: Some("/ca.pem".into()), folder: None });
+        for name in VERIFY {
+            let given = tls(&[(name, "true"), ("LIBPROCESS_SSL_CA_FILE", "/ca.pem"), (AGENT_HOST, "m7")]);
+            let wanted =
+                TlsSettings { authorities: authorities.clone(), own: None, host: Some("m7".to_owned()) };
+            assert_eq!(given, Ok(Some(wanted)), "{name}");
+            assert_eq!(tls(&[(name, "1")]), Err(SettingsError::NoAuthority { name }));
+        }
+        let (certificate, key) = ("LIBPROCESS_SSL_CERT_FILE", "LIBPROCESS_SSL_KEY_FILE");
+        let own = Own { certificate: "/c.pem".into(), key: "/k.pem".into() };
+        let given = tls(&[(certificate, "/c.pem"), (key, "/k.pem")]).unwrap().unwrap();
+        assert_eq!(given.own, Some(own));
+        assert_eq!(
+            tls(&[(certificate, "/c.pem")]),
+            Err(SettingsError::Half { given: certificate, missing: key })
+        );
     }
 
     #[test]

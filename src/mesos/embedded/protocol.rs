@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::launcher::ExecutorMessage;
 use crate::mesos::wire::{
     AgentId, AgentInfo, ExecutorId, FrameworkId, TaskId, TaskInfo, TaskState, TaskStatus,
 };
@@ -39,6 +40,8 @@ pub enum ToMaster {
         /// Opaque to the master.
         data: Vec<u8>,
     },
+    /// What an executor tells its framework.
+    ExecutorMessage(ExecutorMessage),
     /// The agent leaves for good; its tasks are stopped.
     Unregister,
 }

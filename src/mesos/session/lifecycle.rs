@@ -226,7 +226,7 @@ impl Lifecycle {
                 mailbox.inverse_offers(event.inverse_offers.unwrap_or_default().inverse_offers);
             }
             EventType::RescindInverseOffer => {
-                mailbox.inverse_rescinded(&event.rescind_inverse_offer.unwrap_or_default().inverse_offer_id);
+                mailbox.inverse_rescinded(event.rescind_inverse_offer.unwrap_or_default().inverse_offer_id);
             }
             EventType::UpdateOperationStatus => {
                 tracing::debug!(event = %event.r#type(), "event ignored");

@@ -45,6 +45,7 @@ struct Waiting {
     failures: BTreeSet<AgentId>,
     rescinded: BTreeSet<OfferId>,
     offers: BTreeMap<OfferId, Lease>,
+    inverse_rescinded: BTreeSet<OfferId>,
     inverse: BTreeMap<Option<AgentId>, InverseOffer>,
     ended: Option<EndReason>,
     /// The end was taken.
@@ -62,6 +63,7 @@ impl Mailbox {
             waiting.subscribed = None;
             waiting.offers.clear();
             waiting.rescinded.clear();
+            waiting.inverse_rescinded.clear();
             waiting.inverse.clear();
             waiting.disconnected = Some(event);
         });
@@ -79,9 +81,12 @@ impl Mailbox {
         });
     }
 
-    /// An inverse offer that nobody has taken yet vanishes without a word; one that was is answered in vain.
-    pub(super) fn inverse_rescinded(&self, offer: &OfferId) {
-        self.lock().inverse.retain(|_, waiting| waiting.id != *offer);
+    /// Told even if nobody has taken the inverse offer yet: it may have taken the place of one that was.
+    pub(super) fn inverse_rescinded(&self, offer: OfferId) {
+        self.post(|waiting| {
+            waiting.inverse.retain(|_, waiting| waiting.id != offer);
+            waiting.inverse_rescinded.insert(offer);
+        });
     }
 
     /// An offer that nobody has taken yet vanishes without a word.
@@ -200,6 +205,10 @@ impl Waiting {
         if !self.offers.is_empty() {
             return Some(SessionEvent::Offers(std::mem::take(&mut self.offers).into_values().collect()));
         }
+        if !self.inverse_rescinded.is_empty() {
+            let rescinded = std::mem::take(&mut self.inverse_rescinded).into_iter().collect();
+            return Some(SessionEvent::InverseRescinded(rescinded));
+        }
         if !self.inverse.is_empty() {
             let inverse = std::mem::take(&mut self.inverse).into_values().collect();
             return Some(SessionEvent::InverseOffers(inverse));
@@ -230,6 +239,28 @@ mod tests {
         assert!(matches!(mailbox.next().await, Some(SessionEvent::Failure(told)) if told == agent));
         mailbox.ended(EndReason::Closed);
         assert!(matches!(mailbox.next().await, Some(SessionEvent::Ended(_))));
+    }
+
+    #[tokio::test]
+    async fn a_question_that_was_taken_back_is_told_before_the_one_in_its_place() {
+        let mailbox = Mailbox::default();
+        let asked = |id: &str| {
+            let agent_id = Some(AgentId::new("a"));
+            mailbox.inverse_offers(vec![InverseOffer {
+                id: OfferId::new(id),
+                agent_id,
+                ..Default::default()
+            }]);
+        };
+        asked("1");
+        mailbox.inverse_rescinded(OfferId::new("1"));
+        asked("2");
+        let first = mailbox.next().await;
+        let Some(SessionEvent::InverseRescinded(gone)) = first else { panic!("{first:?}") };
+        assert_eq!(gone, [OfferId::new("1")]);
+        let second = mailbox.next().await;
+        let Some(SessionEvent::InverseOffers(open)) = second else { panic!("{second:?}") };
+        assert_eq!(open.iter().map(|it| it.id.value.as_str()).collect::<Vec<_>>(), ["2"]);
     }
 
     fn update(task: &str, state: TaskState, uuid: Option<&[u8]>) -> TaskStatus {

@@ -111,6 +111,8 @@ pub enum SessionEvent {
     Rescinded(Vec<OfferId>),
     /// Machines that are to be taken away are asked for. Each question wants an answer.
     InverseOffers(Vec<InverseOffer>),
+    /// These questions were taken back: what they asked for is not planned any more, or otherwise; then other ones follow.
+    InverseRescinded(Vec<OfferId>),
     /// A task's status. To be acknowledged, once stored, if it has a uuid.
     Update(Box<TaskStatus>),
     /// What an executor tells beside the states of its tasks. Best effort: older ones of the same executor may be left out.

@@ -8,6 +8,8 @@ use super::ids::TaskId;
 pub const INSTALLATION: &str = "TENURE_INSTALLATION";
 /// The variable that is set for an executor that runs all tasks of its agent.
 pub const SHARED_EXECUTOR: &str = "TENURE_SHARED_EXECUTOR";
+/// The variable that tells an executor its agent's host name, which the agent's certificate names.
+pub const AGENT_HOST: &str = "TENURE_AGENT_HOST";
 /// Where an executor makes a line to a server.
 pub const EXEC_PATH: &str = "/exec";
 
@@ -35,6 +37,9 @@ pub struct ExecOrder {
     pub server: String,
     /// Proves to the server who calls; good for one call.
     pub token: String,
+    /// The authority (PEM) that has signed the server's certificate, and no other's: the line is secured with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
 }
 
 /// Without its token.
@@ -73,6 +78,7 @@ mod tests {
             stdin: true,
             server: "10.0.0.1:7480".to_owned(),
             token: "s3cret".to_owned(),
+            authority: Some("-----BEGIN CERTIFICATE-----".to_owned()),
         };
         let message = ExecutorData::Exec(order.clone());
         assert_eq!(ExecutorData::decode(&message.encode()).unwrap(), message);

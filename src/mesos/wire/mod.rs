@@ -35,7 +35,7 @@ pub use container::{
 };
 pub use encoding::Encoding;
 pub use enums::*;
-pub use executor_data::{EXEC_PATH, ExecOrder, ExecutorData, INSTALLATION, SHARED_EXECUTOR};
+pub use executor_data::{AGENT_HOST, EXEC_PATH, ExecOrder, ExecutorData, INSTALLATION, SHARED_EXECUTOR};
 pub use framework::{AgentInfo, ExecutorInfo, FrameworkCapability, FrameworkInfo, MasterInfo};
 pub use ids::{
     AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, OperationId, ResourceProviderId, TaskId,

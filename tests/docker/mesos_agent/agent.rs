@@ -18,9 +18,12 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
 use tenure::env::{Env, Spawned};
 use tenure::mesos::recordio;
-use tenure::mesos::wire::executor::{Acknowledged, Call, Event, Kill, Launch, LaunchGroup, Subscribed};
+use tenure::mesos::wire::executor::{
+    Acknowledged, Call, Event, Kill, Launch, LaunchGroup, MessageEvent, Subscribed,
+};
 use tenure::mesos::wire::offer::TaskGroupInfo;
 use tenure::mesos::wire::{
     AgentId, AgentInfo, Capability, Encoding, ExecutorCallType, ExecutorEventType, ExecutorId, ExecutorInfo,
@@ -29,6 +32,7 @@ use tenure::mesos::wire::{
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 /// Far more than anything here takes, and less than the test runner's patience.
@@ -45,7 +49,11 @@ pub(crate) struct Agent {
     pub(crate) installation: String,
     pub(crate) executor_id: String,
     variables: Vec<(String, String)>,
+    tls: Tls,
 }
+
+/// How connections are secured, if they are: it may change while it listens.
+type Tls = Arc<Mutex<Option<Arc<ServerConfig>>>>;
 
 /// What the executor has told, and how it is answered.
 struct Told {
@@ -64,6 +72,8 @@ struct State {
     /// Updates are stored at once.
     stores: bool,
     authorization: Option<String>,
+    connections: usize,
+    was_not_believed: bool,
 }
 
 impl Agent {
@@ -81,6 +91,7 @@ impl Agent {
             sandbox: tempfile::tempdir().unwrap(),
             executor_id: executor_id.to_owned(),
             variables: Vec::new(),
+            tls: Tls::default(),
         };
         agent.listen().await;
         agent
@@ -89,6 +100,12 @@ impl Agent {
     /// One more variable for the executor, in the place of the usual one.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Agent {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// From now on it speaks TLS.
+    pub(crate) fn secured(self, config: Arc<ServerConfig>) -> Agent {
+        *self.tls.lock().unwrap() = Some(config);
         self
     }
 
@@ -132,19 +149,30 @@ impl Agent {
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let (env, told, over) = (self.env.clone(), self.told.clone(), stop.clone());
+        let (env, told, over, tls) = (self.env.clone(), self.told.clone(), stop.clone(), self.tls.clone());
         let listening = self.env.spawn("agent", async move {
             while let Some(Ok((stream, _))) = stop.run_until_cancelled(listener.accept()).await {
-                let told = told.clone();
+                let (heard, told) = (told.clone(), told.clone());
                 let service = service_fn(move |request| {
-                    let told = told.clone();
+                    let told = heard.clone();
                     async move { Ok::<_, Infallible>(told.answer(request).await) }
                 });
-                let (stream, stop) = (TokioIo::new(stream), stop.clone());
+                told.connected();
+                let (stop, tls) = (stop.clone(), tls.lock().unwrap().clone());
                 env.spawn("connection", async move {
-                    let connection =
-                        hyper::server::conn::http1::Builder::new().serve_connection(stream, service);
-                    let _over = stop.run_until_cancelled(connection).await;
+                    let http = hyper::server::conn::http1::Builder::new();
+                    let connection = async {
+                        let Some(tls) = tls else {
+                            let _over = http.serve_connection(TokioIo::new(stream), service).await;
+                            return;
+                        };
+                        let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await else {
+                            told.not_believed();
+                            return;
+                        };
+                        let _over = http.serve_connection(TokioIo::new(stream), service).await;
+                    };
+                    stop.run_until_cancelled(connection).await;
                 });
             }
         });
@@ -172,6 +200,16 @@ impl Agent {
     /// What the executor said of itself.
     pub(crate) fn authorization(&self) -> Option<String> {
         self.told.state.lock().unwrap().authorization.clone()
+    }
+
+    /// How many connections were made to it.
+    pub(crate) fn connections(&self) -> usize {
+        self.told.state.lock().unwrap().connections
+    }
+
+    /// Waits until an executor has hung up because of the agent's certificate.
+    pub(crate) async fn was_not_believed(&self) {
+        self.told.until(|state| state.was_not_believed.then_some(())).await;
     }
 
     /// The `number`-th subscription, from 1.
@@ -217,6 +255,11 @@ impl Agent {
         self.send(ExecutorEventType::Kill, Event { kill, ..Event::default() });
     }
 
+    pub(crate) fn message(&self, data: Vec<u8>) {
+        let message = Some(MessageEvent { data });
+        self.send(ExecutorEventType::Message, Event { message, ..Event::default() });
+    }
+
     pub(crate) fn shut_down(&self) {
         self.send(ExecutorEventType::Shutdown, Event::default());
     }
@@ -230,6 +273,16 @@ impl Agent {
 type Body = BoxBody<Bytes, Infallible>;
 
 impl Told {
+    fn not_believed(&self) {
+        self.state.lock().unwrap().was_not_believed = true;
+        self.news.notify_waiters();
+    }
+
+    fn connected(&self) {
+        self.state.lock().unwrap().connections += 1;
+        self.news.notify_waiters();
+    }
+
     async fn until<T>(&self, mut found: impl FnMut(&mut State) -> Option<T>) -> T {
         let waiting = async {
             loop {

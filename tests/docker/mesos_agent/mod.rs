@@ -1,6 +1,8 @@
 //! `tenure-executor` beside the agent's side of its API: real processes and containers, real sockets.
 
 mod agent;
+mod authority;
+mod secured;
 mod shared;
 
 use std::time::Duration;

@@ -10,11 +10,13 @@ use serde_json::Value;
 use tenure::env::Env;
 use tenure::mesos::embedded::executors::{Executors, ExecutorsConfig};
 use tenure::mesos::embedded::http::AgentFront;
-use tenure::mesos::embedded::launcher::{Launch, Launcher, Reports, reports};
+use tenure::mesos::embedded::launcher::{ExecutorMessage, Launch, Launcher, Reports, reports};
+use tenure::mesos::wire::scheduler::Message;
 use tenure::mesos::wire::{
     AgentId, CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, TaskId, TaskInfo, TaskStatus, json,
 };
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::transport::{Difference, request_text};
@@ -41,6 +43,7 @@ struct Play {
     folder: tempfile::TempDir,
     executors: Executors,
     reports: Reports,
+    messages: mpsc::Receiver<ExecutorMessage>,
     /// Those that came while another was awaited.
     early: Vec<TaskStatus>,
     address: SocketAddr,
@@ -70,6 +73,7 @@ impl Play {
             config.registration_timeout = Duration::from_secs(seconds.parse().unwrap());
         }
         let executors = Executors::new(&env, config, sink);
+        let messages = executors.messages().expect("nobody else has asked");
         let stop = CancellationToken::new();
         env.spawn("agent", AgentFront::new(&env, executors.clone()).serve(listener, stop.clone()));
         let uuids = records.iter().filter_map(|it| it["event"]["acknowledged"]["uuid"].as_str());
@@ -77,6 +81,7 @@ impl Play {
             folder,
             executors,
             reports,
+            messages,
             early: Vec::new(),
             address,
             stop,
@@ -103,6 +108,9 @@ impl Play {
             "<" if is_executors && record["event"].is_object() => self.heard(conn, &record["event"]).await,
             "<" if is_schedulers && record["event"]["type"] == "UPDATE" => {
                 self.told(&record["event"]["update"]["status"]).await;
+            }
+            "<" if is_schedulers && record["event"]["type"] == "MESSAGE" => {
+                self.said(&record["event"]["message"]).await;
             }
             _ => {}
         }
@@ -157,8 +165,7 @@ impl Play {
             // What is told then is the agent's.
             Some("TEARDOWN") => self.over = true,
             Some("MESSAGE") => {
-                let message: tenure::mesos::wire::scheduler::Message =
-                    json::from_value(body["message"].clone()).unwrap();
+                let message: Message = json::from_value(body["message"].clone()).unwrap();
                 self.executors.message(&framework, &message.executor_id, message.data).await;
             }
             _ => {}
@@ -186,6 +193,17 @@ impl Play {
                 self.found.push(Difference { subject: wanted, text });
             }
             return;
+        }
+    }
+
+    /// The framework was told this by an executor.
+    async fn said(&mut self, theirs: &Value) {
+        let theirs: Message = json::from_value(theirs.clone()).unwrap();
+        let wanted = format!("{} says {:?}", theirs.executor_id, theirs.data);
+        let ours = tokio::time::timeout(PATIENCE, self.messages.recv()).await.ok().flatten();
+        let ours = ours.map(|ours| format!("{} says {:?}", ours.executor_id, ours.data)).unwrap_or_default();
+        if ours != wanted {
+            self.found.push(Difference { subject: wanted, text: format!("told is {ours:?}") });
         }
     }
 

@@ -53,6 +53,7 @@ const EXECUTORS: &str =
     "the times of real processes; tests/docker/mesos_agent has the agent's side of it, case by case";
 const AFTER_THE_END: &str = "what an executor says of a task that has ended, or that it never got, is passed over here, acknowledged or not";
 const OPERATORS: &str = "the operator's HTTP endpoints";
+const WATCHED: &str = "the times of agents that are killed; `who_watches` and `an_operator_who_subscribes` have it, event by event";
 
 const CONSTRAINTS: &str = "offer constraints are not built";
 const TICKS: &str =
@@ -190,7 +191,7 @@ pub(crate) const ROWS: &[Row] = &[
     not("29-executor-agent-restart", EXECUTORS),
     Row { name: "30-executor-never-subscribes", how: How::PlayedByExecutors { except: &[] } },
     Row { name: "31-operator-endpoints", how: How::PlayedByOperators { except: ENDPOINTS } },
-    not("32-operator-subscribe", OPERATORS),
+    not("32-operator-subscribe", WATCHED),
     not("33-sandbox-files", OPERATORS),
     played("34-not-partition-aware"),
     played("35-no-checkpoint"),

@@ -13,6 +13,7 @@ mod ends;
 mod forgotten;
 mod health;
 mod kinds;
+mod maintenance;
 mod offers;
 mod ports;
 mod reality;
@@ -345,6 +346,7 @@ fn all(terms: &Terms) -> Vec<Box<dyn Check>> {
         Box::new(ends::EndsAreFinal),
         Box::new(forgotten::NoneIsForgotten),
         Box::new(health::MinimumHealth),
+        Box::new(maintenance::Maintenance::new(&terms.blur)),
         Box::new(offers::Offers::default()),
         Box::new(ports::Ports { reality: terms.reality.clone() }),
         Box::new(reality::StatusIsReal { reality: terms.reality.clone() }),

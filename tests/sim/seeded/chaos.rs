@@ -121,6 +121,7 @@ impl World {
             | Fault::MasterFailover
             | Fault::TaskKilledByHand
             | Fault::TaskVanishes => self.cluster.strike(fault),
+            Fault::Maintenance => self.cluster.plan_maintenance().await,
             Fault::LinkLoses | Fault::LinkSlow | Fault::LinkRepeats => self.cluster.disturb(fault).await,
             Fault::Interference => {
                 let Some(door) = self.servers.door() else { return };

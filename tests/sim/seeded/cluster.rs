@@ -15,6 +15,7 @@ use tenure::mesos::wire::{AgentId, AgentInfo, TaskId, TaskInfo};
 use tokio::time::Instant;
 
 use super::fates;
+use super::maintenance::{Maintained, address};
 use super::profile::Fault;
 use super::servers::process;
 use super::sim::Sim;
@@ -39,6 +40,8 @@ pub(crate) struct Cluster {
     pub(super) master_back_at: Option<Instant>,
     /// When the links between the master and its agents break and are made anew, if messages on them are disturbed.
     links_heal_at: Option<Instant>,
+    /// What the operator is about to do with a machine.
+    pub(super) maintained: Option<Maintained>,
 }
 
 /// What every machine of a simulation is.
@@ -75,7 +78,15 @@ impl Cluster {
         };
         let hosts = (0..sim.profile().machines).map(machine).collect();
         let leading: Leading = Arc::new(Mutex::new(None));
-        Cluster { sim: sim.clone(), hosts, leading, master: None, master_back_at: None, links_heal_at: None }
+        Cluster {
+            sim: sim.clone(),
+            hosts,
+            leading,
+            master: None,
+            master_back_at: None,
+            links_heal_at: None,
+            maintained: None,
+        }
     }
 
     pub(super) fn sim(&self) -> &Sim {
@@ -107,6 +118,7 @@ impl Cluster {
             known.extend(state.agent_id);
         }
         let master = master::start(&env, MasterConfig::default(), known);
+        self.remember_maintenance(&master).await;
         self.master = Some(env);
         self.master_back_at = None;
         *self.leading.lock().unwrap() = Some(master);
@@ -135,6 +147,7 @@ impl Cluster {
         if self.links_heal_at.is_some_and(|at| at <= now) {
             self.heal_links().await;
         }
+        self.go_on_with_maintenance().await;
         for index in 0..self.hosts.len() {
             if self.hosts[index].back_at.is_some_and(|at| at <= now) {
                 self.start_agent(index).await;
@@ -160,8 +173,13 @@ impl Cluster {
         }
     }
 
+    /// The master, while one leads.
+    pub(super) fn leader(&self) -> Option<MasterHandle> {
+        self.leading.lock().unwrap().clone()
+    }
+
     /// A random machine that has an agent now.
-    fn present(&self) -> Option<usize> {
+    pub(super) fn present(&self) -> Option<usize> {
         let present: Vec<usize> =
             (0..self.hosts.len()).filter(|index| self.hosts[*index].agent.is_some()).collect();
         self.sim.pick(&present).copied()
@@ -283,6 +301,7 @@ impl Cluster {
         for at in [&mut self.master_back_at, &mut self.links_heal_at].into_iter().flatten() {
             *at = (*at).min(soon);
         }
+        self.end_maintenance(soon);
         for host in &mut self.hosts {
             if let Some(at) = &mut host.back_at {
                 *at = (*at).min(soon);
@@ -297,7 +316,7 @@ async fn start_agent(sim: &Sim, host: &Host, index: usize, master: MasterHandle)
     let (sink, reported) = reports();
     let launcher = Arc::new(SimulatedLauncher::new(&env, host.machine.clone(), sink));
     let journal = Journal::open(&env, host.disk.clone()).await.unwrap();
-    let config = AgentConfig::new(agent_info(index), format!("10.0.0.{}", index + 1));
+    let config = AgentConfig::new(agent_info(index), address(index));
     let reported = gossip(sim, &env, reported);
     let agent = Agent::new(&env, config, journal, launcher, reported, master);
     env.spawn("agent", agent.run());

@@ -13,6 +13,7 @@ pub(crate) mod chaos;
 pub(crate) mod cluster;
 mod fates;
 mod log;
+mod maintenance;
 pub(crate) mod panics;
 mod people;
 mod profile;

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::launcher::{Adopted, Launch, Launcher, Reports};
+use super::launcher::{Adopted, ExecutorMessage, Launch, Launcher, Reports};
 use super::master::MasterHandle;
 use super::protocol::{LINK, ToAgent, ToMaster};
 use crate::env::Env;
@@ -85,6 +85,8 @@ pub struct Agent {
     state: AgentState,
     launcher: Arc<dyn Launcher>,
     reports: Reports,
+    /// What executors tell their frameworks.
+    messages: Option<mpsc::Receiver<ExecutorMessage>>,
     master: MasterHandle,
     resends: Resends,
     settling: Settling,
@@ -114,6 +116,8 @@ enum Act {
     Shutdown(FrameworkId, ExecutorId),
     /// Tell how the container engine and the journal are.
     TellEngine,
+    /// Pass on what an executor tells its framework.
+    PassOn(ExecutorMessage),
 }
 
 /// What became of one step.
@@ -150,6 +154,7 @@ impl Agent {
             had_journal_trouble: false,
             state,
             settling: Settling::new(launcher.engine()),
+            messages: launcher.messages(),
             launcher,
             reports,
             master,
@@ -308,6 +313,7 @@ impl Agent {
                 None => return Step::Broken,
             },
             Some(status) = self.reports.recv() => self.reported(status),
+            Some(message) = next_of(&mut self.messages) => self.acts.push(Act::PassOn(message)),
             () = self.settling.news() => return Step::Engine,
             () = sleep_until(next_resend) => self.resend(),
         }
@@ -367,6 +373,7 @@ impl Agent {
             match act {
                 Act::Send(task_id) => self.send(&task_id).await,
                 Act::TellEngine => self.tell_engine().await,
+                Act::PassOn(message) => self.pass_on(message).await,
                 act => self.ask_launcher(act).await,
             }
         }
@@ -387,7 +394,7 @@ impl Agent {
                     launcher.message(&framework, &executor, data).await;
                 }
                 Act::Shutdown(framework, executor) => launcher.shutdown(&framework, &executor).await,
-                Act::Send(_) | Act::TellEngine => {}
+                Act::Send(_) | Act::TellEngine | Act::PassOn(_) => {}
             }
         };
         tokio::pin!(asked);
@@ -416,6 +423,13 @@ impl Agent {
         self.resends.sent(task_id, Instant::now());
     }
 
+    async fn pass_on(&mut self, message: ExecutorMessage) {
+        let Some(uplink) = &self.uplink else { return };
+        if uplink.send(ToMaster::ExecutorMessage(message)).await.is_err() {
+            self.uplink = None;
+        }
+    }
+
     fn resend(&mut self) {
         self.acts.extend(self.resends.due(Instant::now()).into_iter().map(Act::Send));
     }
@@ -423,6 +437,14 @@ impl Agent {
     /// Empty only before the first registration, when there is no task yet.
     fn agent_id(&self) -> AgentId {
         self.state.agent_id.clone().unwrap_or_default()
+    }
+}
+
+/// The next message, if anybody sends any.
+async fn next_of(messages: &mut Option<mpsc::Receiver<ExecutorMessage>>) -> Option<ExecutorMessage> {
+    match messages {
+        Some(messages) => messages.recv().await,
+        None => std::future::pending().await,
     }
 }
 

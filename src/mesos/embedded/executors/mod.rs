@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
+use super::launcher::{Adopted, ExecutorMessage, Launch, Launcher, LauncherUnavailable, ReportSink};
 use crate::env::Env;
 use crate::mesos::wire::executor::{Acknowledged, Event, Kill, MessageEvent};
 use crate::mesos::wire::{
@@ -98,6 +98,9 @@ struct Inner {
     env: Env,
     config: ExecutorsConfig,
     sink: ReportSink,
+    /// What executors tell their frameworks.
+    messages: mpsc::Sender<ExecutorMessage>,
+    told: Mutex<Option<mpsc::Receiver<ExecutorMessage>>>,
     started: Timestamp,
     state: Mutex<State>,
 }
@@ -123,7 +126,10 @@ impl Executors {
     #[must_use]
     pub fn new(env: &Env, config: ExecutorsConfig, sink: ReportSink) -> Executors {
         let (started, env) = (env.now(), env.clone());
-        Executors { inner: Arc::new(Inner { env, config, sink, started, state: Mutex::default() }) }
+        let (messages, told) = mpsc::channel(EVENTS);
+        let told = Mutex::new(Some(told));
+        let state = Mutex::default();
+        Executors { inner: Arc::new(Inner { env, config, sink, messages, told, started, state }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -176,6 +182,14 @@ impl Executors {
         }
         executor.stream = Some(stream);
         (events, dropped)
+    }
+
+    /// Takes in what an executor tells its framework.
+    pub(super) fn message(&self, (framework_id, executor_id): Key, data: Vec<u8>) {
+        let message = ExecutorMessage { framework_id, executor_id, data };
+        if let Err(error) = self.inner.messages.try_send(message) {
+            tracing::warn!(%error, "a message of an executor is lost");
+        }
     }
 
     /// Takes in an update of an executor, and confirms it. After the end of a task nothing counts.
@@ -411,6 +425,10 @@ impl Launcher for Executors {
         // One that has not subscribed is told when it does.
         let _is_sent = self.send(&key, event(ExecutorEventType::Shutdown));
         stop.cancel();
+    }
+
+    fn messages(&self) -> Option<mpsc::Receiver<ExecutorMessage>> {
+        self.inner.told.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     async fn message(&self, framework: &FrameworkId, executor: &ExecutorId, data: Vec<u8>) {

@@ -8,7 +8,7 @@ use super::accounts::authenticate;
 use super::executor::AgentFront;
 use super::reply::{self, Reply};
 use super::v0::{self, wire};
-use super::{files, operator, v1};
+use super::{files, operator, tasks};
 use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::executors::{ExecutorEntry, Overview};
 use crate::mesos::embedded::master::{TaskEntry, VERSION};
@@ -72,7 +72,7 @@ fn answer(kind: &str, overview: &Overview) -> Option<Value> {
 
 fn tasks(overview: &Overview) -> Value {
     let of = |executors: &[ExecutorEntry], pick: fn(&ExecutorEntry) -> &[TaskEntry]| {
-        executors.iter().flat_map(pick).map(v1::task).collect::<Vec<_>>()
+        executors.iter().flat_map(pick).map(tasks::message).collect::<Vec<_>>()
     };
     let mut completed = of(&overview.executors, |it| &it.completed);
     completed.extend(of(&overview.completed, |it| &it.completed));
@@ -154,7 +154,7 @@ fn frameworks(overview: &Overview) -> Vec<Value> {
 }
 
 fn executor(entry: &ExecutorEntry) -> Value {
-    let tasks = |entries: &[TaskEntry]| entries.iter().map(v0::task).collect::<Vec<_>>();
+    let tasks = |entries: &[TaskEntry]| entries.iter().map(tasks::flat).collect::<Vec<_>>();
     json!({
         "id": entry.info.executor_id.value,
         "name": entry.info.name(),

@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::reply::{self, Reply, bad};
-use super::{Front, files, operator, read, v0};
+use super::{Front, files, operator, read, tasks, v0};
 use crate::mesos::embedded::master::{Books, Extent, MasterHandle, TaskEntry};
 use crate::mesos::wire::TaskStatus;
 
@@ -93,5 +93,5 @@ fn tasks<'a>(books: &Books, asked: impl Fn(&str) -> Option<&'a str>) -> Value {
         found.reverse();
     }
     let told = found.into_iter().skip(number("offset").unwrap_or(0)).take(number("limit").unwrap_or(TASKS));
-    json!({"tasks": told.map(v0::task).collect::<Vec<_>>()})
+    json!({"tasks": told.map(tasks::flat).collect::<Vec<_>>()})
 }

@@ -125,8 +125,10 @@ impl AgentFront {
                 self.executors.update(&key, call.update.unwrap_or_default().status).await;
                 Ok(reply::empty(StatusCode::ACCEPTED))
             }
-            // Best effort, and nobody here whom it is for.
-            ExecutorCallType::Message => Ok(reply::empty(StatusCode::ACCEPTED)),
+            ExecutorCallType::Message => {
+                self.executors.message(key, call.message.unwrap_or_default().data);
+                Ok(reply::empty(StatusCode::ACCEPTED))
+            }
             _ => Ok(reply::text(StatusCode::NOT_IMPLEMENTED, "501 Not Implemented.")),
         }
     }

@@ -16,10 +16,12 @@ mod read;
 mod reply;
 mod required;
 mod scheduler;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod v0;
 mod v1;
+mod watching;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::reply::{self, Reply, bad};
 use super::scheduler::{accepted, expect_post};
-use super::{Front, RECOVERING, Role, books, files, maintenance, read, v1};
+use super::{Front, RECOVERING, Role, books, files, maintenance, read, v1, watching};
 use crate::mesos::embedded::master::{MasterHandle, VERSION};
 use crate::mesos::wire::{AgentId, Encoding, FrameworkId};
 
@@ -60,6 +60,9 @@ impl Front {
             return Ok(answer);
         }
         let kind = call["type"].as_str().unwrap_or_default();
+        if kind == "SUBSCRIBE" {
+            return watching::watch(&master).await;
+        }
         if let Some(answer) = self.act(&master, kind, &call).await {
             return answer;
         }

@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::tasks::message;
 use super::v0::{self, Held, wire};
 use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::master::{
     AgentEntry, Books, Extent, FrameworkEntry, RoleEntry, TaskEntry, VERSION,
 };
-use crate::mesos::wire::TaskStatus;
 
 /// How much is to be known for the answer to a call that only reads; none for any other call.
 pub(super) fn extent(kind: &str) -> Option<Extent> {
@@ -49,46 +49,54 @@ pub(super) fn answer(kind: &str, books: &Books) -> Option<Value> {
 }
 
 fn agents(books: &Books) -> Value {
-    let agent = |entry: &AgentEntry| {
-        let port = entry.info.port.unwrap_or(5051);
-        let mut told = json!({
-            "agent_info": wire(&entry.info),
-            "active": entry.active && entry.connected,
-            "deactivated": !entry.active,
-            "version": VERSION,
-            "pid": format!("slave(1)@{}:{port}", entry.ip),
-            "registered_time": time(entry.registered),
-            "total_resources": wire(&entry.total.resources()),
-            "capabilities": v0::AGENT_CAPABILITIES.map(|it| json!({"type": it})),
-        });
-        put(&mut told, "allocated_resources", &entry.used);
-        put(&mut told, "offered_resources", &entry.offered);
-        if let Some(at) = entry.reregistered {
-            told["reregistered_time"] = time(at);
-        }
-        if let Some(drain) = &entry.drain {
-            told["drain_info"] = v0::drain_info(drain);
-        }
-        told
-    };
     let recovered: Vec<Value> = books.recovered.iter().map(|id| json!({"id": wire(id)})).collect();
     json!({"agents": books.agents.iter().map(agent).collect::<Vec<_>>(), "recovered_agents": recovered})
+}
+
+/// One agent.
+pub(super) fn agent(entry: &AgentEntry) -> Value {
+    let port = entry.info.port.unwrap_or(5051);
+    let mut told = json!({
+        "agent_info": wire(&entry.info),
+        "active": entry.active && entry.connected,
+        "deactivated": !entry.active,
+        "version": VERSION,
+        "pid": format!("slave(1)@{}:{port}", entry.ip),
+        "registered_time": time(entry.registered),
+        "total_resources": wire(&entry.total.resources()),
+        "capabilities": v0::AGENT_CAPABILITIES.map(|it| json!({"type": it})),
+    });
+    put(&mut told, "allocated_resources", &entry.used);
+    put(&mut told, "offered_resources", &entry.offered);
+    if let Some(at) = entry.reregistered {
+        told["reregistered_time"] = time(at);
+    }
+    if let Some(drain) = &entry.drain {
+        told["drain_info"] = v0::drain_info(drain);
+    }
+    told
+}
+
+/// One framework, but for what it holds.
+pub(super) fn framework_head(entry: &FrameworkEntry) -> Value {
+    let mut told = json!({
+        "framework_info": wire(&entry.info),
+        "active": entry.connected,
+        "connected": entry.connected,
+        "recovered": false,
+        "registered_time": time(entry.registered),
+        "reregistered_time": time(entry.reregistered.unwrap_or(entry.registered)),
+    });
+    if let Some(at) = entry.unregistered {
+        told["unregistered_time"] = time(at);
+    }
+    told
 }
 
 fn frameworks(books: &Books) -> Value {
     let (held, nothing) = (Held::by_framework(books), Held::default());
     let framework = |entry: &FrameworkEntry| {
-        let mut told = json!({
-            "framework_info": wire(&entry.info),
-            "active": entry.connected,
-            "connected": entry.connected,
-            "recovered": false,
-            "registered_time": time(entry.registered),
-            "reregistered_time": time(entry.reregistered.unwrap_or(entry.registered)),
-        });
-        if let Some(at) = entry.unregistered {
-            told["unregistered_time"] = time(at);
-        }
+        let mut told = framework_head(entry);
         let (mut used, mut offered) = (Bundle::default(), Bundle::default());
         let held = held.get(&entry.id).unwrap_or(&nothing);
         let alive = held.tasks.iter().filter(|it| !it.state.is_terminal());
@@ -108,47 +116,12 @@ fn frameworks(books: &Books) -> Value {
 }
 
 fn tasks(books: &Books) -> Value {
-    let all = |entries: &[TaskEntry]| entries.iter().map(task).collect::<Vec<_>>();
+    let all = |entries: &[TaskEntry]| entries.iter().map(message).collect::<Vec<_>>();
     json!({
         "tasks": all(&books.tasks),
         "unreachable_tasks": all(&books.unreachable_tasks),
         "completed_tasks": all(&books.completed_tasks),
     })
-}
-
-/// One task.
-pub(super) fn task(entry: &TaskEntry) -> Value {
-    let info = entry.info.as_deref();
-    let mut told = json!({
-        "name": info.map_or("", |info| info.name.as_str()),
-        "task_id": wire(&entry.id),
-        "framework_id": wire(&entry.framework),
-        "agent_id": wire(&entry.agent),
-        "state": entry.state.as_str(),
-        "resources": info.map_or_else(|| wire(&entry.resources.resources()), |info| wire(&info.resources)),
-        "statuses": wire(&entry.statuses),
-    });
-    let acknowledged = |status: &&TaskStatus| status.uuid.is_some();
-    if let Some(status) = entry.statuses.iter().rfind(acknowledged) {
-        let status = wire(status);
-        told["status_update_state"] = status["state"].clone();
-        told["status_update_uuid"] = status["uuid"].clone();
-    }
-    let Some(info) = info else { return told };
-    for (name, value) in [
-        ("executor_id", info.executor.as_ref().map(|it| wire(&it.executor_id))),
-        ("labels", info.labels.as_ref().map(wire)),
-        ("discovery", info.discovery.as_ref().map(wire)),
-        ("container", info.container.as_ref().map(wire)),
-        ("health_check", info.health_check.as_ref().map(wire)),
-        ("check", info.check.as_ref().map(wire)),
-        ("kill_policy", info.kill_policy.as_ref().map(wire)),
-    ] {
-        if let Some(value) = value {
-            told[name] = value;
-        }
-    }
-    told
 }
 
 fn executors(books: &Books) -> Value {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::maintenance::MachineId;
 use super::state::{Agent, Link, Master, Task, Timer};
 use crate::mesos::embedded::bundle::Bundle;
+use crate::mesos::embedded::launcher::ExecutorMessage;
 use crate::mesos::embedded::protocol::{AgentTask, ToAgent};
 use crate::mesos::wire::scheduler::{Event, Failure, Message, Shutdown};
 use crate::mesos::wire::{
@@ -63,6 +64,7 @@ impl Master {
         for key in self.unreachable_tasks.remove_agent(&id) {
             self.history.unreachable.remove(&key);
         }
+        let is_new = !self.agents.contains_key(&id);
         let now = self.env.now();
         let mut agent = Agent::new(info, ip, total, Link { connection, sender: link });
         (agent.registered, agent.reregistered) = (now, is_back.then_some(now));
@@ -71,6 +73,9 @@ impl Master {
             tasks.iter().map(|task| (task.framework_id.clone(), task.task.task_id.clone())).collect();
         for task in tasks {
             self.task_reported(&id, task, was_away);
+        }
+        if is_new {
+            self.show_agent(&id);
         }
         self.drop_unreported(&id, &reported);
         self.repeat_kills(&id);
@@ -121,7 +126,8 @@ impl Master {
             return;
         }
         let key = (framework_id, task.task_id.clone());
-        if !self.tasks.contains_key(&key) {
+        let is_unknown = !self.tasks.contains_key(&key);
+        if is_unknown {
             let held =
                 if planted!("returned-tasks-hold-nothing") { Vec::new() } else { task.resources.clone() };
             let role = held.iter().find_map(|it| it.allocation_info.as_ref()?.role.clone());
@@ -129,9 +135,12 @@ impl Master {
             let role = role.unwrap_or_else(|| "*".to_owned());
             self.enter_task(&key, (agent_id, &role), resources, status.clone());
             self.remember(&key, &task);
-            self.note(&key, &status);
+            self.recall(&key, &status);
         }
         self.task_advanced(&key, latest);
+        if is_unknown {
+            self.show_task(&key);
+        }
         if was_away {
             let back = TaskStatus {
                 uuid: None,
@@ -256,6 +265,13 @@ impl Master {
         }
     }
 
+    /// Passes on what an executor tells its framework, if that is there.
+    pub(super) fn message_of_executor(&mut self, agent_id: &AgentId, message: ExecutorMessage) {
+        let ExecutorMessage { framework_id, executor_id, data } = message;
+        let message = Some(Message { agent_id: agent_id.clone(), executor_id, data });
+        self.tell(&framework_id, Event { message, ..Event::of(EventType::Message) });
+    }
+
     /// MESSAGE: to an executor, if its agent is there.
     pub(super) fn pass_on(&mut self, framework: &FrameworkId, message: Message) {
         let Message { agent_id, executor_id, data } = message;
@@ -371,6 +387,10 @@ impl Master {
         if let Some(agent) = self.agents.remove(id) {
             self.counts.agents_removed += 1;
             self.total_shrinks(&agent.total);
+        }
+        // As in Mesos, whose operators are not told of agents that are unreachable, or gone by an operator's word.
+        if why.0 == TaskState::Lost {
+            self.show_agent_gone(id);
         }
         self.frameworks.values_mut().for_each(|framework| framework.filters.clear_agent(id));
         self.tell_failure(id);

@@ -169,28 +169,29 @@ impl Master {
     }
 
     fn agent_entries(&self) -> Vec<AgentEntry> {
-        let entry = |(id, agent): (&AgentId, &Agent)| {
-            let mut used = Bundle::default();
-            let tasks = agent.tasks.iter().filter_map(|it| self.tasks.get(it));
-            tasks.for_each(|it| used.add(&it.resources.allocated(&it.role)));
-            let mut offered = Bundle::default();
-            let records = agent.offers.iter().filter_map(|it| self.offers.get(it));
-            records.for_each(|it| offered.add(&it.resources));
-            AgentEntry {
-                id: id.clone(),
-                info: agent.info.clone(),
-                ip: agent.ip.clone(),
-                connected: agent.link.is_some(),
-                active: self.registry.is_active(id),
-                registered: agent.registered,
-                reregistered: agent.reregistered,
-                total: agent.total.clone(),
-                used,
-                offered,
-                drain: self.registry.drain_of(id),
-            }
-        };
-        self.agents.iter().map(entry).collect()
+        self.agents.iter().map(|(id, agent)| self.agent_entry(id, agent)).collect()
+    }
+
+    pub(super) fn agent_entry(&self, id: &AgentId, agent: &Agent) -> AgentEntry {
+        let mut used = Bundle::default();
+        let tasks = agent.tasks.iter().filter_map(|it| self.tasks.get(it));
+        tasks.for_each(|it| used.add(&it.resources.allocated(&it.role)));
+        let mut offered = Bundle::default();
+        let records = agent.offers.iter().filter_map(|it| self.offers.get(it));
+        records.for_each(|it| offered.add(&it.resources));
+        AgentEntry {
+            id: id.clone(),
+            info: agent.info.clone(),
+            ip: agent.ip.clone(),
+            connected: agent.link.is_some(),
+            active: self.registry.is_active(id),
+            registered: agent.registered,
+            reregistered: agent.reregistered,
+            total: agent.total.clone(),
+            used,
+            offered,
+            drain: self.registry.drain_of(id),
+        }
     }
 
     fn role_entries(&self) -> Vec<RoleEntry> {

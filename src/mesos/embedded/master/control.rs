@@ -11,6 +11,7 @@ use super::books::{Books, Extent};
 use super::faults::{Disturbance, Fault};
 use super::maintenance::{MachineId, MaintenanceView, Window};
 use super::operator::Wish;
+use super::watchers::Watching;
 use super::{Input, MasterHandle};
 use crate::mesos::wire::{AgentId, FrameworkId, MasterInfo};
 
@@ -46,6 +47,7 @@ pub(super) enum Control {
     Introduce(oneshot::Sender<MasterInfo>),
     Maintenance(oneshot::Sender<MaintenanceView>),
     Books(Extent, oneshot::Sender<Box<Books>>),
+    Watch(oneshot::Sender<Box<Watching>>),
     Metrics(oneshot::Sender<BTreeMap<String, f64>>),
 }
 
@@ -58,6 +60,11 @@ impl MasterHandle {
     /// Who the master is; nothing while it is away.
     pub async fn introduction(&self) -> Option<MasterInfo> {
         self.ask(Control::Introduce).await
+    }
+
+    /// SUBSCRIBE of an operator; nothing while the master is away.
+    pub async fn watch(&self) -> Option<Box<Watching>> {
+        self.ask(Control::Watch).await
     }
 
     /// DEACTIVATE_AGENT: its offers are rescinded and nothing of it is offered; its tasks go on.

@@ -38,8 +38,10 @@ impl Master {
         }
         let id = subscribe.framework_info.id.clone().unwrap_or_else(|| self.next_framework_id());
         self.end_stream(&id, Some("Framework failed over"));
+        let is_new = !self.frameworks.contains_key(&id);
         let stream = self.install(&id, subscribe, events);
         self.greet(&id);
+        self.show_framework(&id, is_new);
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
             self.tell_agent(&agent, ToAgent::Resubscribed { framework_id: id.clone() });
@@ -193,6 +195,7 @@ impl Master {
         if let Some(framework) = self.frameworks.remove(id) {
             let entry = framework.entry(id, Some(self.env.now()));
             self.archive_framework(entry);
+            self.show_framework_gone(framework.info);
         }
         self.unreachable_tasks.remove_framework(id);
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
@@ -238,6 +241,7 @@ impl Master {
         for offer in foreign {
             self.rescind(&offer);
         }
+        self.show_framework(id, false);
         self.plan_allocation();
         Ok(())
     }

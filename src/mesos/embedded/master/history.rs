@@ -7,7 +7,7 @@ use super::books::{FrameworkEntry, TaskEntry};
 use super::state::{Master, Task};
 use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::record::TaskRecord;
-use crate::mesos::wire::{FrameworkId, TaskId, TaskInfo, TaskState, TaskStatus};
+use crate::mesos::wire::{FrameworkId, Reason, TaskId, TaskInfo, TaskState, TaskStatus};
 
 type Key = (FrameworkId, TaskId);
 
@@ -64,10 +64,23 @@ impl Master {
         task.told = Some(Box::new(TaskRecord::of(info)));
     }
 
-    /// Remembers what was told of a task.
+    /// Remembers what was told of a task before this master knew it.
+    pub(super) fn recall(&mut self, key: &Key, status: &TaskStatus) {
+        if let Some(told) = self.tasks.get_mut(key).and_then(|task| task.told.as_mut()) {
+            told.note(status);
+        }
+    }
+
+    /// Remembers what is told of a task, and shows it to operators.
     pub(super) fn note(&mut self, key: &Key, status: &TaskStatus) {
         let Some(told) = self.tasks.get_mut(key).and_then(|task| task.told.as_mut()) else { return };
+        let is_new = told.state() != Some(status.state());
         told.note(status);
+        let is_of_a_check =
+            [Reason::TaskCheckStatusUpdated, Reason::TaskHealthCheckStatusUpdated].contains(&status.reason());
+        if is_new || is_of_a_check {
+            self.show_update(key, status);
+        }
     }
 
     /// A task that was known is not any more.

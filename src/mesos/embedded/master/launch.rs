@@ -191,6 +191,7 @@ impl Master {
         };
         self.enter_task(&key, (&pool.agent, &pool.role), wanted.unallocated(), staging);
         self.remember(&key, task);
+        self.show_task(&key);
         Ok(())
     }
 

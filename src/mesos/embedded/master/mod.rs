@@ -21,6 +21,7 @@ mod registry;
 mod state;
 mod unreachable;
 mod validation;
+mod watchers;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -49,6 +50,7 @@ pub use refusal::CallRefusal;
 pub use registry::Drain;
 use registry::Registry;
 use state::{Master, Timer};
+pub use watchers::{Happening, Watching};
 
 /// The times of a master, and where it is.
 #[derive(Debug, Clone)]
@@ -315,6 +317,9 @@ impl Actor {
             Control::Books(extent, answer) => {
                 let _gone = answer.send(Box::new(self.master.books(extent)));
             }
+            Control::Watch(answer) => {
+                let _gone = answer.send(Box::new(self.master.watch()));
+            }
             Control::Metrics(answer) => {
                 let _gone = answer.send(self.master.metrics());
             }
@@ -383,8 +388,17 @@ impl Actor {
                 self.master.update(agent, connection, framework_id, *status, latest);
             }
             (ToMaster::Message { data }, Some(agent)) => self.master.message(agent, data),
+            (ToMaster::ExecutorMessage(message), Some(agent)) => {
+                self.master.message_of_executor(agent, message);
+            }
             (ToMaster::Unregister, Some(agent)) => self.master.unregister_agent(agent, connection),
-            (ToMaster::Update { .. } | ToMaster::Message { .. } | ToMaster::Unregister, None) => {
+            (
+                ToMaster::Update { .. }
+                | ToMaster::Message { .. }
+                | ToMaster::ExecutorMessage(_)
+                | ToMaster::Unregister,
+                None,
+            ) => {
                 tracing::warn!(connection, "message of an agent that is not registered");
             }
         }

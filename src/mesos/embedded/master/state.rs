@@ -16,6 +16,7 @@ use super::maintenance::Asked;
 use super::metrics::{Counts, FrameworkCounts};
 use super::registry::Registry;
 use super::unreachable::UnreachableTasks;
+use super::watchers::Watchers;
 use super::{AgentView, MasterConfig};
 use crate::env::Env;
 use crate::mesos::connection::ConnectionError;
@@ -62,6 +63,7 @@ pub(super) struct Master {
     pub(super) counters: Counters,
     pub(super) counts: Counts,
     pub(super) history: History,
+    pub(super) watchers: Watchers,
     /// When it began to lead.
     pub(super) started: Timestamp,
 }
@@ -219,6 +221,7 @@ impl Master {
             counters: Counters::default(),
             counts: Counts::default(),
             history: History::default(),
+            watchers: Watchers::default(),
             started: env.now(),
             registry,
             network,

@@ -7,6 +7,7 @@ mod offers;
 mod overcommitment;
 mod sharing;
 mod tasks;
+mod watching;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -36,6 +37,7 @@ struct World {
     machine: Machine,
     disk: Medium,
     lives: u64,
+    config: MasterConfig,
 }
 
 /// One life of the server.
@@ -46,7 +48,7 @@ struct Server {
 
 impl World {
     fn new(machine: Machine) -> World {
-        World { machine, disk: Medium::memory(), lives: 0 }
+        World { machine, disk: Medium::memory(), lives: 0, config: MasterConfig::default() }
     }
 
     async fn start(&mut self) -> Server {
@@ -56,7 +58,7 @@ impl World {
         let launcher = Arc::new(SimulatedLauncher::new(&env, self.machine.clone(), sink));
         let master = crate::mesos::embedded::start(
             &env,
-            MasterConfig::default(),
+            self.config.clone(),
             agent_config(),
             self.disk.clone(),
             launcher,

@@ -5,6 +5,7 @@ mod refusals;
 mod sandbox;
 mod tasks;
 mod tls;
+mod watching;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{amounts, bundle, names, seconds, tasks::task, wire, with};
+use super::super::tasks::flat;
+use super::{amounts, bundle, names, seconds, wire, with};
 use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::master::{Books, FrameworkEntry, TaskEntry};
 use crate::mesos::wire::{AgentId, Capability, ExecutorInfo, FrameworkId, Offer};
@@ -88,7 +89,7 @@ fn framework(entry: &FrameworkEntry, held: &Held<'_>) -> Value {
     let info = &entry.info;
     let mut all = held.used();
     all.add(&held.offered());
-    let tasks = |entries: &[&TaskEntry]| entries.iter().map(|it| task(it)).collect::<Vec<_>>();
+    let tasks = |entries: &[&TaskEntry]| entries.iter().map(|it| flat(it)).collect::<Vec<_>>();
     let rest = [
         ("user", json!(info.user)),
         ("failover_timeout", json!(info.failover_timeout())),

@@ -2,7 +2,6 @@
 
 mod frameworks;
 mod summary;
-mod tasks;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,7 +13,6 @@ use crate::mesos::wire::{AgentInfo, Resource, json as mesos_json};
 use frameworks::frameworks;
 pub(super) use frameworks::{Held, all_frameworks, own_executors};
 pub(super) use summary::summary;
-pub(super) use tasks::task;
 
 /// What an agent here can do of what Mesos's agents can.
 pub(super) const AGENT_CAPABILITIES: [&str; 3] = ["MULTI_ROLE", "HIERARCHICAL_ROLE", "AGENT_DRAINING"];
