@@ -191,7 +191,8 @@ async fn the_line_of_a_command_is_secured_by_the_authority_that_the_order_names_
     let expected = lines.expect(&env);
     order(pem, expected.token());
     let mut line = expected.line().await.unwrap();
-    assert!(matches!(read(&mut line).await, Ok(Some(Frame::End(End::ExitCode(0))))));
+    let read = read(&mut line, &mut Vec::new()).await;
+    assert!(matches!(read, Ok(Some(Frame::End(End::ExitCode(0))))), "{read:?}");
 
     let expected = lines.expect(&env);
     order(stranger, expected.token());
