@@ -29,6 +29,7 @@ pub(crate) struct Served {
     pub(crate) others: String,
     apps: bool,
     config: kube::Config,
+    token: String,
     /// As the ServiceAccount of the bench.
     pub(crate) client: Client,
 }
@@ -46,7 +47,7 @@ impl Served {
         for plural in ["widgets", "others"] {
             define(&admin, plural).await?;
         }
-        let config = as_account(&admin, config).await?;
+        let (config, token) = as_account(&admin, config).await?;
         let client = Client::try_from(config.clone())?;
         Ok(Served {
             child,
@@ -56,13 +57,15 @@ impl Served {
             others: group("others"),
             apps: options.apps,
             config,
+            token,
             client,
         })
     }
 
-    /// Another client, with connections of its own.
-    pub(crate) fn another(&self) -> Result<Client> {
-        Ok(Client::try_from(self.config.clone())?)
+    /// Where it is reached, whom it was signed by (DER), and the token of the bench.
+    pub(crate) fn door(&self) -> Result<(String, Vec<Vec<u8>>, String)> {
+        let authorities = self.config.root_cert.clone().context("no authority")?;
+        Ok((self.listen.clone(), authorities, self.token.clone()))
     }
 
     /// The object of this name as clients write it: about one kilobyte.
@@ -192,8 +195,8 @@ async fn define(admin: &Client, plural: &str) -> Result<()> {
     Ok(())
 }
 
-/// The same configuration for a ServiceAccount that may do what the bench does.
-async fn as_account(admin: &Client, mut config: kube::Config) -> Result<kube::Config> {
+/// The same configuration for a ServiceAccount that may do what the bench does, and its token.
+async fn as_account(admin: &Client, mut config: kube::Config) -> Result<(kube::Config, String)> {
     let accounts = "/api/v1/namespaces/default/serviceaccounts";
     send(admin, Method::POST, accounts, &json!({"metadata": {"name": "bench"}})).await?;
     let rule = json!({"verbs": ["*"], "apiGroups": ["bench.tenure.dev", "tenure.dev"], "resources": ["*"]});
@@ -207,6 +210,6 @@ async fn as_account(admin: &Client, mut config: kube::Config) -> Result<kube::Co
     let (path, request) = (format!("{accounts}/bench/token"), json!({"spec": {"expirationSeconds": 86_400}}));
     let answer: Value = serde_json::from_str(&send(admin, Method::POST, &path, &request).await?)?;
     let token = answer["status"]["token"].as_str().context("no token")?.to_owned();
-    config.auth_info.token = Some(token.into());
-    Ok(config)
+    config.auth_info.token = Some(token.clone().into());
+    Ok((config, token))
 }
