@@ -91,3 +91,14 @@ impl Bench {
         Some(doc.value().unwrap())
     }
 }
+
+/// A user's kind `Widget`, whose spec has this schema.
+pub(super) fn widgets(spec: &Value) -> KindDef {
+    let definition = json!({
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
+            "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}}]},
+    });
+    crd::kind(&serde_json::from_value(definition).unwrap()).unwrap()
+}

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use super::bench::widgets;
 use crate::api::{self, Bytes, Cpus, Span};
 use crate::proportion::{is_kept, is_small};
 use crate::registry::apply::{Applier, FieldSet, apply};
@@ -12,7 +13,7 @@ use crate::registry::crd::cel::Expressions;
 use crate::registry::jsonpath::JsonPath;
 use crate::registry::schema::{canonicalise, drop_nulls, prune, validate};
 use crate::registry::selector::{FieldSelector, LabelSelector};
-use crate::registry::{Failure, KindDef, Patch, Resource, Scheme, Subresource, crd};
+use crate::registry::{Failure, KindDef, Patch, Resource, Scheme, Subresource};
 
 fn repeated(text: &str, count: usize) -> String {
     vec![text; count].join(",")
@@ -32,13 +33,7 @@ fn kind() -> KindDef {
         "map": {"type": "object", "additionalProperties": {"type": "object", "additionalProperties": {"type": "integer"}}},
         "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
     }});
-    let definition = json!({
-        "metadata": {"name": "widgets.example.com"},
-        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
-            "versions": [{"name": "v1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}}]},
-    });
-    crd::kind(&serde_json::from_value(definition).unwrap()).unwrap()
+    widgets(&spec)
 }
 
 /// Specs of about so many items or bytes, each of another make.

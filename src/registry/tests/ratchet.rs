@@ -3,20 +3,14 @@
 
 use serde_json::{Value, json};
 
-use super::bench::Bench;
+use super::bench::{Bench, widgets};
 use crate::api::FieldError;
-use crate::registry::{Body, Failure, KindDef, Patch, Subresource, WriteOptions, crd};
+use crate::registry::{Body, Failure, KindDef, Patch, Subresource, WriteOptions};
 
 /// A kind with two lists, whose items are as `items` says.
 fn kind(list: &Value) -> KindDef {
     let spec = json!({"type": "object", "properties": {"a": list, "z": list}});
-    let definition = json!({
-        "metadata": {"name": "widgets.example.com"},
-        "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "widgets", "kind": "Widget"},
-            "versions": [{"name": "v1", "served": true, "storage": true,
-                "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}}]},
-    });
-    crd::kind(&serde_json::from_value(definition).unwrap()).unwrap()
+    widgets(&spec)
 }
 
 /// No list may begin with `x`.
