@@ -30,7 +30,8 @@ pub struct Container {
     /// containerizers. They run no readiness checks and one health check at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub containerizer: Option<Containerizer>,
-    /// Name of a Secret of type `kubernetes.io/dockerconfigjson` for the registry.
+    /// Name of a Secret of type `kubernetes.io/dockerconfigjson` for the registry. With containerizer `Mesos` the login stands in the task's
+    /// description, which Mesos shows to those who may look at tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_secret: Option<String>,
 }

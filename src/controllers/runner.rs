@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::api::{Containerizer, names};
 use crate::mesos::wire::{
-    AGENT_HOST, CommandInfo, ContainerInfo, ContainerType, Environment, ExecutorId, ExecutorInfo,
-    ExecutorType, INSTALLATION, Image, ImageType, MesosInfo, SHARED_EXECUTOR, TaskData, TaskInfo, Uri,
+    AGENT_HOST, CommandInfo, ContainerInfo, ContainerType, DockerImage, Environment, ExecutorId,
+    ExecutorInfo, ExecutorType, INSTALLATION, Image, ImageType, MesosInfo, RegistryLogin, SHARED_EXECUTOR,
+    Secret, TaskData, TaskInfo, Uri,
 };
 
 /// The executor's name in the sandbox and to people.
@@ -71,7 +75,7 @@ impl Runner {
                 let data = TaskData { command: info.command, ..data }.encode();
                 TaskInfo { executor: Some(for_all(program, at)), command: None, data, ..info }
             }
-            (_, Some(Containerizer::Mesos)) => in_mesos_container(info),
+            (_, Some(Containerizer::Mesos)) => in_mesos_container(info, data.registry_login.as_ref()),
             (Runner::Mesos, _) | (Runner::Executor(..), Some(Containerizer::Docker)) => by_mesos(info),
             (Runner::Embedded, _) => TaskInfo { data: data.encode(), ..info },
         }
@@ -154,12 +158,12 @@ fn by_mesos(info: TaskInfo) -> TaskInfo {
 }
 
 /// The image without Docker: Mesos's own containerizer unpacks it.
-fn in_mesos_container(mut info: TaskInfo) -> TaskInfo {
+fn in_mesos_container(mut info: TaskInfo, login: Option<&RegistryLogin>) -> TaskInfo {
     let Some(container) = info.container.take() else { return info };
     let docker = container.docker.unwrap_or_default();
     let image = Image {
         r#type: ImageType::Docker.wire(),
-        docker: Some(crate::mesos::wire::DockerImage { name: docker.image, ..Default::default() }),
+        docker: Some(DockerImage { name: docker.image, config: login.map(client_config) }),
         cached: Some(docker.force_pull_image != Some(true)),
     };
     let container = ContainerInfo {
@@ -169,6 +173,13 @@ fn in_mesos_container(mut info: TaskInfo) -> TaskInfo {
         ..container
     };
     TaskInfo { container: Some(container), ..info }
+}
+
+/// A login as Mesos wants it: in a configuration of the Docker client, given and not named.
+fn client_config(login: &RegistryLogin) -> Secret {
+    let auth = STANDARD.encode(format!("{}:{}", login.username, login.password));
+    let config = serde_json::json!({"auths": {&login.server: {"auth": auth}}});
+    Secret::given(config.to_string().into_bytes())
 }
 
 #[cfg(test)]
@@ -255,6 +266,18 @@ mod tests {
         let image = container.mesos.unwrap().image.unwrap();
         assert_eq!((image.docker.unwrap().name.as_str(), image.cached), ("web:1", Some(true)));
         assert!(described.check.is_some());
+    }
+
+    #[test]
+    fn mesos_pulls_with_the_login_of_the_registry() {
+        let login =
+            RegistryLogin { username: "u".to_owned(), password: "p:w".to_owned(), server: "r:5000".to_owned() };
+        let data = TaskData { registry_login: Some(login), ..TaskData::default() };
+        let described = Runner::Mesos.describe(Some(Containerizer::Mesos), AT, info(), data);
+        let image = described.container.unwrap().mesos.unwrap().image.unwrap();
+        let config = image.docker.unwrap().config.unwrap().value.unwrap().data;
+        assert_eq!(String::from_utf8(config).unwrap(), r#"{"auths":{"r:5000":{"auth":"dTpwOnc="}}}"#);
+        assert_eq!(described.data, None, "Mesos's own executor has no use for it");
     }
 
     #[test]

@@ -11,7 +11,8 @@ pub(super) fn validate(container: &Container, template: &Template, errors: &mut 
     };
     let is_mesos = containerizer == Containerizer::Mesos;
     let inner_network = matches!(container.network(), Network::Bridge | Network::None);
-    refuse(container.pull_secret.is_some(), "spec.container.pullSecret", "no credentials are handed on");
+    let login = container.pull_secret.is_some();
+    refuse(login && !is_mesos, "spec.container.pullSecret", "no credentials are handed on");
     refuse(
         container.pull_policy == PullPolicy::Never,
         "spec.container.pullPolicy",

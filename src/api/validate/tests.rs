@@ -316,14 +316,15 @@ fn mesos_own_containerizers_are_refused_what_they_would_leave_undone() {
     };
     let common = |name: &str| {
         [
-            "spec.container.pullSecret: Forbidden: no credentials are handed on",
             "spec.container.pullPolicy: Forbidden: an image that is absent is always pulled",
             "spec.readinessChecks: Forbidden: none is run",
             "spec.healthChecks: Forbidden: only one is run",
         ]
         .map(|fault| format!("{fault} with containerizer {name}"))
     };
-    assert_eq!(faults(spec("Docker")), common("Docker"));
+    let mut docker = vec!["spec.container.pullSecret: Forbidden: no credentials are handed on with containerizer Docker".to_owned()];
+    docker.extend(common("Docker"));
+    assert_eq!(faults(spec("Docker")), docker);
     let mesos = faults(spec("Mesos"));
     for fault in common("Mesos") {
         assert!(mesos.contains(&fault), "{fault}");
@@ -333,7 +334,7 @@ fn mesos_own_containerizers_are_refused_what_they_would_leave_undone() {
     for path in ["spec.container.network", "spec.container.privileged", "spec.container.parameters"] {
         assert!(paths.contains(&path), "{path}: {paths:?}");
     }
-    let plain = json!({"container": {"image": "web", "containerizer": "Mesos", "network": "host"}});
+    let plain = json!({"container": {"image": "web", "containerizer": "Mesos", "network": "host", "pullSecret": "login"}});
     assert_eq!(faults(plain), Vec::<String>::new());
 }
 

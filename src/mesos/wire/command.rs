@@ -87,6 +87,14 @@ pub struct Secret {
     pub value: Option<SecretValue>,
 }
 
+impl Secret {
+    /// The secret itself.
+    #[must_use]
+    pub fn given(data: Vec<u8>) -> Secret {
+        Secret { r#type: SecretType::Value.wire(), value: Some(SecretValue { data }), ..Secret::default() }
+    }
+}
+
 /// The name of a secret in a secret store.
 #[derive(Clone, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
 #[serde(default)]
