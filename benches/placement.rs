@@ -50,7 +50,12 @@ fn index(agents: usize, apps: usize, constraints: &[Constraint]) -> Index {
         }
         for task in 0..TASKS / apps {
             let task = ObjectName::new("bench", &format!("app-{app}-{task}"));
-            index.apply(Change::Waiting { task, class: name.clone(), since: Timestamp::UNIX_EPOCH });
+            index.apply(Change::Waiting {
+                task,
+                class: name.clone(),
+                since: Timestamp::UNIX_EPOCH,
+                asks: Timestamp::UNIX_EPOCH,
+            });
         }
     }
     index
@@ -95,7 +100,7 @@ fn placement(criterion: &mut Criterion) {
                     limit: TASKS,
                     leases: &leases,
                     demand,
-                    imminent: false,
+                    imminent: None,
                 };
                 assert_eq!(plan(&snapshot).bindings.len(), TASKS, "all tasks fit");
                 group.bench_with_input(BenchmarkId::new(*kind, agents), &snapshot, |bencher, snapshot| {

@@ -62,6 +62,6 @@ pub enum Held {
     Lease,
     /// Tasks wait for a place, and this one does not do, or they have not had their turn yet.
     Waiting,
-    /// Tasks are on their way up or down: they, or what takes their place, may soon want one.
+    /// Instances are about to take the place of others, or to be started again after a failure.
     Imminent,
 }

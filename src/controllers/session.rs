@@ -19,6 +19,8 @@ pub(super) struct Signals {
     pub(super) since: Timestamp,
     /// Whether the session is subscribed now.
     pub(super) subscribed: bool,
+    /// Whether the present subscription began without offers wanted.
+    pub(super) suppressed: bool,
     /// Counts arrivals and departures of offers.
     pub(super) offers: u64,
     /// Counts hints that agents are gone.
@@ -68,12 +70,13 @@ impl Dispatch {
     pub(super) async fn run(mut self) -> EndReason {
         while let Some(event) = self.events.next().await {
             match event {
-                SessionEvent::Subscribed { generation, .. } => {
+                SessionEvent::Subscribed { generation, suppressed, .. } => {
                     self.contact.subscribed();
                     self.signals.send_modify(|signals| {
                         signals.generation = generation;
                         signals.since = self.env.now();
                         signals.subscribed = true;
+                        signals.suppressed = suppressed;
                     });
                 }
                 SessionEvent::Disconnected { reason } => {

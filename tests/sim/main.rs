@@ -34,6 +34,7 @@ mod rollout;
 mod scenarios;
 mod seeded;
 mod seeds;
+mod sharing;
 mod walked;
 mod walks;
 mod world;

@@ -257,7 +257,7 @@ pub(crate) const PLANTS: [Plant; 64] = [
     },
     Plant {
         name: "suppressed-for-ever",
-        place: "plan/placement/lease.rs",
+        place: "plan/placement/demand.rs",
         check: "Convergence",
         breaks: "offers that were suppressed are never asked for again",
         covers: "",

@@ -27,6 +27,7 @@ async fn app_is_scaled_up_and_down() {
     world.create(app("web", 2, "serve 1")).await;
     world.until_ready("web").await;
     let first: Vec<_> = world.live("web").iter().map(|it| it.metadata.name.clone()).collect();
+    tokio::time::sleep(Duration::from_secs(1)).await;
     world.edit("web", json!({"spec": {"instances": 5}})).await;
     world.until_ready("web").await;
     world.edit("web", json!({"spec": {"instances": 2}})).await;

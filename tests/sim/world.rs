@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenure::api::{App, Endpoints, Task};
-use tenure::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, framework};
+use tenure::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
 use tenure::env::Env;
 use tenure::mesos::connection::Connection;
 use tenure::mesos::embedded;
@@ -16,7 +16,7 @@ use tenure::mesos::embedded::launcher::reports;
 use tenure::mesos::embedded::master::{self, MasterConfig, MasterHandle};
 use tenure::mesos::embedded::resources::{parse_attributes, parse_resources};
 use tenure::mesos::embedded::simulated::{Machine, SimulatedLauncher};
-use tenure::mesos::wire::AgentInfo;
+use tenure::mesos::wire::{AgentInfo, FrameworkInfo};
 use tenure::registry::{Cache, Fence, Key, Prefix, Registry, Resource, Scheme, Snapshot, Write};
 use tenure::runtime::{Election, Facts, LEADER_TTL};
 use tenure::store::memory::MemoryStore;
@@ -54,6 +54,11 @@ pub(crate) struct Cluster {
     pub(crate) master: MasterHandle,
     pub(crate) agents: Vec<Env>,
     _env: Env,
+}
+
+/// What servers subscribe as.
+pub(crate) fn as_framework() -> FrameworkInfo {
+    framework("demo", "root", "tenure", "here")
 }
 
 fn prefix() -> Prefix {
@@ -154,6 +159,17 @@ impl World {
 
     /// Stands for leadership in the process `env`, over this connection.
     pub(crate) fn lead_over(&self, env: &Env, connection: Arc<dyn Connection>) {
+        self.lead_as(env, connection, Policy::sole());
+    }
+
+    /// Starts a server that reaches a cluster over this connection and shares it with others.
+    pub(crate) fn start_sharing(&mut self, connection: Arc<dyn Connection>) -> Server {
+        let env = self.process("replica");
+        self.lead_as(&env, connection, Policy::shared(Runner::Embedded));
+        Server { env }
+    }
+
+    fn lead_as(&self, env: &Env, connection: Arc<dyn Connection>, policy: Policy) {
         let (store, prefix) = (self.store.clone(), prefix());
         let cache = Cache::start(env, store.clone(), &prefix);
         let registry = Registry::new(env, store.clone(), cache, &prefix, Scheme::ours().unwrap());
@@ -162,10 +178,10 @@ impl World {
             registry,
             facts: Facts::new(store.clone(), &prefix.meta("")),
             connection,
-            framework: framework("demo", "root", "tenure", "here"),
+            framework: as_framework(),
             installation: Arc::from("installation-uid"),
             host: Arc::from("here"),
-            policy: Policy::sole(),
+            policy,
             contact: Contact::default(),
             ends: Ends::default(),
             offers: Offers::default(),

@@ -181,8 +181,7 @@ impl Launcher {
         }
     }
 
-    /// Sends the ACCEPT of one agent; returns the Tasks that were certainly not launched, and wait again. Tasks of different Apps
-    /// go into operations of their own: one malformed resource fails all Tasks of its operation.
+    /// Sends the ACCEPT of one agent; returns the Tasks that were certainly not launched, and wait again.
     async fn accept(&self, mut group: Group) -> Result<Vec<Arc<Doc>>, Setback> {
         if group.launches.is_empty() {
             return Ok(Vec::new());
@@ -194,12 +193,12 @@ impl Launcher {
             tracing::warn!("bindings took too long to commit: their tasks wait again");
             return self.unbind(group.launches).await;
         }
-        let mut by_app: BTreeMap<ObjectName, Vec<wire::TaskInfo>> = BTreeMap::new();
-        for launch in &mut group.launches {
-            let app = ObjectName::new(&launch.task.doc.key().namespace, &launch.task.object.spec.app);
-            by_app.entry(app).or_default().push(std::mem::take(&mut launch.info));
-        }
-        let operations = by_app.into_values().map(wire::Operation::launch).collect();
+        let tasks = group.launches.iter_mut().map(|launch| {
+            let revision = &launch.task.object.spec.revision;
+            let revision = ObjectName::new(&launch.task.doc.key().namespace, revision);
+            (revision, std::mem::take(&mut launch.info))
+        });
+        let operations = operations(tasks);
         match self.session.accept(group.offers, operations, KEEP_REST).await {
             Ok(()) => Ok(Vec::new()),
             Err(error) if error.never_done() || planted!("launched-again-when-nobody-knows") => {
@@ -240,6 +239,15 @@ impl Launcher {
     }
 }
 
+/// Tasks of different Revisions go into operations of their own: one malformed resource fails all Tasks of its operation.
+fn operations(tasks: impl Iterator<Item = (ObjectName, wire::TaskInfo)>) -> Vec<wire::Operation> {
+    let mut by_revision: BTreeMap<ObjectName, Vec<wire::TaskInfo>> = BTreeMap::new();
+    for (revision, task) in tasks {
+        by_revision.entry(revision).or_default().push(task);
+    }
+    by_revision.into_values().map(wire::Operation::launch).collect()
+}
+
 /// Groups of about [`AT_ONCE`] Tasks, at least one.
 fn next_batch(groups: &mut Vec<Group>) -> Vec<Group> {
     let mut tasks = 0;
@@ -277,5 +285,24 @@ fn bound(binding: &Binding, task: &Stored<Task>, now: Timestamp) -> api::Binding
         bound_at: MicroTime(now),
         mesos_task_id: names::mesos_task_id(&key.namespace, &key.name, &task.doc.meta().uid),
         executor_id: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_of_two_revisions_of_an_app_are_launched_by_two_operations() {
+        let task = |revision: &str, id: &str| {
+            let info = wire::TaskInfo { task_id: wire::TaskId::new(id), ..wire::TaskInfo::default() };
+            (ObjectName::new("shop", revision), info)
+        };
+        let tasks = [task("web-2", "c"), task("web-1", "a"), task("web-1", "b")];
+        let launched: Vec<Vec<String>> = operations(tasks.into_iter())
+            .into_iter()
+            .map(|it| it.launch.unwrap().task_infos.into_iter().map(|task| task.task_id.value).collect())
+            .collect();
+        assert_eq!(launched, [vec!["a", "b"], vec!["c"]]);
     }
 }

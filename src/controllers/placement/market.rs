@@ -9,6 +9,7 @@ use imbl::OrdMap;
 use jiff::Timestamp;
 
 use super::convert;
+use super::soon::Soon;
 use crate::api::{Agent, App, Held, Phase, Revision, Task, Template, labels};
 use crate::controllers::objects::{Stored, is, key, name_of, resource};
 use crate::controllers::offers::{APPS, Wanted};
@@ -36,8 +37,10 @@ pub(super) struct Market {
     leases: OrdMap<wire::OfferId, Lease>,
     /// Tasks that cannot be launched although they wait, by Revision.
     withheld: BTreeMap<ObjectName, Withheld>,
-    /// Tasks that are on their way up or down: offers may soon be wanted again.
-    unsettled: BTreeSet<ObjectName>,
+    /// Apps that are about to want offers.
+    soon: Soon,
+    /// The present, as far as what is taken in goes.
+    now: Timestamp,
     /// What the last pass left waiting.
     waiting: Vec<Waiting>,
     /// Agents whose objects have changed since their offers were last looked at.
@@ -57,9 +60,9 @@ pub(super) struct Withheld {
 }
 
 impl Market {
-    /// All that `snapshot` tells; leases follow with [`Market::lease`].
-    pub(super) fn of(snapshot: &Snapshot) -> Market {
-        let mut market = Market::default();
+    /// All that `snapshot` tells at `now`; leases follow with [`Market::lease`].
+    pub(super) fn of(snapshot: &Snapshot, now: Timestamp) -> Market {
+        let mut market = Market { now, ..Market::default() };
         let kinds = [resource::<App>(), resource::<Task>()];
         for doc in kinds.iter().flat_map(|kind| snapshot.list(kind, None)) {
             market.show(doc.key(), Some(doc), snapshot);
@@ -71,9 +74,14 @@ impl Market {
         &self.index
     }
 
-    /// Whether a Task may want an offer soon although none waits.
-    pub(super) fn is_unsettled(&self) -> bool {
-        !self.unsettled.is_empty()
+    /// Until when Tasks that are not there yet may want offers.
+    pub(super) fn imminent(&self) -> Option<Timestamp> {
+        self.soon.at(self.now).next().map(|(until, _)| until)
+    }
+
+    /// What is taken in from here on happens at `now`, or happened just before.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        self.now = now;
     }
 
     /// What a pass found: classes that it left waiting, and those that every agent has refused.
@@ -102,12 +110,8 @@ impl Market {
             let apps = self.waiting.iter().filter_map(|it| app_of(&it.class, snapshot));
             return Wanted { held: Held::Waiting, apps: few(apps) };
         }
-        let app = |task: &ObjectName| {
-            let task_spec = snapshot.get(&key::<Task>(task))?.typed::<Task>().ok()?;
-            Some(ObjectName::new(&task.namespace, &task_spec.spec.app))
-        };
-        let held = if self.unsettled.is_empty() { Held::Lease } else { Held::Imminent };
-        Wanted { held, apps: few(self.unsettled.iter().filter_map(app)) }
+        let apps = few(self.soon.at(self.now).map(|(_, app)| app.clone()));
+        Wanted { held: if apps.is_empty() { Held::Lease } else { Held::Imminent }, apps }
     }
 
     /// Classes that the last pass left waiting.
@@ -165,7 +169,9 @@ impl Market {
     }
 
     fn show_app(&mut self, name: &ObjectName, doc: Option<&Arc<Doc>>) {
-        let status = doc.and_then(|doc| doc.typed::<App>().ok()).and_then(|app| app.status.clone());
+        let app = doc.and_then(|doc| doc.typed::<App>().ok());
+        self.soon.show(name, app.as_deref(), self.now);
+        let status = app.and_then(|app| app.status.clone());
         let conditions = status.map(|status| status.conditions).unwrap_or_default();
         if conditions.iter().any(|it| it.type_ == super::waiting::CONDITION && it.status == "True") {
             self.told.insert(name.clone());
@@ -181,15 +187,9 @@ impl Market {
         });
         let task = doc.and_then(|doc| Some((doc, doc.typed::<Task>().ok()?)));
         let Some((doc, task)) = task.as_ref().filter(|(_, task)| !task.is_terminal()) else {
-            self.unsettled.remove(name);
             let failed = task.and_then(|(_, task)| failed(name, &task));
             return self.index.apply(failed.unwrap_or_else(|| Fact::TaskGone(name.clone())));
         };
-        if task.phase() == Phase::Running && task.spec.stop.is_none() {
-            self.unsettled.remove(name);
-        } else {
-            self.unsettled.insert(name.clone());
-        }
         let reachable = task.status.as_ref().is_none_or(|status| status.reachable);
         let class =
             ObjectName { namespace: name.namespace.clone(), name: task.spec.revision.as_str().into() };
@@ -211,7 +211,10 @@ impl Market {
     fn show_waiting(&mut self, task: &ObjectName, class: ObjectName, since: Timestamp, snapshot: &Snapshot) {
         self.know_class(&class, snapshot);
         match readable_secrets(&class, snapshot) {
-            Ok(()) => self.index.apply(Fact::Waiting { task: task.clone(), class, since }),
+            Ok(()) => {
+                let asks = self.now;
+                self.index.apply(Fact::Waiting { task: task.clone(), class, since, asks });
+            }
             Err(error) => {
                 self.index.apply(Fact::TaskGone(task.clone()));
                 let reason = error.to_string();
@@ -367,3 +370,7 @@ pub(super) fn app_of(class: &ObjectName, snapshot: &Snapshot) -> Option<ObjectNa
 pub(super) fn task(name: &ObjectName, snapshot: &Snapshot) -> Option<Stored<Task>> {
     Stored::find(snapshot, name).ok().flatten()
 }
+
+#[cfg(test)]
+#[path = "market_test.rs"]
+mod tests;

@@ -6,6 +6,7 @@
 mod convert;
 mod launch;
 mod market;
+mod soon;
 mod waiting;
 
 use std::collections::BTreeMap;
@@ -56,8 +57,8 @@ pub(super) struct Placement {
     report: WaitingReport,
     market: Market,
     demand: DemandState,
-    /// The subscription that `demand` speaks of, and the offers that were counted.
-    heard: Signals,
+    /// The subscription that `demand` speaks of.
+    heard: u64,
 }
 
 /// What the placement loop works with.
@@ -91,9 +92,9 @@ impl Placement {
         };
         Placement {
             report: WaitingReport::new(writer, recorder),
-            market: Market::of(&view.scene().snapshot),
+            market: Market::of(&view.scene().snapshot, env.now()),
             demand: DemandState::default(),
-            heard: Signals::default(),
+            heard: Signals::default().generation,
             env,
             view,
             session,
@@ -129,6 +130,7 @@ impl Placement {
 
     fn take_in(&mut self, news: News) {
         let snapshot = &self.view.scene().snapshot;
+        self.market.advance(self.env.now());
         news.iter().for_each(|change| self.market.take(change, snapshot));
     }
 
@@ -136,7 +138,8 @@ impl Placement {
     async fn pass(&mut self) -> Result<Option<Duration>, Setback> {
         let signals = *self.signals.borrow_and_update();
         let now = self.env.now();
-        self.note(signals, now);
+        self.note(signals);
+        self.market.advance(now);
         self.market.lease(&self.session.leases().snapshot(), &self.view.scene().snapshot, now);
         let trouble = self.contact.trouble();
         if trouble.is_some() {
@@ -154,7 +157,7 @@ impl Placement {
             limit: BINDINGS,
             leases: &self.policy,
             demand: self.demand,
-            imminent: self.market.is_unsettled(),
+            imminent: self.market.imminent(),
         });
         let again = match plan.again {
             _ if plan.more => Some(Duration::ZERO),
@@ -163,28 +166,25 @@ impl Placement {
         };
         self.market.note(&plan);
         self.offers.want(self.market.wanted(&self.view.scene().snapshot));
-        self.carry_out(plan, now).await?;
-        Ok([again, looked_again].into_iter().flatten().min())
+        let tell_again = self.carry_out(plan, now).await?;
+        Ok([again, looked_again, tell_again].into_iter().flatten().min())
     }
 
-    /// What the cluster was told about our demand, as far as this subscription goes.
-    fn note(&mut self, signals: Signals, now: Timestamp) {
-        if signals.generation != self.heard.generation {
-            let suppressed = self.demand.suppressed;
-            let revived = (!suppressed).then_some(now);
-            self.demand = DemandState { suppressed, revived, ..DemandState::default() };
+    /// A new subscription knows of our demand what it was told as it began.
+    fn note(&mut self, signals: Signals) {
+        if signals.generation != self.heard {
+            self.demand = DemandState::subscribed(signals.suppressed);
+            self.heard = signals.generation;
         }
-        if signals.offers != self.heard.offers {
-            self.demand.heard = Some(now);
-        }
-        self.heard = signals;
     }
 
-    async fn carry_out(&mut self, plan: Plan, now: Timestamp) -> Result<(), Setback> {
-        let Plan { bindings, declines, demand, .. } = plan;
+    /// Says when to look again because something could not be told.
+    async fn carry_out(&mut self, plan: Plan, now: Timestamp) -> Result<Option<Duration>, Setback> {
+        let Plan { bindings, declines, demand, arrivals, .. } = plan;
         if !bindings.is_empty() {
             let snapshot = self.view.scene().snapshot.clone();
             self.demand.spent = Some(now);
+            self.demand.fruitless = 0;
             let mut written = Vec::new();
             let launched = self.launcher.launch(bindings, &snapshot, now, &mut written).await;
             self.market.wrote(&written, &snapshot);
@@ -194,13 +194,12 @@ impl Placement {
             let news = news.unwrap_or_else(|_| self.view.catch_up());
             self.take_in(news);
         }
-        self.decline(declines, now).await;
-        self.tell_demand(demand, now).await;
-        Ok(())
+        self.decline(declines, arrivals).await;
+        Ok(self.tell_demand(demand, now).await)
     }
 
-    /// Gives offers back. What could not be said now is settled by the next subscription.
-    async fn decline(&mut self, declines: Vec<Decline>, now: Timestamp) {
+    /// Gives offers back that Tasks up to that arrival have seen. What could not be said now is settled by the next subscription.
+    async fn decline(&mut self, declines: Vec<Decline>, arrivals: u64) {
         let mut by_refusal: BTreeMap<Duration, Vec<wire::OfferId>> = BTreeMap::new();
         for decline in declines {
             by_refusal.entry(decline.refuse).or_default().push(wire::OfferId::new(&*decline.offer.0));
@@ -209,23 +208,29 @@ impl Placement {
             if let Err(error) = self.session.decline(offers, refuse).await {
                 tracing::debug!(%error, "offers not declined");
             }
-            self.demand.filtered = Some(now);
+            self.demand.filtered.get_or_insert(arrivals);
         }
     }
 
-    async fn tell_demand(&mut self, demand: Demand, now: Timestamp) {
+    /// What could not be told is not believed to be; says when to try again.
+    async fn tell_demand(&mut self, demand: Demand, now: Timestamp) -> Option<Duration> {
         let told = match demand {
-            Demand::Unchanged => return,
+            Demand::Unchanged => return None,
             Demand::Suppress => self.session.suppress().await,
             Demand::Revive => self.session.revive().await,
         };
-        self.demand.suppressed = demand == Demand::Suppress;
         if demand == Demand::Revive {
             self.demand.revived = Some(now);
-            self.demand.filtered = None;
+            self.demand.fruitless = self.demand.fruitless.saturating_add(1);
         }
         if let Err(error) = told {
-            tracing::debug!(%error, "demand for offers not told: the next subscription will say it");
+            tracing::debug!(%error, "demand for offers not told");
+            return Some(self.policy.revive_gap);
         }
+        self.demand.suppressed = demand == Demand::Suppress;
+        if demand == Demand::Revive {
+            self.demand.filtered = None;
+        }
+        None
     }
 }

@@ -109,8 +109,9 @@ impl Lifecycle {
             Ok(info) => info,
             Err(error) => return After::Again(error.to_string()),
         };
+        let suppressed = self.shared.suppressed.load(Ordering::Relaxed);
         let Subscription { mut events, mut calls } =
-            match self.connection.subscribe(self.introduce(&info)).await {
+            match self.connection.subscribe(introduce(&info, suppressed)).await {
                 Ok(subscription) => subscription,
                 Err(error) if error.is_retryable() => return After::Again(error.to_string()),
                 Err(error) => return After::Refused(error.to_string()),
@@ -122,11 +123,11 @@ impl Lifecycle {
             },
             Err(after) => return after,
         };
-        if let Err(after) = self.register(info, &subscribed, calls.as_mut()).await {
+        if let Err(after) = self.register(info, &subscribed, suppressed, calls.as_mut()).await {
             return after;
         }
         let broken = CancellationToken::new();
-        self.subscribed(&subscribed, calls, broken.clone()).await;
+        self.subscribed(&subscribed, suppressed, calls, broken.clone()).await;
         let interval =
             subscribed.heartbeat_interval_seconds.and_then(|s| Duration::try_from_secs_f64(s).ok());
         tokio::select! {
@@ -136,23 +137,12 @@ impl Lifecycle {
         }
     }
 
-    /// The SUBSCRIBE call. A framework that has no id yet asks to be forgotten as soon as its stream breaks, so that
-    /// none leaks when its id is lost before it could be remembered.
-    fn introduce(&self, info: &FrameworkInfo) -> Call {
-        let mut framework_info = info.clone();
-        if info.id.is_none() {
-            framework_info.failover_timeout = Some(0.0);
-        }
-        let suppressed = self.shared.suppressed.load(Ordering::Relaxed);
-        let suppressed_roles = if suppressed { info.roles.clone() } else { Vec::new() };
-        Call::subscribe(Subscribe { framework_info, suppressed_roles, offer_constraints: None })
-    }
-
     /// Remembers a new framework's id, then asks the master to keep the framework as long as it is meant to live.
     async fn register(
         &self,
         mut info: FrameworkInfo,
         subscribed: &Subscribed,
+        suppressed: bool,
         calls: &mut dyn CallPipe,
     ) -> Result<(), After> {
         if info.id.is_some() {
@@ -162,13 +152,14 @@ impl Lifecycle {
         self.identity.registered(&id).await.map_err(|error| After::Again(error.to_string()))?;
         info.id = Some(id.clone());
         let mut call = Call::of(id, CallType::UpdateFramework);
-        call.update_framework = self.introduce(&info).subscribe;
+        call.update_framework = introduce(&info, suppressed).subscribe;
         calls.send(&call).await.map_err(|error| After::Again(error.to_string()))
     }
 
     async fn subscribed(
         &mut self,
         subscribed: &Subscribed,
+        suppressed: bool,
         calls: Box<dyn CallPipe>,
         broken: CancellationToken,
     ) {
@@ -179,7 +170,8 @@ impl Lifecycle {
         // The caller ends only with the session.
         let _ended = self.lines.send(Some(Line { framework_id: framework_id.clone(), calls, broken })).await;
         let generation = self.generation;
-        self.shared.mailbox.subscribed(SessionEvent::Subscribed { framework_id, generation, master_id });
+        let event = SessionEvent::Subscribed { framework_id, generation, master_id, suppressed };
+        self.shared.mailbox.subscribed(event);
     }
 
     async fn read(&self, events: &mut EventStream, interval: Duration) -> After {
@@ -236,6 +228,17 @@ impl Lifecycle {
             }
         }
     }
+}
+
+/// The SUBSCRIBE call. A framework that has no id yet asks to be forgotten as soon as its stream breaks, so that none leaks when
+/// its id is lost before it could be remembered.
+fn introduce(info: &FrameworkInfo, suppressed: bool) -> Call {
+    let mut framework_info = info.clone();
+    if info.id.is_none() {
+        framework_info.failover_timeout = Some(0.0);
+    }
+    let suppressed_roles = if suppressed { info.roles.clone() } else { Vec::new() };
+    Call::subscribe(Subscribe { framework_info, suppressed_roles, offer_constraints: None })
 }
 
 /// What an ERROR event means for this session.

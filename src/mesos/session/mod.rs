@@ -104,6 +104,8 @@ pub enum SessionEvent {
         generation: u64,
         /// The master's id, when it told one: it differs after every change of leader.
         master_id: Option<String>,
+        /// Whether it was told as it subscribed that offers are unwanted. What was called meanwhile may say otherwise.
+        suppressed: bool,
     },
     /// New offers, entered in [`Session::leases`].
     Offers(Vec<Lease>),
@@ -302,7 +304,7 @@ impl Session {
     /// Wants no offers until [`Session::revive`], across disconnections. Offers that are held stay valid.
     ///
     /// # Errors
-    /// When it was not sent; the next subscription will say it.
+    /// When it was not sent. The next subscription will say it, unless that is under way already: [`SessionEvent::Subscribed`] tells.
     pub async fn suppress(&self) -> Result<(), CallError> {
         self.shared.suppressed.store(true, Ordering::Relaxed);
         self.call(Call { suppress: Some(Roles::default()), ..of(CallType::Suppress) }).await
@@ -311,7 +313,7 @@ impl Session {
     /// Wants offers again, also those refused before.
     ///
     /// # Errors
-    /// When it was not sent; the next subscription will say it.
+    /// As [`Session::suppress`].
     pub async fn revive(&self) -> Result<(), CallError> {
         self.shared.suppressed.store(false, Ordering::Relaxed);
         self.call(Call { revive: Some(Roles::default()), ..of(CallType::Revive) }).await

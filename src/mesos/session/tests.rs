@@ -388,6 +388,32 @@ async fn suppression_outlives_a_disconnection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_subscription_tells_what_it_was_told_whatever_was_called_meanwhile() {
+    let (env, master) = (node(), Scripted::default());
+    let (session, mut events, _) = open(&env, master.clone());
+    let next = async |events: &mut SessionEvents| {
+        let subscribed = await_event(events, |event| match event {
+            SessionEvent::Subscribed { generation, suppressed, .. } => Some((generation, suppressed)),
+            _ => None,
+        });
+        subscribed.await
+    };
+    master.subscribed(1).await;
+    assert_eq!(next(&mut events).await, (1, false));
+    session.suppress().await.unwrap();
+    master.script().stream = None;
+    while master.script().subscriptions.len() < 2 {
+        master.settle().await;
+    }
+    assert_eq!(session.revive().await, Err(CallError::NotSubscribed));
+    master.subscribed(2).await;
+    assert_eq!(next(&mut events).await, (2, true));
+    master.script().stream = None;
+    master.subscribed(3).await;
+    assert_eq!(next(&mut events).await, (3, false), "the next one was told");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_for_a_slow_reader_is_the_latest_of_each() {
     let (env, master) = (node(), Scripted::default());
     let (_session, mut events, _) = open(&env, master.clone());

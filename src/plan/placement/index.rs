@@ -36,8 +36,10 @@ pub enum Change {
         task: ObjectName,
         /// Its Revision.
         class: ObjectName,
-        /// Since when.
+        /// Since when it is there: the class that has waited longest comes first.
         since: Timestamp,
+        /// Since when it wants an offer: later where something else was missing first.
+        asks: Timestamp,
     },
     /// A Task is bound, and neither ended nor given up.
     Placed {
@@ -77,6 +79,8 @@ pub struct Index {
     by_id: BTreeMap<AgentId, AgentIx>,
     known: usize,
     offers: BTreeMap<OfferId, AgentIx>,
+    /// How many agents we hold offers of.
+    holders: usize,
     /// Offers by age.
     pub(super) leases: BTreeSet<(Timestamp, OfferId)>,
     /// Agents with offers that accept Tasks, least used first.
@@ -87,6 +91,8 @@ pub struct Index {
     /// Classes that are known and have waiting Tasks.
     pub(super) waiting: BTreeSet<ObjectName>,
     tasks: BTreeMap<ObjectName, TaskEntry>,
+    /// How many times a Task began to wait.
+    arrivals: u64,
     /// Counts changes after which an agent may take what it refused, or a class be taken where it was refused.
     pub(super) version: u64,
     /// Agents by the version at which they last got better.
@@ -121,6 +127,8 @@ pub(super) struct AgentEntry {
 pub(super) struct ClassEntry {
     pub(super) class: Option<Arc<Class>>,
     pub(super) waiting: BTreeSet<(Timestamp, ObjectName)>,
+    /// Which arrival its last one was, and when: of those that wait now, or that waited beside them.
+    pub(super) last_arrival: Option<(u64, Timestamp)>,
     placed: BTreeMap<ObjectName, AgentIx>,
     pub(super) failures: Failures,
     /// Per rule: the field that it is about.
@@ -174,8 +182,10 @@ impl Index {
             Change::OfferGone(id) => self.remove_offer(&id),
             Change::Class(class) => self.set_class(class),
             Change::ClassGone(name) => self.forget_class(&name),
-            Change::Waiting { task, class, since } => {
-                self.set_task(&task, Some((class, Place::Waiting(since))));
+            Change::Waiting { task, class, since, asks } => {
+                if self.set_task(&task, Some((class.clone(), Place::Waiting(since)))) {
+                    self.arrive(&class, asks);
+                }
             }
             Change::Placed { task, class, agent } => {
                 let at = self.number(&agent);
@@ -185,7 +195,9 @@ impl Index {
                 let agent = self.number(&agent);
                 self.set_task(&task, Some((class, Place::FailedOn(agent, at))));
             }
-            Change::TaskGone(task) => self.set_task(&task, None),
+            Change::TaskGone(task) => {
+                self.set_task(&task, None);
+            }
             Change::Refused { class, seen } => {
                 let entry = self.classes.get_mut(&class).filter(|it| it.changed <= seen);
                 if let Some(entry) = entry {
@@ -220,6 +232,23 @@ impl Index {
     #[must_use]
     pub fn known_agents(&self) -> usize {
         self.known
+    }
+
+    /// How many times a Task began to wait.
+    #[must_use]
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals
+    }
+
+    /// How many agents we hold offers of.
+    #[must_use]
+    pub fn holders(&self) -> usize {
+        self.holders
+    }
+
+    /// Whose offer it is.
+    pub(super) fn holder(&self, offer: &OfferId) -> Option<AgentIx> {
+        self.offers.get(offer).copied()
     }
 
     /// How many offers are held.
@@ -290,8 +319,10 @@ impl Index {
         self.offers.insert(offer.id.clone(), agent);
         self.leases.insert((offer.received, offer.id.clone()));
         let entry = self.entry_mut(agent);
+        let is_first = entry.offers.is_empty();
         entry.offers.insert(offer.id.clone(), offer);
         entry.sum_up();
+        self.holders += usize::from(is_first);
         self.got_better(agent);
         self.rank(agent);
     }
@@ -301,7 +332,9 @@ impl Index {
         self.unrank(agent);
         let entry = self.entry_mut(agent);
         let gone = entry.offers.remove(id);
+        let was_last = entry.offers.is_empty();
         entry.sum_up();
+        self.holders -= usize::from(was_last);
         if let Some(offer) = gone {
             self.leases.remove(&(offer.received, offer.id));
         }
@@ -361,10 +394,19 @@ impl Index {
         }
     }
 
-    fn set_task(&mut self, task: &ObjectName, new: Option<(ObjectName, Place)>) {
+    /// A Task of the class began to wait.
+    fn arrive(&mut self, class: &ObjectName, asks: Timestamp) {
+        self.arrivals += 1;
+        if let Some(entry) = self.classes.get_mut(class) {
+            entry.last_arrival = Some((self.arrivals, asks));
+        }
+    }
+
+    /// Whether that is new.
+    fn set_task(&mut self, task: &ObjectName, new: Option<(ObjectName, Place)>) -> bool {
         let is_same = |old: &TaskEntry| new.as_ref().is_some_and(|(class, place)| old.is_at(class, *place));
         if self.tasks.get(task).is_some_and(is_same) {
-            return;
+            return false;
         }
         if let Some(TaskEntry { class, place }) = self.tasks.remove(task) {
             match place {
@@ -376,7 +418,7 @@ impl Index {
             }
             self.drop_if_empty(&class);
         }
-        let Some((class, place)) = new else { return };
+        let Some((class, place)) = new else { return true };
         let entry = self.classes.entry(class.clone()).or_default();
         match place {
             Place::Waiting(since) => {
@@ -398,12 +440,14 @@ impl Index {
             Place::FailedOn(agent, at) => entry.failures.add(task.clone(), agent, at),
         }
         self.tasks.insert(task.clone(), TaskEntry { class, place });
+        true
     }
 
     fn take_from_queue(&mut self, class: &ObjectName, since: Timestamp, task: &ObjectName) {
         let Some(entry) = self.classes.get_mut(class) else { return };
         entry.waiting.remove(&(since, task.clone()));
         if entry.waiting.is_empty() {
+            entry.last_arrival = None;
             self.waiting.remove(class);
         }
     }

@@ -1,38 +1,48 @@
-//! Which offers are kept, and what the cluster is told about our demand.
+//! Which offers are kept.
 //!
-//! An offer is held for a lease, so that several decisions can use it without the cluster being asked each time. When
-//! the lease is over it is declined with a filter: a long one if nothing waits, a shorter one if what waits needs other
-//! offers. While a Task is about to want one, it is kept a while longer. Once nothing waits, nothing is held and nothing is
-//! on its way back from an ACCEPT, the cluster is told to send no more (SUPPRESS); REVIVE, which also clears the filters,
-//! asks again, never more often than `revive_gap`.
+//! An offer is held for a lease, so that several decisions can use it without the cluster being asked each time; a while longer
+//! while Tasks are about to come that may want it. When the lease is over it is declined with a filter: a long one if nothing
+//! waits, a shorter one if what waits needs other offers.
+//!
+//! Where others share the cluster, what a pass leaves is kept on a share of the agents only, whatever waits: those in use
+//! least, which would be taken next. The rest goes back after a glance, in which every loop sees what is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::index::{AgentIx, Index};
+use super::order::Rank;
 use super::pass::Placed;
 use super::{OfferId, Snapshot};
 use crate::plan::{Again, after};
 
-/// How long offers are kept and refused.
+/// How long offers are kept and refused, and how often more are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeasePolicy {
     /// The lease of an offer.
     pub hold: Duration,
     /// The longest that an offer is kept for a Task that is about to want one.
     pub hold_imminent: Duration,
+    /// Offers of one in so many known agents may be held for longer than a glance; of all, where absent.
+    pub share: Option<usize>,
+    /// How long every offer is kept.
+    pub glance: Duration,
     /// How long an agent's resources are refused when nothing waits.
     pub refuse_idle: Duration,
-    /// How long they are refused while something waits that they do not fit.
+    /// How long they are refused while something waits that they do not fit, or is about to.
     pub refuse_unfit: Duration,
     /// The least time between two REVIVE.
     pub revive_gap: Duration,
+    /// The most that it grows to while REVIVE after REVIVE leads to no placement.
+    pub revive_gap_max: Duration,
     /// How long the rest of an accepted offer may take to come back: several allocation intervals of the master.
     pub returning: Duration,
-    /// REVIVE is repeated when for so long nothing was offered although something waits.
-    pub silence: Duration,
 }
+
+/// Whatever the share is, offers of so many agents may be held.
+pub(super) const FEW: usize = 4;
 
 impl LeasePolicy {
     /// For a cluster that is shared with other frameworks: what is not needed goes back soon.
@@ -41,11 +51,13 @@ impl LeasePolicy {
         Self {
             hold: Duration::from_secs(5),
             hold_imminent: Duration::from_secs(30),
+            share: Some(4),
+            glance: Duration::from_secs(1),
             refuse_idle: Duration::from_secs(3600),
             refuse_unfit: Duration::from_secs(120),
             revive_gap: Duration::from_secs(5),
+            revive_gap_max: Duration::from_secs(30),
             returning: Duration::from_secs(5),
-            silence: Duration::from_secs(60),
         }
     }
 
@@ -55,36 +67,16 @@ impl LeasePolicy {
         Self {
             hold: Duration::from_secs(300),
             hold_imminent: Duration::from_secs(900),
+            share: None,
             refuse_unfit: Duration::from_secs(5),
             ..Self::shared()
         }
     }
-}
 
-/// What the cluster was last told, since the present session began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DemandState {
-    /// Whether it was told to send nothing.
-    pub suppressed: bool,
-    /// When it was last told to send offers: REVIVE, or SUBSCRIBE without suppressed roles.
-    pub revived: Option<Timestamp>,
-    /// When something was last declined with a filter.
-    pub filtered: Option<Timestamp>,
-    /// When offers last came.
-    pub heard: Option<Timestamp>,
-    /// When offers were last accepted: what was left of them comes back.
-    pub spent: Option<Timestamp>,
-}
-
-/// What to tell the cluster about our demand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Demand {
-    /// Nothing new.
-    Unchanged,
-    /// Send no more offers.
-    Suppress,
-    /// Send all offers, filtered ones too.
-    Revive,
+    /// The most agents of which offers are held for longer than a glance, of so many that are known.
+    fn most(&self, known: usize) -> usize {
+        self.share.map_or(usize::MAX, |share| (known / share.max(1)).max(FEW))
+    }
 }
 
 /// An offer to give back.
@@ -96,56 +88,98 @@ pub struct Decline {
     pub refuse: Duration,
 }
 
+/// What is given back of what a pass left.
 pub(super) struct Release {
     pub(super) declines: Vec<Decline>,
-    pub(super) demand: Demand,
+    /// Offers that stay held.
+    pub(super) held: usize,
     pub(super) again: Again,
 }
 
-/// Ends leases and judges demand, after `placed` took what it could.
-pub(super) fn release(snapshot: &Snapshot<'_>, placed: &Placed) -> Release {
-    let waits = !placed.waiting.is_empty();
+/// Ends leases after `placed` took what it could; until `soon` more may be wanted.
+pub(super) fn release(snapshot: &Snapshot<'_>, placed: &Placed, soon: Option<Timestamp>) -> Release {
     let spent: BTreeSet<_> = placed.bindings.iter().flat_map(|it| &it.offers).collect();
-    let refuse = if waits { snapshot.leases.refuse_unfit } else { snapshot.leases.refuse_idle };
-    let hold = if snapshot.imminent { snapshot.leases.hold_imminent } else { snapshot.leases.hold };
-    let mut declines = Vec::new();
-    let mut again = Again::OnChange;
-    for (received, offer) in snapshot.index.leases.iter().filter(|(_, offer)| !spent.contains(offer)) {
-        let ends = after(*received, hold);
-        if ends > snapshot.now || placed.more {
-            again = Again::At(ends); // the oldest that stays ends first
-            break;
-        }
-        declines.push(Decline { offer: offer.clone(), refuse });
+    let left = snapshot.index.held_offers() - spent.len();
+    if placed.more {
+        return Release { declines: Vec::new(), held: left, again: Again::OnChange };
     }
-    let held = snapshot.index.held_offers() - spent.len() - declines.len();
-    let (demand, next) = demand(snapshot, placed, held);
-    Release { declines, demand, again: again.sooner(next) }
+    let mut ending = Ending { index: snapshot.index, offers: Vec::new(), by_agent: BTreeMap::new() };
+    let mut kept = snapshot.index.leases.iter().filter(|(_, offer)| !spent.contains(offer)).peekable();
+    while let Some((_, offer)) =
+        kept.next_if(|(received, _)| lease_end(snapshot, *received, soon) <= snapshot.now)
+    {
+        ending.end(offer);
+    }
+    // The oldest that stays ends first.
+    let mut again =
+        kept.peek().map_or(Again::OnChange, |(received, _)| Again::At(lease_end(snapshot, *received, soon)));
+    let bound: BTreeSet<_> = placed.bindings.iter().map(|it| &it.agent).collect();
+    let most = snapshot.leases.most(snapshot.index.known_agents());
+    if snapshot.index.holders() - bound.len() - ending.agents() > most {
+        let seen = |received| after(received, snapshot.leases.glance);
+        let old: Vec<_> =
+            std::iter::from_fn(|| kept.next_if(|(received, _)| seen(*received) <= snapshot.now)).collect();
+        again = again.sooner(kept.peek().map_or(Again::OnChange, |(received, _)| Again::At(seen(*received))));
+        ending.excess(old.into_iter().map(|(_, offer)| offer), most, &placed.wanted);
+    }
+    let is_idle = placed.waiting.is_empty() && soon.is_none();
+    let refuse = if is_idle { snapshot.leases.refuse_idle } else { snapshot.leases.refuse_unfit };
+    let declines: Vec<_> = ending.offers.into_iter().map(|offer| Decline { offer, refuse }).collect();
+    Release { held: left - declines.len(), declines, again }
 }
 
-fn demand(snapshot: &Snapshot<'_>, placed: &Placed, held: usize) -> (Demand, Again) {
-    let told = snapshot.demand;
-    let newest = placed.waiting.iter().map(|it| it.since).max();
-    if newest.is_none() && !snapshot.imminent {
-        if held > 0 || !placed.bindings.is_empty() || told.suppressed {
-            return (Demand::Unchanged, Again::OnChange);
+/// When the lease of an offer ends that came at `received`. An older one ends no later.
+fn lease_end(snapshot: &Snapshot<'_>, received: Timestamp, soon: Option<Timestamp>) -> Timestamp {
+    let end = after(received, snapshot.leases.hold);
+    soon.map_or(end, |soon| end.max(soon.min(after(received, snapshot.leases.hold_imminent))))
+}
+
+/// Offers whose leases end.
+struct Ending<'a> {
+    index: &'a Index,
+    offers: Vec<OfferId>,
+    /// How many, of each agent.
+    by_agent: BTreeMap<AgentIx, usize>,
+}
+
+impl Ending<'_> {
+    fn end(&mut self, offer: &OfferId) {
+        if let Some(agent) = self.index.holder(offer) {
+            *self.by_agent.entry(agent).or_default() += 1;
+            self.offers.push(offer.clone());
         }
-        let back = told.spent.map(|it| after(it, snapshot.leases.returning));
-        return match back.filter(|back| *back > snapshot.now) {
-            Some(back) => (Demand::Unchanged, Again::At(back)),
-            None => (Demand::Suppress, Again::OnChange),
-        };
     }
-    let unheard = |since: Option<Timestamp>| told.revived.is_none_or(|at| since.is_some_and(|it| it > at));
-    let refused = told.filtered.is_some() && unheard(told.filtered) && newest.is_some() && unheard(newest);
-    let silent_from = told.heard.max(told.revived);
-    let silent_at = silent_from.map(|it| after(it, snapshot.leases.silence)).filter(|_| newest.is_some());
-    let silent = silent_at.is_some_and(|at| at <= snapshot.now);
-    if (!told.suppressed || planted!("suppressed-for-ever")) && !refused && !silent {
-        return (Demand::Unchanged, silent_at.map_or(Again::OnChange, Again::At));
+
+    /// The agents of which nothing stays held.
+    fn agents(&self) -> usize {
+        self.by_agent.keys().filter(|agent| self.left_of(**agent) == 0).count()
     }
-    match told.revived.map(|it| after(it, snapshot.leases.revive_gap)) {
-        Some(allowed) if allowed > snapshot.now => (Demand::Unchanged, Again::At(allowed)),
-        _ => (Demand::Revive, Again::OnChange),
+
+    /// Ends the leases of `offers` on all agents but `most` of them. Those that take no Tasks go first, then those in use most;
+    /// those that are `wanted` stay in any case, and those that have other offers, as one may do together with another.
+    fn excess<'o>(
+        &mut self,
+        offers: impl Iterator<Item = &'o OfferId>,
+        most: usize,
+        wanted: &BTreeSet<AgentIx>,
+    ) {
+        let mut of_agents: BTreeMap<AgentIx, Vec<&OfferId>> = BTreeMap::new();
+        for offer in offers {
+            if let Some(agent) = self.index.holder(offer) {
+                of_agents.entry(agent).or_default().push(offer);
+            }
+        }
+        of_agents.retain(|agent, offers| self.left_of(*agent) == offers.len());
+        let rank = |agent: AgentIx| self.index.entry(agent).rank;
+        let mut agents: Vec<(Option<Rank>, AgentIx)> = of_agents.keys().map(|it| (rank(*it), *it)).collect();
+        agents.sort_unstable_by_key(|(rank, agent)| (rank.is_none(), *rank, *agent));
+        for (_, agent) in agents.into_iter().skip(most).filter(|(_, agent)| !wanted.contains(agent)) {
+            of_agents[&agent].iter().for_each(|offer| self.end(offer));
+        }
+    }
+
+    /// How many offers of an agent stay held.
+    fn left_of(&self, agent: AgentIx) -> usize {
+        self.index.entry(agent).offers.len() - self.by_agent.get(&agent).copied().unwrap_or(0)
     }
 }

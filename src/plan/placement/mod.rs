@@ -16,6 +16,7 @@
 mod amount;
 mod class;
 mod constraint;
+mod demand;
 mod explain;
 mod failures;
 mod index;
@@ -40,9 +41,10 @@ use super::{Again, ObjectName};
 pub use amount::{Resources, Scalar};
 pub use class::Class;
 pub use constraint::ConstraintError;
+pub use demand::{Demand, DemandState};
 pub use explain::{Closest, NoOfferFits, Refusal, Shortfall, explain};
 pub use index::{Change, Index};
-pub use lease::{Decline, Demand, DemandState, LeasePolicy};
+pub use lease::{Decline, LeasePolicy};
 pub use ports::{PortRange, PortSet};
 
 /// An agent, as Mesos names it.
@@ -133,8 +135,8 @@ pub struct Snapshot<'a> {
     pub leases: &'a LeasePolicy,
     /// What the cluster was last told about our demand.
     pub demand: DemandState,
-    /// Whether a Task will want an offer soon: an update is under way, or a backoff ends within a lease.
-    pub imminent: bool,
+    /// Until when a Task that is not there yet may want an offer: an update is under way, or a backoff is about to end.
+    pub imminent: Option<Timestamp>,
 }
 
 /// A Task and its place. All bindings on one agent name the same offers and go into one ACCEPT; what they leave of
@@ -185,6 +187,8 @@ pub struct Plan {
     pub refused: Vec<ObjectName>,
     /// The state of the index that the pass looked at.
     pub seen: u64,
+    /// How many Tasks had come to wait by then, since the index began.
+    pub arrivals: u64,
     /// Whether the limit was reached and another pass would bind more.
     pub more: bool,
     /// When to look again.
@@ -200,16 +204,21 @@ pub fn waiting(index: &Index) -> Vec<Waiting> {
 /// One pass over all waiting Tasks and leased offers.
 pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
     let placed = pass::place(snapshot.index, snapshot.now, snapshot.seed, snapshot.limit);
-    let release = lease::release(snapshot, &placed);
+    // One that waits for a better agent takes what there is after that.
+    let relents = if let Again::At(at) = placed.again { Some(at) } else { None };
+    let soon = snapshot.imminent.filter(|it| *it > snapshot.now).max(relents);
+    let release = lease::release(snapshot, &placed, soon);
+    let (demand, again) = demand::demand(snapshot, &placed, release.held, soon);
     let idle = placed.bindings.is_empty();
     Plan {
         bindings: placed.bindings,
         declines: release.declines,
-        demand: release.demand,
+        demand,
         waiting: placed.waiting,
         refused: if idle { placed.refused } else { Vec::new() },
         seen: snapshot.index.version,
+        arrivals: snapshot.index.arrivals(),
         more: placed.more,
-        again: placed.again.sooner(release.again),
+        again: placed.again.sooner(release.again).sooner(again),
     }
 }

@@ -1,12 +1,12 @@
 //! One pass: classes take turns, and each takes the next agent of its [`Walk`] for each of its Tasks.
 
-use std::collections::btree_set;
+use std::collections::{BTreeSet, btree_set};
 use std::iter::Peekable;
 
 use jiff::Timestamp;
 
 use super::failures;
-use super::index::{ClassEntry, Index};
+use super::index::{AgentIx, ClassEntry, Index};
 use super::order::Rank;
 use super::ports::Chance;
 use super::room::Room;
@@ -27,6 +27,8 @@ pub(super) struct Placed {
     pub(super) refused: Vec<ObjectName>,
     /// When one that waits for a better agent takes what there is.
     pub(super) again: Again,
+    /// The agents that it takes then.
+    pub(super) wanted: BTreeSet<AgentIx>,
     /// How often an agent was looked at.
     #[cfg(test)]
     pub(super) looks: usize,
@@ -46,6 +48,7 @@ pub(super) fn place(index: &Index, now: Timestamp, seed: u64, limit: usize) -> P
                 Outcome::TurnOver => next.push(turn),
                 Outcome::Refused if turn.walk.is_choosy() => {
                     placed.again = placed.again.sooner(Again::At(failures::relents(turn.since)));
+                    placed.wanted.extend(turn.walk.avoided());
                     left.push(turn);
                 }
                 Outcome::Refused => {

@@ -1,5 +1,7 @@
 //! Placement against a plain reading of its rules: a slow oracle that looks at everything for every Task.
 
+mod leases;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -49,7 +51,7 @@ fn constraint(text: &str) -> Constraint {
 fn waiting(class: &str, number: usize) -> Change {
     let (task, class) =
         (ObjectName::new("shop", &format!("{class}-{number:03}")), ObjectName::new("shop", class));
-    Change::Waiting { task, class, since: time(0) }
+    Change::Waiting { task, class, since: time(0), asks: time(0) }
 }
 
 fn failed(class: &ObjectName, task: &str, agent: usize, at: i64) -> Change {
@@ -75,7 +77,7 @@ fn place(index: &Index) -> Plan {
 fn place_at_most(index: &Index, limit: usize) -> Plan {
     let leases = LeasePolicy::shared();
     let demand = DemandState::default();
-    plan(&Snapshot { now: time(1), seed: 7, index, limit, leases: &leases, demand, imminent: false })
+    plan(&Snapshot { now: time(1), seed: 7, index, limit, leases: &leases, demand, imminent: None })
 }
 
 /// What a pass binds and leaves.
@@ -146,15 +148,8 @@ fn another_seed_chooses_other_ports() {
     let leases = LeasePolicy::shared();
     let port = |seed| {
         let demand = DemandState::default();
-        let snapshot = Snapshot {
-            now: time(1),
-            seed,
-            index: &index,
-            limit: 9,
-            leases: &leases,
-            demand,
-            imminent: false,
-        };
+        let snapshot =
+            Snapshot { now: time(1), seed, index: &index, limit: 9, leases: &leases, demand, imminent: None };
         plan(&snapshot).bindings[0].ports[0]
     };
     let chosen: BTreeSet<_> = (0..50).map(port).collect();
@@ -258,81 +253,6 @@ fn why_a_class_waits_stays_the_same_while_a_spent_offer_is_on_its_way_back() {
     );
     index.apply(Change::OfferGone(OfferId("offer-1".into())));
     assert_eq!(told(&index), before);
-}
-
-/// What a pass answers about offers at this second: a class waits for more than there is, an offer came at second 100, a
-/// Task will want one soon.
-fn lease_plan(waits: bool, offers: bool, imminent: bool, second: i64, demand: DemandState) -> LeaseAnswer {
-    let mut changes = vec![Change::Agent(agent(1, None, 4000, 4096))];
-    changes.extend(offers.then(|| Change::Offer(Offer { received: time(100), ..offer(1, 1, 10, 10) })));
-    changes.push(Change::Class(class("web", 500, 64, &[], Vec::new())));
-    let (task, class) = (ObjectName::new("shop", "web-0"), ObjectName::new("shop", "web"));
-    changes.extend(waits.then(|| Change::Waiting { task, class, since: time(100) }));
-    let (index, leases) = (index(changes), LeasePolicy::shared());
-    let now = time(second);
-    let plan = plan(&Snapshot { now, seed: 0, index: &index, limit: 9, leases: &leases, demand, imminent });
-    (plan.declines.first().map(|it| it.refuse.as_secs()), plan.demand, plan.again)
-}
-
-/// Seconds that the offer is refused for, what the cluster is told, when to look again.
-type LeaseAnswer = (Option<u64>, Demand, Again);
-
-fn told(suppressed: bool, revived: Option<i64>, filtered: Option<i64>) -> DemandState {
-    DemandState {
-        suppressed,
-        revived: revived.map(time),
-        filtered: filtered.map(time),
-        heard: Some(time(100)),
-        spent: None,
-    }
-}
-
-#[test]
-fn leases_end() {
-    let asked = told(false, Some(90), None);
-    let spent = DemandState { spent: Some(time(103)), ..asked };
-    let at = |second| Again::At(time(second));
-    let (none, suppress) = (Demand::Unchanged, Demand::Suppress);
-    let rows = [
-        ("what was left comes back", lease_plan(false, false, false, 107, spent), (None, none, at(108))),
-        ("or not", lease_plan(false, false, false, 108, spent), (None, suppress, Again::OnChange)),
-        ("held for a lease", lease_plan(false, true, false, 104, asked), (None, none, at(105))),
-        (
-            "then given back",
-            lease_plan(false, true, false, 105, asked),
-            (Some(3600), suppress, Again::OnChange),
-        ),
-        ("kept for what comes", lease_plan(false, true, true, 105, asked), (None, none, at(130))),
-        ("not for ever", lease_plan(false, true, true, 130, asked), (Some(3600), none, Again::OnChange)),
-        (
-            "too small for what waits",
-            lease_plan(true, true, false, 105, told(false, Some(101), None)),
-            (Some(120), none, at(161)),
-        ),
-    ];
-    for (name, answer, expected) in rows {
-        assert_eq!(answer, expected, "{name}");
-    }
-}
-
-#[test]
-fn demand_follows_what_waits() {
-    let rows = [
-        // what, waits, imminent, now, what the cluster was told, what it is told now
-        ("told once", false, false, 105, told(true, Some(90), Some(105)), Demand::Unchanged),
-        ("asks when something waits", true, false, 105, told(true, Some(90), None), Demand::Revive),
-        ("asks for what comes", false, true, 105, told(true, Some(90), None), Demand::Revive),
-        ("but not too often", true, false, 105, told(true, Some(102), None), Demand::Unchanged),
-        ("filters hide what it needs", true, false, 105, told(false, Some(90), Some(95)), Demand::Revive),
-        ("it has seen them", true, false, 105, told(false, Some(101), Some(103)), Demand::Unchanged),
-        ("silence is broken", true, false, 161, told(false, Some(101), None), Demand::Revive),
-        ("never asked", true, false, 105, told(true, None, None), Demand::Revive),
-    ];
-    for (name, waits, imminent, second, demand, expected) in rows {
-        assert_eq!(lease_plan(waits, false, imminent, second, demand).1, expected, "{name}");
-    }
-    let (_, _, again) = lease_plan(true, false, false, 105, told(true, Some(102), None));
-    assert_eq!(again, Again::At(time(107)), "it asks when it may");
 }
 
 /// A cluster and what waits for it, small enough to be placed by looking at everything.
@@ -678,7 +598,7 @@ proptest! {
         changes.rotate_left(turned);
         let fresh = index(changes);
         prop_assert_eq!(decisions(&walked), decisions(&fresh));
-        prop_assert_eq!(walked.held_offers(), fresh.held_offers());
+        prop_assert_eq!((walked.held_offers(), walked.holders()), (fresh.held_offers(), fresh.holders()));
         prop_assert_eq!(walked.waiting_tasks(), fresh.waiting_tasks());
         for class in &after.classes {
             prop_assert_eq!(explain(&walked, &class.name, time(1)), explain(&fresh, &class.name, time(1)));

@@ -57,6 +57,11 @@ impl<'a> Asks<'a> {
         self.avoided.clear();
     }
 
+    /// The agents that are avoided.
+    pub(super) fn avoided(&self) -> &BTreeSet<AgentIx> {
+        &self.avoided
+    }
+
     pub(super) fn avoids(&self) -> bool {
         !self.avoided.is_empty()
     }

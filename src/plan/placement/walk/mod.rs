@@ -132,6 +132,11 @@ impl<'a> Walk<'a> {
         self.asks.avoids() && self.last_resort.is_none()
     }
 
+    /// The agents that are taken last.
+    pub(super) fn avoided(&self) -> impl Iterator<Item = AgentIx> {
+        self.asks.avoided().iter().copied()
+    }
+
     fn search(&mut self, room: &Room<'_>, patterns: &mut Patterns<'a>) -> Option<Rank> {
         if !self.others.is_empty() {
             self.start_anew_if_others_changed();

@@ -1,0 +1,189 @@
+//! Which offers are held and asked for, from the objects in the store: whatever says that an offer may soon be wanted is derived
+//! here as it is in the product.
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::*;
+use crate::api::Kind;
+use crate::plan::placement::{Demand, DemandState, LeasePolicy};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn doc(key: Key, object: &Value) -> Arc<Doc> {
+    Arc::new(Doc::from_stored(key, 1, object.to_string().as_bytes()).unwrap())
+}
+
+fn object<K: Kind>(name: &str, spec: &Value, status: &Value) -> Arc<Doc> {
+    let name = ObjectName::new("shop", name);
+    let object = json!({
+        "apiVersion": "tenure.dev/v1", "kind": K::DEFINITION.kind, "spec": spec, "status": status,
+        "metadata": {"namespace": "shop", "name": &*name.name, "labels": {labels::APP: "web"},
+            "creationTimestamp": "1970-01-01T00:00:10Z"},
+    });
+    doc(key::<K>(&name), &object)
+}
+
+fn app(instances: u32, progresses: &str) -> Arc<Doc> {
+    let condition = json!({"type": "Progressing", "status": "True", "reason": progresses, "message": "",
+        "lastTransitionTime": "1970-01-01T00:00:10Z"});
+    let status = json!({"instances": instances, "conditions": [condition]});
+    object::<App>("web", &json!({"instances": instances, "cmd": "a"}), &status)
+}
+
+/// The Revision `web-1`, whose Tasks want so many cpus.
+fn revision(cpus: u32, env: &Value) -> Arc<Doc> {
+    let template = json!({"cmd": "a", "resources": {"cpus": cpus, "memory": "64Mi"}, "env": env});
+    let spec = json!({"app": "web", "number": 1, "hash": "1", "template": template});
+    object::<Revision>("web-1", &spec, &Value::Null)
+}
+
+fn task(name: &str, binding: &Value, stop: &Value, phase: &str) -> Arc<Doc> {
+    let spec = json!({"app": "web", "revision": "web-1", "slot": 0, "binding": binding, "stop": stop});
+    object::<Task>(name, &spec, &json!({"phase": phase, "reachable": true}))
+}
+
+fn binding(agent: &str) -> Value {
+    json!({"agentId": agent, "host": agent, "offerId": "O", "resources": {"cpus": 1, "memory": "64Mi"},
+        "boundAt": "1970-01-01T00:01:30.000000Z", "mesosTaskId": "t"})
+}
+
+/// An offer of each of so many agents came at this second.
+fn leases(agents: usize, second: i64) -> OrdMap<wire::OfferId, Lease> {
+    let lease = |number: usize| {
+        let scalar = |name: &str, value: f64| wire::Resource {
+            name: name.to_owned(),
+            r#type: wire::ValueType::Scalar.wire(),
+            scalar: Some(wire::resource::Scalar { value }),
+            ..wire::Resource::default()
+        };
+        let offer = wire::Offer {
+            id: wire::OfferId::new(format!("O{number:02}")),
+            agent_id: wire::AgentId::new(format!("S{number:02}")),
+            hostname: format!("node-{number}"),
+            resources: vec![scalar("cpus", 4.0), scalar("mem", 4096.0)],
+            ..wire::Offer::default()
+        };
+        let lease = Lease {
+            offer: Arc::new(offer),
+            generation: 1,
+            received_at: at(second),
+            expires_at: Instant::now(),
+        };
+        (lease.offer.id.clone(), lease)
+    };
+    (0..agents).map(lease).collect()
+}
+
+fn plan(market: &mut Market, second: i64, demand: DemandState) -> Plan {
+    market.advance(at(second));
+    placement::plan(&placement::Snapshot {
+        now: at(second),
+        seed: 0,
+        index: market.index(),
+        limit: 100,
+        leases: &LeasePolicy::shared(),
+        demand,
+        imminent: market.imminent(),
+    })
+}
+
+/// The session declines what the plan does.
+fn without(held: &OrdMap<wire::OfferId, Lease>, plan: &Plan) -> OrdMap<wire::OfferId, Lease> {
+    let mut held = held.clone();
+    for decline in &plan.declines {
+        held.remove(&wire::OfferId::new(&*decline.offer.0));
+    }
+    held
+}
+
+#[test]
+fn an_app_that_fits_nowhere_gives_back_all_but_a_share_at_once_and_that_soon() {
+    let docs = [
+        app(1, "WaitingForOffers"),
+        revision(64, &json!([])),
+        task("web-a", &Value::Null, &Value::Null, "Pending"),
+    ];
+    let snapshot = Snapshot::of(1, docs);
+    let mut market = Market::of(&snapshot, at(100));
+    let held = leases(40, 100);
+    market.lease(&held, &snapshot, at(100));
+    let demand = DemandState { revived: Some(at(100)), fruitless: 1, ..DemandState::default() };
+    assert_eq!(plan(&mut market, 100, demand).waiting.len(), 1);
+    let rest = plan(&mut market, 101, demand);
+    assert_eq!(rest.declines.len(), 30, "it waits, and what is left is bounded all the same");
+    let held = without(&held, &rest);
+    market.lease(&held, &snapshot, at(101));
+    let demand = DemandState { filtered: Some(rest.arrivals), ..demand };
+    assert_eq!(plan(&mut market, 104, demand).declines, []);
+    let last = plan(&mut market, 105, demand);
+    assert_eq!(last.declines.len(), 10, "that it waits is no reason to hold what it does not fit");
+    assert!(last.declines.iter().all(|it| it.refuse.as_secs() == 120));
+    market.lease(&without(&held, &last), &snapshot, at(105));
+    let revived: Vec<i64> =
+        (105..220).filter(|second| plan(&mut market, *second, demand).demand == Demand::Revive).collect();
+    assert_eq!(revived, [0_i64; 0], "nothing is asked for that it has seen");
+    assert_eq!(plan(&mut market, 220, demand).demand, Demand::Revive);
+}
+
+#[test]
+fn what_starts_or_stops_holds_nothing_and_asks_for_nothing() {
+    let stop = json!({"reason": "ScaledDown", "message": "", "at": "1970-01-01T00:01:39.000000Z"});
+    let docs = [
+        app(2, "Stopping"),
+        revision(1, &json!([])),
+        task("web-a", &binding("S00"), &stop, "Running"),
+        task("web-b", &binding("S01"), &Value::Null, "Starting"),
+    ];
+    let snapshot = Snapshot::of(1, docs);
+    let mut market = Market::of(&snapshot, at(100));
+    let idle = DemandState { suppressed: true, revived: Some(at(10)), ..DemandState::default() };
+    let plan_of = plan(&mut market, 100, idle);
+    assert_eq!((plan_of.demand, plan_of.again), (Demand::Unchanged, crate::plan::Again::OnChange));
+    market.lease(&leases(4, 100), &snapshot, at(100));
+    assert_eq!(market.wanted(&snapshot).held, Held::Lease);
+    let ended = plan(&mut market, 105, DemandState { suppressed: false, ..idle });
+    assert_eq!((ended.declines.len(), ended.demand), (4, Demand::Suppress));
+}
+
+#[test]
+fn an_update_holds_offers_for_its_next_step_and_goes_on_being_offered_some() {
+    let snapshot = Snapshot::of(1, [app(2, "RollingOut"), revision(1, &json!([]))]);
+    let mut market = Market::of(&snapshot, at(100));
+    market.lease(&leases(4, 100), &snapshot, at(100));
+    let wanted = market.wanted(&snapshot);
+    assert_eq!((wanted.held, wanted.apps), (Held::Imminent, vec![ObjectName::new("shop", "web")]));
+    let asked = DemandState { revived: Some(at(90)), ..DemandState::default() };
+    assert_eq!(plan(&mut market, 129, asked).declines, []);
+    let given_back = plan(&mut market, 130, asked);
+    assert_eq!((given_back.declines.len(), given_back.demand), (4, Demand::Unchanged));
+    market.lease(&OrdMap::new(), &snapshot, at(131));
+    assert_eq!(plan(&mut market, 159, asked).demand, Demand::Unchanged);
+    assert_eq!(plan(&mut market, 160, asked).demand, Demand::Suppress, "no step followed");
+}
+
+/// It was there before anything was refused, but could not use what was offered then.
+#[test]
+fn a_task_whose_secret_comes_late_is_shown_what_was_refused_before() {
+    let env = json!([{"name": "P", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]);
+    let docs = [app(1, "Starting"), revision(1, &env), task("web-a", &Value::Null, &Value::Null, "Pending")];
+    let mut snapshot = Snapshot::of(1, docs.clone());
+    let mut market = Market::of(&snapshot, at(100));
+    let idle = DemandState { suppressed: true, revived: Some(at(20)), ..DemandState::default() };
+    assert_eq!(plan(&mut market, 100, idle).demand, Demand::Unchanged, "it could not use an offer");
+    let busy = DemandState { suppressed: false, filtered: Some(market.index().arrivals()), ..idle };
+
+    let secret = Key::new(&secrets_resource(), "shop", "db");
+    let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "shop", "name": "db"},
+        "data": {"password": "aHVudGVyMg=="}});
+    let secret = doc(secret, &object);
+    snapshot = Snapshot::of(2, docs.into_iter().chain([secret.clone()]));
+    market.advance(at(400));
+    market.take(&Change { revision: 2, key: secret.key().clone(), old: None, new: Some(secret) }, &snapshot);
+    assert_eq!(plan(&mut market, 400, idle).demand, Demand::Revive);
+    assert_eq!(plan(&mut market, 400, busy).demand, Demand::Revive);
+    let shown = DemandState { revived: Some(at(401)), filtered: None, ..busy };
+    assert_eq!(plan(&mut market, 402, shown).demand, Demand::Unchanged);
+}
