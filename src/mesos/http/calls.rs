@@ -1,16 +1,26 @@
 //! The calls of one subscription, in order, on a connection of their own.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 
 use super::dial::{Line, SendError, exchange, text_of};
 use super::url::MasterUrl;
-use super::{Client, answer};
+use super::{Client, REDIRECTS_MAX, answer, follow};
 use crate::mesos::connection::{CallPipe, ConnectionError};
 use crate::mesos::wire::scheduler::Call;
+
+/// The master that has answered a SUBSCRIBE.
+#[derive(Debug, Clone)]
+pub(super) struct Leader {
+    /// How it was called.
+    pub(super) url: MasterUrl,
+    /// Where it was found. Its name may be that of all masters, and mean another one the next time.
+    pub(super) address: Option<SocketAddr>,
+}
 
 /// The calls of one subscription.
 ///
@@ -20,45 +30,78 @@ use crate::mesos::wire::scheduler::Call;
 #[derive(Debug)]
 pub(super) struct HttpCalls {
     client: Arc<Client>,
-    url: MasterUrl,
+    leader: Leader,
     stream_id: HeaderValue,
     line: Option<Line>,
     /// A call has shown that the subscription is dead: nothing is sent any more.
     dead: bool,
 }
 
+/// What a master says to a call.
+enum Answer {
+    Final(StatusCode, String),
+    /// It does not lead, has not acted on the call, and names who leads. Behind an address that masters share, calls may come to
+    /// another one than the SUBSCRIBE did.
+    Elsewhere(MasterUrl),
+}
+
 impl HttpCalls {
-    pub(super) fn new(client: Arc<Client>, url: MasterUrl, stream_id: HeaderValue) -> HttpCalls {
-        HttpCalls { client, url, stream_id, line: None, dead: false }
+    pub(super) fn new(client: Arc<Client>, leader: Leader, stream_id: HeaderValue) -> HttpCalls {
+        HttpCalls { client, leader, stream_id, line: None, dead: false }
+    }
+
+    /// Sends to the leader, and to whom it points at.
+    async fn ask(&mut self, body: Bytes) -> Result<(StatusCode, String), ConnectionError> {
+        for _ in 0..=REDIRECTS_MAX {
+            match self.ask_once(body.clone()).await? {
+                Answer::Final(status, text) => return Ok((status, text)),
+                Answer::Elsewhere(url) => {
+                    self.line = None;
+                    self.leader = Leader { url, address: None };
+                }
+            }
+        }
+        let url = &self.leader.url;
+        Err(ConnectionError::Unreachable { message: format!("{url}: more than {REDIRECTS_MAX} redirects") })
     }
 
     /// Sends on the open connection, or on a new one if that was closed meanwhile.
-    async fn ask(&mut self, body: Bytes) -> Result<(StatusCode, String), ConnectionError> {
+    async fn ask_once(&mut self, body: Bytes) -> Result<Answer, ConnectionError> {
         if let Some(line) = self.line.take() {
             match self.ask_on(line, body.clone()).await {
                 Err(SendError::NotSent) => {}
-                answered => return answered.map_err(|error| self.lost(error)),
+                Err(error) => return Err(self.lost(error)),
+                Ok(answer) => return self.read(answer),
             }
         }
-        let line = self.client.dialer.dial(&self.url).await;
-        let line =
-            line.map_err(|why| ConnectionError::Unreachable { message: format!("{}: {why}", self.url) })?;
-        self.ask_on(line, body).await.map_err(|error| self.lost(error))
+        let Leader { url, address } = &self.leader;
+        let dialled = self.client.dialer.dial_at(url, *address).await;
+        let (line, address) =
+            dialled.map_err(|why| ConnectionError::Unreachable { message: format!("{url}: {why}") })?;
+        self.leader.address = Some(address);
+        let answer = self.ask_on(line, body).await.map_err(|error| self.lost(error))?;
+        self.read(answer)
+    }
+
+    fn read(&self, (answer, text): (Response<()>, String)) -> Result<Answer, ConnectionError> {
+        match answer.status() {
+            StatusCode::TEMPORARY_REDIRECT => follow(&self.leader.url, &answer).map(Answer::Elsewhere),
+            status => Ok(Answer::Final(status, text)),
+        }
     }
 
     /// Keeps the connection only if the answer was read to its end.
-    async fn ask_on(&mut self, mut line: Line, body: Bytes) -> Result<(StatusCode, String), SendError> {
-        let request = self.client.request(&self.url, Some(&self.stream_id), body);
+    async fn ask_on(&mut self, mut line: Line, body: Bytes) -> Result<(Response<()>, String), SendError> {
+        let request = self.client.request(&self.leader.url, Some(&self.stream_id), body);
         let patience = self.client.call_timeout;
-        let response = exchange(&mut line, request, patience).await?;
-        let status = response.status();
-        let text = text_of(response.into_body(), patience).await?;
+        let (head, body) = exchange(&mut line, request, patience).await?.into_parts();
+        let text = text_of(body, patience).await?;
         self.line = Some(line);
-        Ok((status, text))
+        Ok((Response::from_parts(head, ()), text))
     }
 
     fn lost(&self, error: SendError) -> ConnectionError {
-        let url = &self.url;
+        let url = &self.leader.url;
         match error {
             SendError::NotSent => {
                 ConnectionError::Unreachable { message: format!("{url}: the connection was closed at once") }

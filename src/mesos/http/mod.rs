@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! subscribe ─▶ a master of the list, or the one that ZooKeeper names ─307▶ the leading one ─200▶ one connection: the stream of events (RecordIO)
-//!                                                               another: the calls, one after the other
+//!                                                               another, to the same address: the calls, one after the other
 //! ```
 //!
 //! Two connections and no pool: over several the order of calls would be chance, and a DECLINE after its REVIVE hides an
@@ -23,6 +23,7 @@ mod url;
 mod zookeeper;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -37,7 +38,7 @@ use super::connection::{Connection, ConnectionError, Subscription};
 use super::wire::Encoding;
 use super::wire::scheduler::Call;
 use crate::env::Env;
-use calls::HttpCalls;
+use calls::{HttpCalls, Leader};
 pub use credentials::{Credentials, CredentialsError};
 use dial::{Dialer, SendError, exchange, text_of};
 pub use sandbox::{AgentFile, AgentFiles, FileError, sandbox_path};
@@ -172,9 +173,9 @@ impl Connection for HttpConnection {
         let mut tried = Vec::new();
         for index in (0..count).map(|step| (first + step) % count) {
             match self.client.find_leader(&masters[index], &body).await {
-                Ok((url, answer)) => {
+                Ok((leader, answer)) => {
                     self.client.first.store(index, Ordering::Relaxed);
-                    return self.accept(url, answer);
+                    return self.accept(leader, answer);
                 }
                 Err(ConnectionError::Unreachable { message }) => tried.push(message),
                 Err(error) => {
@@ -190,18 +191,19 @@ impl Connection for HttpConnection {
 
 impl HttpConnection {
     /// The subscription of a 200, if that is what it is.
-    fn accept(&self, url: MasterUrl, answer: Response<Incoming>) -> Result<Subscription, ConnectionError> {
+    fn accept(&self, leader: Leader, answer: Response<Incoming>) -> Result<Subscription, ConnectionError> {
         let client = &self.client;
         let kind = answer.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         let stream_id = answer.headers().get(STREAM_ID).cloned();
         let Some(stream_id) = stream_id.filter(|_| kind == client.encoding.media_type().as_bytes()) else {
             let kind = String::from_utf8_lossy(kind);
-            let message = format!("{url}: is no Mesos master: its answer is no event stream but {kind:?}");
+            let message =
+                format!("{}: is no Mesos master: its answer is no event stream but {kind:?}", leader.url);
             return Err(ConnectionError::Unreachable { message });
         };
         let env = client.dialer.env.clone();
         let events = stream::events(env, answer.into_body(), client.encoding, client.record_limit);
-        let calls = Box::new(HttpCalls::new(client.clone(), url, stream_id));
+        let calls = Box::new(HttpCalls::new(client.clone(), leader, stream_id));
         Ok(Subscription { events, calls })
     }
 }
@@ -212,19 +214,13 @@ impl Client {
         &self,
         start: &MasterUrl,
         body: &Bytes,
-    ) -> Result<(MasterUrl, Response<Incoming>), ConnectionError> {
+    ) -> Result<(Leader, Response<Incoming>), ConnectionError> {
         let mut url = start.clone();
         for _ in 0..=REDIRECTS_MAX {
-            let answer = self.ask(&url, body).await?;
+            let (answer, address) = self.ask(&url, body).await?;
             match answer.status() {
-                StatusCode::OK => return Ok((url, answer)),
-                StatusCode::TEMPORARY_REDIRECT => {
-                    let location = answer.headers().get(header::LOCATION);
-                    let location = location.and_then(|it| it.to_str().ok()).unwrap_or_default();
-                    let next = url.follow(location);
-                    url = next
-                        .map_err(|why| ConnectionError::Unreachable { message: format!("{url}: {why}") })?;
-                }
+                StatusCode::OK => return Ok((Leader { url, address: Some(address) }, answer)),
+                StatusCode::TEMPORARY_REDIRECT => url = follow(&url, &answer)?,
                 status => {
                     let text = text_of(answer.into_body(), self.call_timeout).await.unwrap_or_default();
                     return Err(named(
@@ -238,11 +234,16 @@ impl Client {
     }
 
     /// One SUBSCRIBE on a new connection.
-    async fn ask(&self, url: &MasterUrl, body: &Bytes) -> Result<Response<Incoming>, ConnectionError> {
+    async fn ask(
+        &self,
+        url: &MasterUrl,
+        body: &Bytes,
+    ) -> Result<(Response<Incoming>, SocketAddr), ConnectionError> {
         let unreachable = |why: &str| ConnectionError::Unreachable { message: format!("{url}: {why}") };
-        let mut line = self.dialer.dial(url).await.map_err(|why| unreachable(&why))?;
+        let dialled = self.dialer.dial_at(url, None).await;
+        let (mut line, address) = dialled.map_err(|why| unreachable(&why))?;
         let answered = exchange(&mut line, self.request(url, None, body.clone()), self.call_timeout).await;
-        answered.map_err(|error| match error {
+        answered.map(|answer| (answer, address)).map_err(|error| match error {
             SendError::NotSent => unreachable("the connection was closed at once"),
             // A new framework may be there now; it ends by itself (see `session`).
             SendError::Unanswered(why) => ConnectionError::Lost { message: format!("{url}: {why}") },
@@ -264,6 +265,13 @@ impl Client {
         }
         request.body(Full::new(body)).expect("paths of masters are checked when they are read")
     }
+}
+
+/// Whom a redirect of `url` points at.
+fn follow<B>(url: &MasterUrl, answer: &Response<B>) -> Result<MasterUrl, ConnectionError> {
+    let location = answer.headers().get(header::LOCATION).and_then(|it| it.to_str().ok());
+    let next = url.follow(location.unwrap_or_default());
+    next.map_err(|why| ConnectionError::Unreachable { message: format!("{url}: {why}") })
 }
 
 /// The error with the master that it is about.

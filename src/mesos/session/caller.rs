@@ -4,10 +4,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{CallError, Command, Identity, Shared, of};
-use crate::mesos::connection::CallPipe;
+use crate::mesos::connection::{CallPipe, ConnectionError};
 use crate::mesos::wire::scheduler::{Call, Decline};
 use crate::mesos::wire::{CallType, Filters, FrameworkId, OfferId};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// How many calls are sent without waiting for an answer.
@@ -18,8 +19,39 @@ const AT_ONCE: usize = 64;
 pub(super) struct Line {
     pub(super) framework_id: FrameworkId,
     pub(super) calls: Box<dyn CallPipe>,
+    pub(super) shown: Shown,
+}
+
+/// What the calls of a subscription have shown of it. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shown {
     /// Cancelled when a call shows that the subscription is dead; its stream may not have noticed.
-    pub(super) broken: CancellationToken,
+    dead: CancellationToken,
+    why: Arc<OnceLock<String>>,
+    served: Arc<AtomicBool>,
+}
+
+impl Shown {
+    fn note(&self, call: CallType, result: &Result<(), ConnectionError>) {
+        let Err(error) = result else { return self.served.store(true, Ordering::Relaxed) };
+        tracing::warn!(%call, %error, "call failed");
+        if error.is_dead() {
+            // The first one tells why: others were not sent because of it.
+            self.why.get_or_init(|| format!("{call} failed: {error}"));
+            self.dead.cancel();
+        }
+    }
+
+    /// Waits until a call shows that the subscription is dead, and tells which.
+    pub(super) async fn dead(&self) -> String {
+        self.dead.cancelled().await;
+        self.why.get().cloned().unwrap_or_default()
+    }
+
+    /// Whether it can be said to work: a call got through, or none has failed.
+    pub(super) fn works(&self) -> bool {
+        self.served.load(Ordering::Relaxed) || !self.dead.is_cancelled()
+    }
 }
 
 /// The task that owns the line and takes commands.
@@ -115,14 +147,7 @@ impl Caller {
         calls.iter_mut().for_each(|call| call.framework_id = Some(line.framework_id.clone()));
         let types: Vec<CallType> = calls.iter().map(Call::r#type).collect();
         let results = line.calls.send_all(calls, &may_act).await;
-        for (call, result) in types.into_iter().zip(&results) {
-            if let Err(error) = result {
-                tracing::warn!(%call, %error, "call failed");
-                if error.is_dead() {
-                    line.broken.cancel();
-                }
-            }
-        }
+        types.into_iter().zip(&results).for_each(|(call, result)| line.shown.note(call, result));
         results.into_iter().map(|result| result.map_err(CallError::Failed)).collect()
     }
 

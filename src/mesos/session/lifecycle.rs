@@ -1,5 +1,6 @@
 //! Subscribes, reads the stream, and subscribes again: until the session is closed or must end.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,9 +8,10 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
-use super::caller::Line;
+use super::backoff::Backoff;
+use super::caller::{Line, Shown};
 use super::{EndReason, Identity, SessionConfig, SessionEvent, Shared};
 use crate::env::Env;
 use crate::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
@@ -26,6 +28,15 @@ pub(super) struct Lifecycle {
     config: SessionConfig,
     lines: mpsc::Sender<Option<Line>>,
     generation: u64,
+    /// The subscription that was made last, until its end was considered.
+    latest: Option<Latest>,
+}
+
+/// A subscription, as one that may have been of use.
+#[derive(Debug)]
+struct Latest {
+    since: Instant,
+    shown: Shown,
 }
 
 /// What comes after a subscription.
@@ -53,7 +64,16 @@ impl Lifecycle {
         config: SessionConfig,
         lines: mpsc::Sender<Option<Line>>,
     ) -> Lifecycle {
-        Lifecycle { env: env.clone(), shared, connection, identity, config, lines, generation: 0 }
+        Lifecycle {
+            env: env.clone(),
+            shared,
+            connection,
+            identity,
+            config,
+            lines,
+            generation: 0,
+            latest: None,
+        }
     }
 
     /// Runs until the session ends, and tells why it did.
@@ -70,28 +90,36 @@ impl Lifecycle {
     }
 
     async fn subscribe_until_end(&mut self) -> EndReason {
-        let mut backoff = self.config.backoff_min;
+        let mut backoff = Backoff::new(&self.config);
         loop {
-            let generation = self.generation;
             let after = self.one_subscription().await;
-            if self.generation != generation {
-                backoff = self.config.backoff_min;
-            }
-            let (reason, wait) = match after {
+            let latest = self.latest.take();
+            let bounds = match &latest {
+                Some(latest) => backoff.after_break(self.was_of_use(latest)),
+                None => backoff.after_failure(),
+            };
+            let (mut reason, wait) = match after {
                 After::End(reason) => return reason,
-                After::Again(reason) => (reason, self.within(backoff)),
+                After::Again(reason) => (reason, self.within(&bounds)),
                 After::Refused(reason) => (reason, self.config.backoff_refused),
             };
-            tracing::warn!(reason, "not subscribed");
+            if latest.is_some() && backoff.useless() > 1 {
+                reason = format!("{reason} ({} subscriptions in a row broke soon)", backoff.useless());
+            }
+            tracing::warn!(reason, ?wait, "not subscribed");
             self.disconnected(reason).await;
             self.env.sleep(wait).await;
-            backoff = (backoff * 2).min(self.config.backoff_max);
         }
     }
 
-    /// Full jitter: many schedulers that lost one master do not come back in step.
-    fn within(&self, backoff: Duration) -> Duration {
-        Duration::from_millis(self.env.below(u64::try_from(backoff.as_millis()).unwrap_or(u64::MAX)))
+    /// Whether a subscription that has ended was more than another failed attempt.
+    fn was_of_use(&self, latest: &Latest) -> bool {
+        latest.since.elapsed() >= self.config.proven && latest.shown.works()
+    }
+
+    fn within(&self, bounds: &Range<Duration>) -> Duration {
+        let room = (bounds.end - bounds.start).as_millis();
+        bounds.start + Duration::from_millis(self.env.below(u64::try_from(room).unwrap_or(u64::MAX)))
     }
 
     async fn disconnected(&self, reason: String) {
@@ -125,13 +153,14 @@ impl Lifecycle {
         if let Err(after) = self.register(info, &subscribed, calls.as_mut()).await {
             return after;
         }
-        let broken = CancellationToken::new();
-        self.subscribed(&subscribed, calls, broken.clone()).await;
+        let shown = Shown::default();
+        self.latest = Some(Latest { since: Instant::now(), shown: shown.clone() });
+        self.subscribed(&subscribed, calls, shown.clone()).await;
         let interval =
             subscribed.heartbeat_interval_seconds.and_then(|s| Duration::try_from_secs_f64(s).ok());
         tokio::select! {
             biased;
-            () = broken.cancelled() => After::Again("a call showed that the subscription is dead".to_owned()),
+            why = shown.dead() => After::Again(why),
             after = self.read(&mut events, interval.unwrap_or(HEARTBEAT)) => after,
         }
     }
@@ -166,18 +195,13 @@ impl Lifecycle {
         calls.send(&call).await.map_err(|error| After::Again(error.to_string()))
     }
 
-    async fn subscribed(
-        &mut self,
-        subscribed: &Subscribed,
-        calls: Box<dyn CallPipe>,
-        broken: CancellationToken,
-    ) {
+    async fn subscribed(&mut self, subscribed: &Subscribed, calls: Box<dyn CallPipe>, shown: Shown) {
         self.generation += 1;
         let framework_id = subscribed.framework_id.clone();
         let master_id = subscribed.master_info.as_ref().map(|master| master.id.clone());
         tracing::info!(framework = %framework_id, generation = self.generation, "subscribed");
         // The caller ends only with the session.
-        let _ended = self.lines.send(Some(Line { framework_id: framework_id.clone(), calls, broken })).await;
+        let _ended = self.lines.send(Some(Line { framework_id: framework_id.clone(), calls, shown })).await;
         let generation = self.generation;
         self.shared.mailbox.subscribed(SessionEvent::Subscribed { framework_id, generation, master_id });
     }

@@ -2,9 +2,11 @@
 //!
 //! It always reads its stream, whether or not anybody takes the events: what waits is bounded by the number of live
 //! offers and of tasks, because later news of the same thing replaces older (see [`SessionEvents`]). It subscribes
-//! again after every break, with backoff and jitter, and ends for ever when another instance took the framework over
-//! or the framework was removed: resubscribing then would make two instances fight, or start everything anew.
+//! again after every break, with jitter and with backoff that only a subscription of use resets, and ends for ever when
+//! another instance took the framework over or the framework was removed: resubscribing then would make two instances
+//! fight, or start everything anew.
 
+mod backoff;
 mod caller;
 mod lifecycle;
 mod mailbox;
@@ -72,10 +74,14 @@ pub struct SessionConfig {
     pub refuse_expired: Duration,
     /// A stream without any event for this many heartbeat intervals is dead.
     pub missed_heartbeats: u32,
-    /// The first wait before subscribing again; it doubles up to `backoff_max`.
+    /// The first wait before subscribing again; it doubles up to `backoff_max` or `backoff_broken`.
     pub backoff_min: Duration,
-    /// The longest wait before subscribing again.
+    /// The longest wait after an attempt that reached no leading master.
     pub backoff_max: Duration,
+    /// The longest wait after subscriptions that broke before they were of use. Each of them costs the master a failover.
+    pub backoff_broken: Duration,
+    /// How long a subscription must have lived to be of use; and if a call has broken it, one must have got through before.
+    pub proven: Duration,
     /// The wait after the master refused the framework as it is configured.
     pub backoff_refused: Duration,
 }
@@ -88,6 +94,8 @@ impl Default for SessionConfig {
             missed_heartbeats: 5,
             backoff_min: Duration::from_millis(500),
             backoff_max: Duration::from_secs(15),
+            backoff_broken: Duration::from_secs(30),
+            proven: Duration::from_secs(30),
             backoff_refused: Duration::from_secs(60),
         }
     }

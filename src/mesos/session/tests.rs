@@ -1,5 +1,7 @@
 //! The session against the embedded master, and against a master that is written down.
 
+mod breaks;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -39,7 +39,7 @@ async fn wrong_credentials_are_told_and_right_ones_go_along_with_every_request()
     session.revive().await.unwrap();
 }
 
-fn subscribe() -> Call {
+pub(super) fn subscribe() -> Call {
     let framework_info =
         FrameworkInfo { user: "root".to_owned(), name: "test".to_owned(), ..FrameworkInfo::default() };
     Call::subscribe(Subscribe { framework_info, ..Subscribe::default() })

@@ -1,0 +1,53 @@
+//! Where calls go, what they wait for, and what they do not wait for.
+
+use super::fake::{ACCEPTED, Fake};
+use super::*;
+use crate::mesos::connection::CallPipe;
+use crate::mesos::wire::CallType;
+
+fn revive() -> Call {
+    Call::of(FrameworkId::new("f"), CallType::Revive)
+}
+
+#[tokio::test]
+async fn calls_go_to_the_address_at_which_the_stream_was_found() {
+    let env = Env::system().unwrap();
+    let mut master = Fake::start(&env).await;
+    let connection = HttpConnection::new(&env, HttpConfig::new(vec![master.url()]));
+    let client = connection.client.clone();
+    let url = master.url();
+    let finding = env.spawn("find", async move { client.find_leader(&url, &Bytes::new()).await });
+    master.next().await.answer(fake::STREAM);
+    let (leader, _stream) = finding.join().await.unwrap().unwrap();
+    assert_eq!(leader.address, Some(master.address));
+
+    // A name that would not be found a second time.
+    let leader = Leader { url: "http://masters.invalid:5050".parse().unwrap(), ..leader };
+    let mut calls = HttpCalls::new(connection.client.clone(), leader, HeaderValue::from_static("s"));
+    let calling = env.spawn("call", async move { calls.send(&revive()).await });
+    let asked = master.next().await;
+    assert!(asked.head.contains("host: masters.invalid:5050"), "{}", asked.head);
+    asked.answer(ACCEPTED);
+    assert_eq!(calling.join().await.unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_call_that_comes_to_a_master_that_does_not_lead_goes_on_to_the_one_that_does() {
+    let env = Env::system().unwrap();
+    // Behind the address of a load balancer the SUBSCRIBE came to the leader, and the call does not.
+    let (mut shared, mut leader) = (Fake::start(&env).await, Fake::start(&env).await);
+    let Subscription { events: _events, mut calls, .. } = shared.subscribed(&env).await;
+    let calling =
+        env.spawn("call", async move { [calls.send(&revive()).await, calls.send(&revive()).await] });
+    let location = format!("Location: //{}/master/api/v1/scheduler", leader.address);
+    let redirect = format!("HTTP/1.1 307 Temporary Redirect\r\n{location}\r\nContent-Length: 0\r\n\r\n");
+    shared.next().await.answer(&redirect);
+    for _ in 0..2 {
+        let asked = leader.next().await;
+        let (line, headers) = asked.head.split_once("\r\n").unwrap();
+        assert_eq!(line, "POST /master/api/v1/scheduler HTTP/1.1");
+        assert!(headers.contains("mesos-stream-id: s"), "{headers}");
+        asked.answer(ACCEPTED);
+    }
+    assert_eq!(calling.join().await.unwrap(), [Ok(()), Ok(())]);
+}
