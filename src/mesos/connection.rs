@@ -23,7 +23,8 @@ pub trait Connection: Send + Sync + fmt::Debug {
     async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError>;
 }
 
-/// What a successful SUBSCRIBE gives. Dropping `events` ends the subscription; `calls` then fail.
+/// What a successful SUBSCRIBE gives. Dropping `events` ends the subscription; `calls` then fail, those
+/// that wait for an answer included.
 pub struct Subscription {
     /// The events, in the order in which the master made them. The end of the stream means disconnection. It must be
     /// read at all times: a subscriber that lags too far behind is cut off.

@@ -1,4 +1,4 @@
-//! The calls of one subscription, in order, on a connection of their own.
+//! The calls of one subscription: in order, on a connection of their own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
+use tokio_util::sync::CancellationToken;
 
 use super::dial::{Line, SendError, exchange, text_of};
 use super::url::MasterUrl;
@@ -27,14 +28,17 @@ pub(super) struct Leader {
 /// One request is under way at a time: hyper does not pipeline, so that a call costs one round trip. The order in which the
 /// master sees them is the order in which they are sent, since it is one connection. After a failure that is not the call's own
 /// nothing more is sent: whoever waits for a hundred calls does not wait for a hundred timeouts, and none overtakes a lost one.
+///
+/// A master that is slow is waited for as long as the stream lives: to subscribe again would give it more to do. A way on which
+/// nothing comes through any more ends by itself (see [`Dialer`](super::dial::Dialer)).
 #[derive(Debug)]
 pub(super) struct HttpCalls {
     client: Arc<Client>,
     leader: Leader,
     stream_id: HeaderValue,
     line: Option<Line>,
-    /// A call has shown that the subscription is dead: nothing is sent any more.
-    dead: bool,
+    /// The stream is gone, or a call has shown that the subscription is dead: nothing is sent any more.
+    over: CancellationToken,
 }
 
 /// What a master says to a call.
@@ -46,8 +50,14 @@ enum Answer {
 }
 
 impl HttpCalls {
-    pub(super) fn new(client: Arc<Client>, leader: Leader, stream_id: HeaderValue) -> HttpCalls {
-        HttpCalls { client, leader, stream_id, line: None, dead: false }
+    /// The calls of the subscription `stream_id` at `leader`, which ends with `over`.
+    pub(super) fn new(
+        client: Arc<Client>,
+        leader: Leader,
+        stream_id: HeaderValue,
+        over: CancellationToken,
+    ) -> HttpCalls {
+        HttpCalls { client, leader, stream_id, line: None, over }
     }
 
     /// Sends to the leader, and to whom it points at.
@@ -114,15 +124,22 @@ impl HttpCalls {
 #[async_trait]
 impl CallPipe for HttpCalls {
     async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
-        if self.dead {
+        if self.over.is_cancelled() {
             return Err(ConnectionError::not_sent());
         }
         let body = self.client.encoding.encode(call);
-        let done = match self.ask(body.into()).await {
-            Ok((status, text)) => answer::to_call(call.r#type(), status, &text),
-            Err(error) => Err(error),
+        let over = self.over.clone();
+        let answer = tokio::select! {
+            biased;
+            answer = self.ask(body.into()) => answer,
+            () = over.cancelled() => {
+                Err(ConnectionError::Lost { message: "the subscription ended before the answer came".to_owned() })
+            }
         };
-        self.dead = done.as_ref().is_err_and(ConnectionError::is_dead);
+        let done = answer.and_then(|(status, text)| answer::to_call(call.r#type(), status, &text));
+        if done.as_ref().is_err_and(ConnectionError::is_dead) {
+            self.over.cancel();
+        }
         done
     }
 }

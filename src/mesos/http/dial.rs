@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -21,10 +22,27 @@ use crate::env::Env;
 /// How much of the text of a refusal is read.
 const TEXT_MAX: usize = 64 << 10;
 
+/// How long what was sent may stay unconfirmed.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How long a connection may rest before it is asked whether it still is one.
+const REST: Duration = Duration::from_secs(15);
+/// How often that is asked then, until [`SILENCE`] is over.
+const PROBES: Duration = Duration::from_secs(5);
+
+fn end_when_silent(stream: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, REST)?;
+    sockopt::set_tcp_keepintvl(stream, PROBES)?;
+    sockopt::set_tcp_user_timeout(stream, u32::try_from(SILENCE.as_millis()).unwrap_or(u32::MAX))
+}
+
 /// What a request is sent over.
 pub(super) type Line = SendRequest<Full<Bytes>>;
 
 /// How connections are made.
+///
+/// An answer may take minutes. So it is the connection that tells a master that is slow from a way on which nothing comes through: one
+/// on which the other side's machine confirms nothing for [`SILENCE`] is closed, whether it was asked something or not.
 #[derive(Debug, Clone)]
 pub(super) struct Dialer {
     pub(super) env: Env,
@@ -70,6 +88,7 @@ impl Dialer {
         let peer = stream.peer_addr().map_err(|error| error.to_string())?;
         // Calls are small and wait for their answers.
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        end_when_silent(&stream).map_err(|error| error.to_string())?;
         if !url.tls {
             return Ok((self.speak(stream).await?, peer));
         }

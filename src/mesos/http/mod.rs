@@ -5,8 +5,8 @@
 //!                                                               another, to the same address: the calls, one after the other
 //! ```
 //!
-//! Two connections and no pool: over several the order of calls would be chance, and a DECLINE after its REVIVE hides an
-//! agent. Redirects are followed by hand, because their scheme is left out and credentials must go along. A stream on which
+//! No pool for the calls: over several connections their order would be chance. A DECLINE after its REVIVE hides an agent, and a
+//! RECONCILE before the ACCEPT that it asks about is answered that there is no such task. Acknowledgements alone need no order. Redirects are followed by hand, because their scheme is left out and credentials must go along. A stream on which
 //! nothing comes is noticed by whoever reads it: the session knows the interval of heartbeats.
 
 mod answer;
@@ -33,6 +33,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, ConnectionError, Subscription};
 use super::wire::Encoding;
@@ -102,7 +103,9 @@ pub struct HttpConfig {
     pub trust: Option<Trust>,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
-    /// How long a master may take to answer a request.
+    /// How long a master may take to answer a SUBSCRIBE. One that is given up may still be carried out, and is one more failover.
+    pub subscribe_timeout: Duration,
+    /// How long a master may take to answer a call while the stream of its subscription lives.
     pub call_timeout: Duration,
     /// The longest event: the offers of 50,000 agents are 60 MB.
     pub record_limit: usize,
@@ -118,7 +121,8 @@ impl HttpConfig {
             credentials: None,
             trust: None,
             connect_timeout: Duration::from_secs(5),
-            call_timeout: Duration::from_secs(10),
+            subscribe_timeout: Duration::from_secs(60),
+            call_timeout: Duration::from_secs(5 * 60),
             record_limit: 256 << 20,
         }
     }
@@ -139,6 +143,7 @@ struct Client {
     first: AtomicUsize,
     encoding: Encoding,
     authorization: Option<HeaderValue>,
+    subscribe_timeout: Duration,
     call_timeout: Duration,
     record_limit: usize,
 }
@@ -147,12 +152,18 @@ impl HttpConnection {
     /// The way to `config.masters`. Nothing is connected yet.
     #[must_use]
     pub fn new(env: &Env, config: HttpConfig) -> HttpConnection {
-        let HttpConfig { masters, encoding, credentials, trust, connect_timeout, call_timeout, record_limit } =
-            config;
-        let dialer = Dialer { env: env.clone(), trust, connect_timeout };
-        let authorization = credentials.as_ref().map(Credentials::header);
-        let first = AtomicUsize::new(0);
-        let client = Client { dialer, masters, first, encoding, authorization, call_timeout, record_limit };
+        let HttpConfig { masters, encoding, credentials, trust, .. } = config;
+        let HttpConfig { connect_timeout, subscribe_timeout, call_timeout, record_limit, .. } = config;
+        let client = Client {
+            dialer: Dialer { env: env.clone(), trust, connect_timeout },
+            masters,
+            first: AtomicUsize::new(0),
+            encoding,
+            authorization: credentials.as_ref().map(Credentials::header),
+            subscribe_timeout,
+            call_timeout,
+            record_limit,
+        };
         HttpConnection { client: Arc::new(client) }
     }
 }
@@ -202,9 +213,11 @@ impl HttpConnection {
             return Err(ConnectionError::Unreachable { message });
         };
         let env = client.dialer.env.clone();
-        let events = stream::events(env, answer.into_body(), client.encoding, client.record_limit);
-        let calls = Box::new(HttpCalls::new(client.clone(), leader, stream_id));
-        Ok(Subscription { events, calls })
+        let over = CancellationToken::new();
+        let ends = over.clone().drop_guard();
+        let events = stream::events(env, answer.into_body(), client.encoding, client.record_limit, ends);
+        let calls = HttpCalls::new(client.clone(), leader, stream_id, over);
+        Ok(Subscription { events, calls: Box::new(calls) })
     }
 }
 
@@ -222,7 +235,7 @@ impl Client {
                 StatusCode::OK => return Ok((Leader { url, address: Some(address) }, answer)),
                 StatusCode::TEMPORARY_REDIRECT => url = follow(&url, &answer)?,
                 status => {
-                    let text = text_of(answer.into_body(), self.call_timeout).await.unwrap_or_default();
+                    let text = text_of(answer.into_body(), self.subscribe_timeout).await.unwrap_or_default();
                     return Err(named(
                         &url,
                         answer::to_subscribe(status, &text, self.authorization.is_some()),
@@ -242,7 +255,8 @@ impl Client {
         let unreachable = |why: &str| ConnectionError::Unreachable { message: format!("{url}: {why}") };
         let dialled = self.dialer.dial_at(url, None).await;
         let (mut line, address) = dialled.map_err(|why| unreachable(&why))?;
-        let answered = exchange(&mut line, self.request(url, None, body.clone()), self.call_timeout).await;
+        let request = self.request(url, None, body.clone());
+        let answered = exchange(&mut line, request, self.subscribe_timeout).await;
         answered.map(|answer| (answer, address)).map_err(|error| match error {
             SendError::NotSent => unreachable("the connection was closed at once"),
             // A new framework may be there now; it ends by itself (see `session`).

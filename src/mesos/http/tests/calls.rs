@@ -1,6 +1,6 @@
 //! Where calls go, what they wait for, and what they do not wait for.
 
-use super::fake::{ACCEPTED, Fake};
+use super::fake::{ACCEPTED, Fake, STREAM};
 use super::*;
 use crate::mesos::connection::CallPipe;
 use crate::mesos::wire::CallType;
@@ -17,7 +17,7 @@ async fn calls_go_to_the_address_at_which_the_stream_was_found() {
     let client = connection.client.clone();
     let url = master.url();
     let finding = env.spawn("find", async move { client.find_leader(&url, &Bytes::new()).await });
-    master.next().await.answer(fake::STREAM);
+    master.next().await.answer(STREAM);
     let (leader, _stream) = finding.join().await.unwrap().unwrap();
     assert_eq!(leader.address, Some(master.address));
 
@@ -50,4 +50,44 @@ async fn a_call_that_comes_to_a_master_that_does_not_lead_goes_on_to_the_one_tha
         asked.answer(ACCEPTED);
     }
     assert_eq!(calling.join().await.unwrap(), [Ok(()), Ok(())]);
+}
+
+/// Time goes by at once.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_slow_master_is_waited_for_while_its_stream_lives() {
+    let env = Env::system().unwrap();
+    let mut master = Fake::start(&env).await;
+    let connection = HttpConnection::new(&env, HttpConfig::new(vec![master.url()]));
+    let subscribing =
+        env.spawn("subscribe", async move { connection.subscribe(refusals::subscribe()).await });
+    let asked = master.next().await;
+    pass(Duration::from_secs(50)).await;
+    asked.answer(STREAM);
+    let Subscription { events: _events, mut calls, .. } = subscribing.join().await.unwrap().unwrap();
+    let calling = env.spawn("call", async move { calls.send(&revive()).await });
+    let asked = master.next().await;
+    pass(Duration::from_secs(200)).await;
+    asked.answer(ACCEPTED);
+    assert_eq!(calling.join().await.unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_call_waits_no_longer_than_its_stream_lives() {
+    let env = Env::system().unwrap();
+    let mut master = Fake::start(&env).await;
+    let Subscription { events, mut calls, .. } = master.subscribed(&env).await;
+    let calling =
+        env.spawn("call", async move { (calls.send(&revive()).await, calls.send(&revive()).await) });
+    let _unanswered = master.next().await;
+    drop(events);
+    let (first, second) = calling.join().await.unwrap();
+    let ended = "the subscription ended before the answer came".to_owned();
+    assert_eq!(first, Err(ConnectionError::Lost { message: ended }));
+    assert_eq!(second, Err(ConnectionError::not_sent()));
 }

@@ -192,8 +192,19 @@ async fn calls_follow_each_other_and_a_malformed_one_is_no_dead_subscription() {
 
 #[tokio::test]
 async fn dropping_the_stream_ends_the_subscription() {
+    use futures::StreamExt;
     let env = Env::system().unwrap();
-    let (Subscription { events, calls: mut first }, id, leader) = subscription(&env).await;
+    let (master, _fleet) = cluster(&env);
+    let process = Process::leading(&env, &master, |front| front).await;
+    let client = HttpConnection::new(&env, HttpConfig::new(vec![process.url()])).client;
+    let body = Bytes::from(client.encoding.encode(&subscribe()));
+    let (leader, answer) = client.find_leader(&process.url(), &body).await.unwrap();
+    let stream_id = answer.headers()[STREAM_ID].clone();
+    let nobody = CancellationToken::new().drop_guard();
+    let mut events = stream::events(env, answer.into_body(), client.encoding, client.record_limit, nobody);
+    let id = events.next().await.unwrap().unwrap().subscribed.unwrap().framework_id;
+    // Calls that are not told that their stream is gone.
+    let mut first = HttpCalls::new(client, leader, stream_id, CancellationToken::new());
     let revive = Call::of(id, CallType::Revive);
     first.send(&revive).await.unwrap();
     drop(events);
@@ -209,5 +220,4 @@ async fn dropping_the_stream_ends_the_subscription() {
     // Its failover timeout is 0: it may be gone already.
     let texts = ["Framework is not subscribed", "Framework cannot be found"];
     assert!(texts.iter().any(|text| error.to_string().contains(text)), "{error}");
-    drop(leader);
 }
