@@ -1,17 +1,18 @@
-//! The calls of one subscription: in order, on a connection of their own.
+//! The calls of one subscription: in order on a connection of their own, and acknowledgements on others.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::join_all;
 use http::{HeaderValue, Response, StatusCode};
 use tokio_util::sync::CancellationToken;
 
 use super::dial::{Line, SendError, exchange, text_of};
 use super::url::MasterUrl;
 use super::{Client, REDIRECTS_MAX, answer, follow};
-use crate::mesos::connection::{CallPipe, ConnectionError};
+use crate::mesos::connection::{CallPipe, ConnectionError, MayAct};
 use crate::mesos::wire::scheduler::Call;
 
 /// The master that has answered a SUBSCRIBE.
@@ -141,5 +142,46 @@ impl CallPipe for HttpCalls {
             self.over.cancel();
         }
         done
+    }
+}
+
+/// How many acknowledgements may be under way at a time.
+pub(super) const LANES: usize = 8;
+
+/// The acknowledgements of one subscription, over several connections: they need no order, and one round trip for each of a hundred
+/// thousand would take long.
+#[derive(Debug)]
+pub(super) struct HttpAcknowledgements {
+    lanes: Vec<HttpCalls>,
+}
+
+impl HttpAcknowledgements {
+    /// Beside `calls`, of the same subscription. Nothing is connected yet.
+    pub(super) fn beside(calls: &HttpCalls) -> HttpAcknowledgements {
+        let lane = || {
+            let HttpCalls { client, leader, stream_id, over, .. } = calls;
+            HttpCalls::new(client.clone(), leader.clone(), stream_id.clone(), over.clone())
+        };
+        HttpAcknowledgements { lanes: (0..LANES).map(|_| lane()).collect() }
+    }
+}
+
+#[async_trait]
+impl CallPipe for HttpAcknowledgements {
+    async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
+        self.lanes[0].send(call).await
+    }
+
+    async fn send_all(&mut self, calls: Vec<Call>, may_act: MayAct<'_>) -> Vec<Result<(), ConnectionError>> {
+        let count = calls.len();
+        let mut shares: Vec<Vec<Call>> = vec![Vec::new(); LANES];
+        for (place, call) in calls.into_iter().enumerate() {
+            shares[place % LANES].push(call);
+        }
+        let lanes = self.lanes.iter_mut().zip(shares);
+        let answers = join_all(lanes.map(|(lane, share)| lane.send_all(share, may_act))).await;
+        let mut answers: Vec<_> = answers.into_iter().map(Vec::into_iter).collect();
+        let in_order = (0..count).map(|place| answers[place % LANES].next());
+        in_order.map(|answer| answer.unwrap_or_else(|| Err(ConnectionError::not_sent()))).collect()
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! subscribe ─▶ a master of the list, or the one that ZooKeeper names ─307▶ the leading one ─200▶ one connection: the stream of events (RecordIO)
 //!                                                               another, to the same address: the calls, one after the other
+//!                                                               a few more there: the acknowledgements
 //! ```
 //!
 //! No pool for the calls: over several connections their order would be chance. A DECLINE after its REVIVE hides an agent, and a
@@ -39,7 +40,7 @@ use super::connection::{Connection, ConnectionError, Subscription};
 use super::wire::Encoding;
 use super::wire::scheduler::Call;
 use crate::env::Env;
-use calls::{HttpCalls, Leader};
+use calls::{HttpAcknowledgements, HttpCalls, Leader};
 pub use credentials::{Credentials, CredentialsError};
 use dial::{Dialer, SendError, exchange, text_of};
 pub use sandbox::{AgentFile, AgentFiles, FileError, sandbox_path};
@@ -217,7 +218,8 @@ impl HttpConnection {
         let ends = over.clone().drop_guard();
         let events = stream::events(env, answer.into_body(), client.encoding, client.record_limit, ends);
         let calls = HttpCalls::new(client.clone(), leader, stream_id, over);
-        Ok(Subscription { events, calls: Box::new(calls) })
+        let acknowledgements = Box::new(HttpAcknowledgements::beside(&calls));
+        Ok(Subscription { events, calls: Box::new(calls), acknowledgements })
     }
 }
 

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::caller::{Line, Shown};
+use super::caller::{Lines, Pipes, Shown};
 use super::{EndReason, Identity, SessionConfig, SessionEvent, Shared};
 use crate::env::Env;
-use crate::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
+use crate::mesos::connection::{Connection, ConnectionError, Subscription};
 use crate::mesos::wire::scheduler::{Call, Event, Subscribe, Subscribed};
 use crate::mesos::wire::{CallType, EventType, FrameworkInfo};
 
@@ -26,7 +25,7 @@ pub(super) struct Lifecycle {
     connection: Arc<dyn Connection>,
     identity: Arc<dyn Identity>,
     config: SessionConfig,
-    lines: mpsc::Sender<Option<Line>>,
+    lines: Lines,
     generation: u64,
     /// The subscription that was made last, until its end was considered.
     latest: Option<Latest>,
@@ -50,6 +49,13 @@ enum After {
     End(EndReason),
 }
 
+/// A subscription that the master has confirmed.
+struct Opened {
+    events: EventStream,
+    pipes: Pipes,
+    subscribed: Subscribed,
+}
+
 type EventStream = BoxStream<'static, Result<Event, ConnectionError>>;
 
 /// Heartbeats come this often until the master tells otherwise.
@@ -62,7 +68,7 @@ impl Lifecycle {
         connection: Arc<dyn Connection>,
         identity: Arc<dyn Identity>,
         config: SessionConfig,
-        lines: mpsc::Sender<Option<Line>>,
+        lines: Lines,
     ) -> Lifecycle {
         Lifecycle {
             env: env.clone(),
@@ -126,42 +132,49 @@ impl Lifecycle {
         if !planted!("offers-outlive-their-stream") {
             self.shared.leases.clear();
         }
-        // The caller ends only with the session.
-        let _ended = self.lines.send(None).await;
+        self.lines.close().await;
         self.shared.mailbox.disconnected(SessionEvent::Disconnected { reason });
     }
 
     /// Subscribes once and reads to the end of the stream.
     async fn one_subscription(&mut self) -> After {
-        let info = match self.identity.framework().await {
-            Ok(info) => info,
-            Err(error) => return After::Again(error.to_string()),
-        };
-        let Subscription { mut events, mut calls } =
-            match self.connection.subscribe(self.introduce(&info)).await {
-                Ok(subscription) => subscription,
-                Err(error) if error.is_retryable() => return After::Again(error.to_string()),
-                Err(error) => return After::Refused(error.to_string()),
-            };
-        let subscribed = match self.next(&mut events, HEARTBEAT).await {
-            Ok(event) => match event.subscribed {
-                Some(subscribed) => subscribed,
-                None => return refusal(&event),
-            },
+        let Opened { mut events, pipes, subscribed } = match self.open().await {
+            Ok(opened) => opened,
             Err(after) => return after,
         };
-        if let Err(after) = self.register(info, &subscribed, calls.as_mut()).await {
-            return after;
-        }
         let shown = Shown::default();
         self.latest = Some(Latest { since: Instant::now(), shown: shown.clone() });
-        self.subscribed(&subscribed, calls, shown.clone()).await;
+        self.subscribed(&subscribed, pipes, &shown).await;
         let interval =
             subscribed.heartbeat_interval_seconds.and_then(|s| Duration::try_from_secs_f64(s).ok());
         tokio::select! {
             biased;
             why = shown.dead() => After::Again(why),
             after = self.read(&mut events, interval.unwrap_or(HEARTBEAT)) => after,
+        }
+    }
+
+    /// A subscription of a framework that the master keeps.
+    async fn open(&self) -> Result<Opened, After> {
+        let info = self.identity.framework().await.map_err(|error| After::Again(error.to_string()))?;
+        let opened = self.subscribe(&info).await?;
+        if info.id.is_some() {
+            return Ok(opened);
+        }
+        self.register(info, opened).await
+    }
+
+    async fn subscribe(&self, info: &FrameworkInfo) -> Result<Opened, After> {
+        let Subscription { mut events, calls, acknowledgements } =
+            match self.connection.subscribe(self.introduce(info)).await {
+                Ok(subscription) => subscription,
+                Err(error) if error.is_retryable() => return Err(After::Again(error.to_string())),
+                Err(error) => return Err(After::Refused(error.to_string())),
+            };
+        let event = self.next(&mut events, HEARTBEAT).await?;
+        match event.subscribed {
+            Some(subscribed) => Ok(Opened { events, pipes: Pipes { calls, acknowledgements }, subscribed }),
+            None => Err(refusal(&event)),
         }
     }
 
@@ -178,30 +191,22 @@ impl Lifecycle {
     }
 
     /// Remembers a new framework's id, then asks the master to keep the framework as long as it is meant to live.
-    async fn register(
-        &self,
-        mut info: FrameworkInfo,
-        subscribed: &Subscribed,
-        calls: &mut dyn CallPipe,
-    ) -> Result<(), After> {
-        if info.id.is_some() {
-            return Ok(());
-        }
-        let id = subscribed.framework_id.clone();
+    async fn register(&self, info: FrameworkInfo, mut opened: Opened) -> Result<Opened, After> {
+        let id = opened.subscribed.framework_id.clone();
         self.identity.registered(&id).await.map_err(|error| After::Again(error.to_string()))?;
-        info.id = Some(id.clone());
+        let info = FrameworkInfo { id: Some(id.clone()), ..info };
         let mut call = Call::of(id, CallType::UpdateFramework);
         call.update_framework = self.introduce(&info).subscribe;
-        calls.send(&call).await.map_err(|error| After::Again(error.to_string()))
+        opened.pipes.calls.send(&call).await.map_err(|error| After::Again(error.to_string()))?;
+        Ok(opened)
     }
 
-    async fn subscribed(&mut self, subscribed: &Subscribed, calls: Box<dyn CallPipe>, shown: Shown) {
+    async fn subscribed(&mut self, subscribed: &Subscribed, pipes: Pipes, shown: &Shown) {
         self.generation += 1;
         let framework_id = subscribed.framework_id.clone();
         let master_id = subscribed.master_info.as_ref().map(|master| master.id.clone());
         tracing::info!(framework = %framework_id, generation = self.generation, "subscribed");
-        // The caller ends only with the session.
-        let _ended = self.lines.send(Some(Line { framework_id: framework_id.clone(), calls, shown })).await;
+        self.lines.open(&framework_id, pipes, shown).await;
         let generation = self.generation;
         self.shared.mailbox.subscribed(SessionEvent::Subscribed { framework_id, generation, master_id });
     }

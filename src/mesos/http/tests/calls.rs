@@ -1,8 +1,11 @@
 //! Where calls go, what they wait for, and what they do not wait for.
 
+use std::sync::atomic::AtomicUsize;
+
+use super::super::calls::LANES;
 use super::fake::{ACCEPTED, Fake, STREAM};
 use super::*;
-use crate::mesos::connection::CallPipe;
+use crate::mesos::connection::{CallPipe, Outcome};
 use crate::mesos::wire::CallType;
 
 fn revive() -> Call {
@@ -23,7 +26,8 @@ async fn calls_go_to_the_address_at_which_the_stream_was_found() {
 
     // A name that would not be found a second time.
     let leader = Leader { url: "http://masters.invalid:5050".parse().unwrap(), ..leader };
-    let mut calls = HttpCalls::new(connection.client.clone(), leader, HeaderValue::from_static("s"));
+    let over = CancellationToken::new();
+    let mut calls = HttpCalls::new(connection.client.clone(), leader, HeaderValue::from_static("s"), over);
     let calling = env.spawn("call", async move { calls.send(&revive()).await });
     let asked = master.next().await;
     assert!(asked.head.contains("host: masters.invalid:5050"), "{}", asked.head);
@@ -90,4 +94,66 @@ async fn a_call_waits_no_longer_than_its_stream_lives() {
     let ended = "the subscription ended before the answer came".to_owned();
     assert_eq!(first, Err(ConnectionError::Lost { message: ended }));
     assert_eq!(second, Err(ConnectionError::not_sent()));
+}
+
+#[tokio::test]
+async fn acknowledgements_wait_neither_for_other_calls_nor_for_each_other() {
+    let env = Env::system().unwrap();
+    let mut master = Fake::start(&env).await;
+    let Subscription { events: _events, mut calls, mut acknowledgements } = master.subscribed(&env).await;
+    let calling = env.spawn("call", async move {
+        let first = calls.send(&revive()).await;
+        (first, calls)
+    });
+    let revived = master.next().await;
+    let many = vec![Call::of(FrameworkId::new("f"), CallType::Acknowledge); 2 * LANES];
+    let acknowledging = env.spawn("acknowledge", async move {
+        let answers = acknowledgements.send_all(many, &|| true).await;
+        (answers, acknowledgements)
+    });
+    let mut under_way = Vec::new();
+    for _ in 0..LANES {
+        under_way.push(master.next().await);
+    }
+    under_way.into_iter().for_each(|asked| asked.answer(ACCEPTED));
+    for _ in 0..LANES {
+        master.next().await.answer(ACCEPTED);
+    }
+    let (answers, mut acknowledgements) = acknowledging.join().await.unwrap();
+    assert_eq!(answers, vec![Ok(()); 2 * LANES]);
+    revived.answer(ACCEPTED);
+    let (first, mut calls) = calling.join().await.unwrap();
+    assert_eq!(first, Ok(()));
+
+    // One that shows that the subscription is dead ends the others, too.
+    let dying = env.spawn("acknowledge", async move {
+        acknowledgements.send(&Call::of(FrameworkId::new("f"), CallType::Acknowledge)).await
+    });
+    let text = "Framework cannot be found";
+    let refusal = format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+    master.next().await.answer(&refusal);
+    let dead = dying.join().await.unwrap();
+    assert!(matches!(dead, Err(ConnectionError::Unsubscribed { .. })), "{dead:?}");
+    assert_eq!(calls.send(&revive()).await, Err(ConnectionError::not_sent()));
+}
+
+#[tokio::test]
+async fn no_acknowledgement_is_sent_once_another_process_may_act() {
+    let env = Env::system().unwrap();
+    let mut master = Fake::start(&env).await;
+    let Subscription { events: _events, mut acknowledgements, .. } = master.subscribed(&env).await;
+    let many = vec![Call::of(FrameworkId::new("f"), CallType::Acknowledge); 2 * LANES];
+    let acknowledging = env.spawn("acknowledge", async move {
+        let asked = AtomicUsize::new(0);
+        let three = || asked.fetch_add(1, Ordering::Relaxed) < 3;
+        acknowledgements.send_all(many, &three).await
+    });
+    for _ in 0..3 {
+        master.next().await.answer(ACCEPTED);
+    }
+    let answers = acknowledging.join().await.unwrap();
+    let sent = answers.iter().filter(|it| it.is_ok()).count();
+    let kept =
+        answers.iter().filter(|it| it.as_ref().is_err_and(|it| it.outcome() == Outcome::NotDone)).count();
+    assert_eq!((sent, kept), (3, 2 * LANES - 3));
 }

@@ -145,7 +145,7 @@ async fn a_master_that_does_not_answer_is_not_asked_first_again() {
     let leader = Process::leading(&env, &master, |front| front).await;
     let silent = format!("http://{}", stopped.local_addr().unwrap()).parse().unwrap();
     let config = HttpConfig {
-        call_timeout: Duration::from_millis(300),
+        subscribe_timeout: Duration::from_millis(300),
         ..HttpConfig::new(vec![silent, leader.url()])
     };
     let connection = HttpConnection::new(&env, config);

@@ -44,3 +44,29 @@ async fn a_subscription_that_was_of_use_is_made_again_soon() {
         assert!(pair[1] - pair[0] < life + Duration::from_secs(1), "{times:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn acknowledgements_do_not_wait_for_other_calls_and_are_fenced_as_they_are() {
+    let (env, master) = (node(), Scripted::default());
+    let (session, _events, identity) = open(&env, master.clone());
+    master.subscribed(1).await;
+    master.script().hold = Some(CallType::Revive);
+    let status = TaskStatus {
+        uuid: Some(vec![1; 16]),
+        agent_id: Some(AgentId::new("a")),
+        ..TaskStatus::of(TaskId::new("t"), TaskState::Running)
+    };
+    let both = async {
+        tokio::select! {
+            biased;
+            _ = session.revive() => panic!("nobody answers"),
+            acknowledged = session.acknowledge(&status) => acknowledged,
+        }
+    };
+    let acknowledged = tokio::time::timeout(Duration::from_secs(60), both).await;
+    assert_eq!(acknowledged.expect("it does not wait"), Ok(()));
+    let sent: Vec<CallType> = master.script().calls.iter().map(Call::r#type).collect();
+    assert_eq!(sent[sent.len() - 2..], [CallType::Revive, CallType::Acknowledge]);
+    identity.deposed.store(true, Ordering::Relaxed);
+    assert_eq!(session.acknowledge(&status).await, Err(CallError::Ended));
+}
