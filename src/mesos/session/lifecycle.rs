@@ -191,14 +191,23 @@ impl Lifecycle {
     }
 
     /// Remembers a new framework's id, then asks the master to keep the framework as long as it is meant to live.
+    ///
+    /// Masters before 1.9 cannot be asked so. A second subscription tells them, while the first one stands: without any the
+    /// framework would be removed, and registered anew, again and again.
     async fn register(&self, info: FrameworkInfo, mut opened: Opened) -> Result<Opened, After> {
         let id = opened.subscribed.framework_id.clone();
         self.identity.registered(&id).await.map_err(|error| After::Again(error.to_string()))?;
         let info = FrameworkInfo { id: Some(id.clone()), ..info };
         let mut call = Call::of(id, CallType::UpdateFramework);
         call.update_framework = self.introduce(&info).subscribe;
-        opened.pipes.calls.send(&call).await.map_err(|error| After::Again(error.to_string()))?;
-        Ok(opened)
+        let Err(error) = opened.pipes.calls.send(&call).await else { return Ok(opened) };
+        tracing::warn!(%error, "a new framework's failover timeout was not taken: subscribing again to set it");
+        if !self.identity.may_act() {
+            return Err(After::Again("this process may not act any more".to_owned()));
+        }
+        let kept = self.subscribe(&info).await;
+        drop(opened);
+        kept
     }
 
     async fn subscribed(&mut self, subscribed: &Subscribed, pipes: Pipes, shown: &Shown) {

@@ -1,6 +1,9 @@
 //! Subscriptions that break, masters that are too old, and calls that take long.
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
+use crate::mesos::wire::scheduler::Subscribe;
 
 #[tokio::test(start_paused = true)]
 async fn subscriptions_that_break_at_their_first_call_are_made_ever_more_rarely() {
@@ -43,6 +46,84 @@ async fn a_subscription_that_was_of_use_is_made_again_soon() {
     for pair in times.windows(2) {
         assert!(pair[1] - pair[0] < life + Duration::from_secs(1), "{times:?}");
     }
+}
+
+/// A master that is too old for UPDATE_FRAMEWORK.
+#[derive(Debug, Clone)]
+struct Old {
+    master: MasterHandle,
+    subscriptions: Arc<Mutex<Vec<Subscribe>>>,
+    /// Whether it takes the next call for one of another subscription.
+    forgets: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct OldCalls {
+    inner: Box<dyn CallPipe>,
+    forgets: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Connection for Old {
+    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
+        self.subscriptions.lock().unwrap().extend(call.subscribe.clone());
+        let subscription = self.master.subscribe(call).await?;
+        let calls = OldCalls { inner: subscription.calls, forgets: self.forgets.clone() };
+        Ok(Subscription { calls: Box::new(calls), ..subscription })
+    }
+}
+
+#[async_trait]
+impl CallPipe for OldCalls {
+    async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
+        if call.r#type() == CallType::UpdateFramework {
+            return Err(ConnectionError::Refused { message: "501: Unknown 'Call' type".to_owned() });
+        }
+        if self.forgets.swap(false, Ordering::Relaxed) {
+            return Err(ConnectionError::Unsubscribed { message: "stream id".to_owned() });
+        }
+        self.inner.send(call).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_framework_that_cannot_be_updated_is_kept_by_a_second_subscription() {
+    let env = node();
+    let (subscriptions, forgets) = (Arc::default(), Arc::default());
+    let old = Old { master: cluster(&env).await, subscriptions, forgets };
+    let (session, mut events, identity) = open(&env, old.clone());
+    let lease = offers(&mut events).await.remove(0);
+    session.accept(vec![lease.offer.id.clone()], launch(&lease, "t"), Duration::ZERO).await.unwrap();
+    let asked = |index: usize| {
+        let info = old.subscriptions.lock().unwrap()[index].framework_info.clone();
+        (info.id, info.failover_timeout)
+    };
+    let id = identity.id.lock().unwrap().clone();
+    assert!(id.is_some());
+    assert_eq!((asked(0), asked(1)), ((None, Some(0.0)), (id.clone(), Some(600.0))));
+
+    // The master keeps it over a break, and its task with it.
+    old.forgets.store(true, Ordering::Relaxed);
+    session.revive().await.unwrap_err();
+    let (again, generation) = await_event(&mut events, |event| match event {
+        SessionEvent::Subscribed { framework_id, generation, .. } if generation > 1 => {
+            Some((framework_id, generation))
+        }
+        _ => None,
+    })
+    .await;
+    assert_eq!((Some(again), generation), (id, 2));
+    session.reconcile(&[(TaskId::new("t"), Some(lease.offer.agent_id.clone()))]).await.unwrap();
+    let answer = await_event(&mut events, |event| match event {
+        SessionEvent::Update(status) if status.reason() == Reason::Reconciliation => Some(status.state()),
+        _ => None,
+    });
+    assert!(!answer.await.is_terminal());
+    assert_eq!(
+        old.subscriptions.lock().unwrap().len(),
+        3,
+        "the first, the one that keeps it, the one after the break"
+    );
 }
 
 #[tokio::test(start_paused = true)]
