@@ -170,8 +170,9 @@ pub(crate) struct CountedConnection<C> {
 #[async_trait]
 impl<C: Connection> Connection for CountedConnection<C> {
     async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
-        let Subscription { events, calls } = self.connection.subscribe(call).await?;
-        Ok(Subscription { events, calls: Box::new(CountedCalls { calls, counts: self.counts.clone() }) })
+        let Subscription { events, calls, acknowledgements } = self.connection.subscribe(call).await?;
+        let counted = |calls| Box::new(CountedCalls { calls, counts: self.counts.clone() });
+        Ok(Subscription { events, calls: counted(calls), acknowledgements: counted(acknowledgements) })
     }
 }
 

@@ -1,6 +1,6 @@
-//! How a scheduler reaches a master: one stream of events and one ordered pipe of calls.
+//! How a scheduler reaches a master: one stream of events, one ordered pipe of calls, and one of acknowledgements.
 //!
-//! The embedded master implements this in process; the HTTP client of real Mesos implements it over two connections.
+//! The embedded master implements this in process; the HTTP client of real Mesos implements it over several connections.
 //! Nobody outside `mesos` can tell which one is there.
 
 use std::fmt;
@@ -23,13 +23,18 @@ pub trait Connection: Send + Sync + fmt::Debug {
     async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError>;
 }
 
-/// What a successful SUBSCRIBE gives. Dropping `events` ends the subscription; `calls` then fail.
+/// What a successful SUBSCRIBE gives. Dropping `events` ends the subscription; calls then fail, those that wait for an answer
+/// included.
 pub struct Subscription {
     /// The events, in the order in which the master made them. The end of the stream means disconnection. It must be
     /// read at all times: a subscriber that lags too far behind is cut off.
     pub events: BoxStream<'static, Result<Event, ConnectionError>>,
     /// The calls of this subscription, and of no other.
     pub calls: Box<dyn CallPipe>,
+    /// Another way for its acknowledgements, which nothing needs to follow or to precede: the next update of a task comes only after
+    /// the last one's. They are many, and neither wait for other calls nor hold them up. Those that are given to it at once may come
+    /// to the master in any order.
+    pub acknowledgements: Box<dyn CallPipe>,
 }
 
 impl fmt::Debug for Subscription {
@@ -41,7 +46,7 @@ impl fmt::Debug for Subscription {
 /// Whether this process may still call the master.
 pub type MayAct<'a> = &'a (dyn Fn() -> bool + Send + Sync);
 
-/// Calls of one subscription. The master sees them in the order in which they were sent.
+/// Calls of one subscription. The master sees them in the order in which they were sent, unless they are acknowledgements.
 #[async_trait]
 pub trait CallPipe: Send + fmt::Debug {
     /// Sends one call. Success means that the master has queued it, never that it is done: outcomes are events.

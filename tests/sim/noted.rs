@@ -40,9 +40,9 @@ impl fmt::Debug for NotedCalls {
 #[async_trait]
 impl Connection for Noted {
     async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
-        let Subscription { events, calls } = self.master.subscribe(call).await?;
-        let calls = NotedCalls { inner: calls, calls: self.calls.clone() };
-        Ok(Subscription { events, calls: Box::new(calls) })
+        let Subscription { events, calls, acknowledgements } = self.master.subscribe(call).await?;
+        let noted = |inner| Box::new(NotedCalls { inner, calls: self.calls.clone() });
+        Ok(Subscription { events, calls: noted(calls), acknowledgements: noted(acknowledgements) })
     }
 }
 

@@ -50,7 +50,7 @@ impl fmt::Debug for Pipe {
 #[async_trait]
 impl Connection for Overheard {
     async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
-        let Subscription { events, calls } = self.master.subscribe(call).await?;
+        let Subscription { events, calls, acknowledgements } = self.master.subscribe(call).await?;
         let notes = self.notes.clone();
         let events = events.inspect(move |event| {
             if let Some(subscribed) = event.as_ref().ok().and_then(|it| it.subscribed.as_ref()) {
@@ -58,7 +58,7 @@ impl Connection for Overheard {
             }
         });
         let calls = Box::new(Pipe { calls, notes: self.notes.clone() });
-        Ok(Subscription { events: events.boxed(), calls })
+        Ok(Subscription { events: events.boxed(), calls, acknowledgements })
     }
 }
 

@@ -1,5 +1,6 @@
 //! One HTTP/1.1 connection to one master: dialled, sent over, read from. Masters speak nothing newer.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -20,10 +22,27 @@ use crate::env::Env;
 /// How much of the text of a refusal is read.
 const TEXT_MAX: usize = 64 << 10;
 
+/// How long what was sent may stay unconfirmed.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How long a connection may rest before it is asked whether it still is one.
+const REST: Duration = Duration::from_secs(15);
+/// How often that is asked then, until [`SILENCE`] is over.
+const PROBES: Duration = Duration::from_secs(5);
+
+fn end_when_silent(stream: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, REST)?;
+    sockopt::set_tcp_keepintvl(stream, PROBES)?;
+    sockopt::set_tcp_user_timeout(stream, u32::try_from(SILENCE.as_millis()).unwrap_or(u32::MAX))
+}
+
 /// What a request is sent over.
 pub(super) type Line = SendRequest<Full<Bytes>>;
 
 /// How connections are made.
+///
+/// An answer may take minutes. So it is the connection that tells a master that is slow from a way on which nothing comes through: one
+/// on which the other side's machine confirms nothing for [`SILENCE`] is closed, whether it was asked something or not.
 #[derive(Debug, Clone)]
 pub(super) struct Dialer {
     pub(super) env: Env,
@@ -37,24 +56,47 @@ impl Dialer {
     /// # Errors
     /// Why nobody was reached there; nothing was sent.
     pub(super) async fn dial(&self, url: &MasterUrl) -> Result<Line, String> {
-        match tokio::time::timeout(self.connect_timeout, self.connect(url)).await {
+        Ok(self.dial_at(url, None).await?.0)
+    }
+
+    /// A new connection to `url`, and to whom: to `address` where one is given, under the name of `url` all the same. A name may
+    /// mean several masters.
+    ///
+    /// # Errors
+    /// As [`Dialer::dial`].
+    pub(super) async fn dial_at(
+        &self,
+        url: &MasterUrl,
+        address: Option<SocketAddr>,
+    ) -> Result<(Line, SocketAddr), String> {
+        match tokio::time::timeout(self.connect_timeout, self.connect(url, address)).await {
             Ok(line) => line,
             Err(_) => Err(format!("no connection within {} s", self.connect_timeout.as_secs_f32())),
         }
     }
 
-    async fn connect(&self, url: &MasterUrl) -> Result<Line, String> {
-        let stream =
-            TcpStream::connect((url.host.as_str(), url.port)).await.map_err(|error| error.to_string())?;
+    async fn connect(
+        &self,
+        url: &MasterUrl,
+        address: Option<SocketAddr>,
+    ) -> Result<(Line, SocketAddr), String> {
+        let stream = match address {
+            Some(address) => TcpStream::connect(address).await,
+            None => TcpStream::connect((url.host.as_str(), url.port)).await,
+        };
+        let stream = stream.map_err(|error| error.to_string())?;
+        let peer = stream.peer_addr().map_err(|error| error.to_string())?;
         // Calls are small and wait for their answers.
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        end_when_silent(&stream).map_err(|error| error.to_string())?;
         if !url.tls {
-            return self.speak(stream).await;
+            return Ok((self.speak(stream).await?, peer));
         }
         let Some(trust) = &self.trust else { return Err("no authority is configured for https".to_owned()) };
         let name = ServerName::try_from(url.host.clone()).map_err(|error| error.to_string())?;
         let secured = TlsConnector::from(trust.config.clone()).connect(name, stream).await;
-        self.speak(secured.map_err(|error| format!("TLS failed: {}", explain(&error)))?).await
+        let secured = secured.map_err(|error| format!("TLS failed: {}", explain(&error)))?;
+        Ok((self.speak(secured).await?, peer))
     }
 
     async fn speak<S>(&self, stream: S) -> Result<Line, String>

@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! subscribe ─▶ a master of the list, or the one that ZooKeeper names ─307▶ the leading one ─200▶ one connection: the stream of events (RecordIO)
-//!                                                               another: the calls, one after the other
+//!                                                               another, to the same address: the calls, one after the other
+//!                                                               a few more there: the acknowledgements
 //! ```
 //!
-//! Two connections and no pool: over several the order of calls would be chance, and a DECLINE after its REVIVE hides an
-//! agent. Redirects are followed by hand, because their scheme is left out and credentials must go along. A stream on which
+//! No pool for the calls: over several connections their order would be chance. A DECLINE after its REVIVE hides an agent, and a
+//! RECONCILE before the ACCEPT that it asks about is answered that there is no such task. Acknowledgements alone need no order. Redirects are followed by hand, because their scheme is left out and credentials must go along. A stream on which
 //! nothing comes is noticed by whoever reads it: the session knows the interval of heartbeats.
 
 mod answer;
@@ -23,6 +24,7 @@ mod url;
 mod zookeeper;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -32,12 +34,13 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, ConnectionError, Subscription};
 use super::wire::Encoding;
 use super::wire::scheduler::Call;
 use crate::env::Env;
-use calls::HttpCalls;
+use calls::{HttpAcknowledgements, HttpCalls, Leader};
 pub use credentials::{Credentials, CredentialsError};
 use dial::{Dialer, SendError, exchange, text_of};
 pub use sandbox::{AgentFile, AgentFiles, FileError, sandbox_path};
@@ -101,7 +104,9 @@ pub struct HttpConfig {
     pub trust: Option<Trust>,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
-    /// How long a master may take to answer a request.
+    /// How long a master may take to answer a SUBSCRIBE. One that is given up may still be carried out, and is one more failover.
+    pub subscribe_timeout: Duration,
+    /// How long a master may take to answer a call while the stream of its subscription lives.
     pub call_timeout: Duration,
     /// The longest event: the offers of 50,000 agents are 60 MB.
     pub record_limit: usize,
@@ -117,7 +122,8 @@ impl HttpConfig {
             credentials: None,
             trust: None,
             connect_timeout: Duration::from_secs(5),
-            call_timeout: Duration::from_secs(10),
+            subscribe_timeout: Duration::from_secs(60),
+            call_timeout: Duration::from_secs(5 * 60),
             record_limit: 256 << 20,
         }
     }
@@ -138,6 +144,7 @@ struct Client {
     first: AtomicUsize,
     encoding: Encoding,
     authorization: Option<HeaderValue>,
+    subscribe_timeout: Duration,
     call_timeout: Duration,
     record_limit: usize,
 }
@@ -146,12 +153,18 @@ impl HttpConnection {
     /// The way to `config.masters`. Nothing is connected yet.
     #[must_use]
     pub fn new(env: &Env, config: HttpConfig) -> HttpConnection {
-        let HttpConfig { masters, encoding, credentials, trust, connect_timeout, call_timeout, record_limit } =
-            config;
-        let dialer = Dialer { env: env.clone(), trust, connect_timeout };
-        let authorization = credentials.as_ref().map(Credentials::header);
-        let first = AtomicUsize::new(0);
-        let client = Client { dialer, masters, first, encoding, authorization, call_timeout, record_limit };
+        let HttpConfig { masters, encoding, credentials, trust, .. } = config;
+        let HttpConfig { connect_timeout, subscribe_timeout, call_timeout, record_limit, .. } = config;
+        let client = Client {
+            dialer: Dialer { env: env.clone(), trust, connect_timeout },
+            masters,
+            first: AtomicUsize::new(0),
+            encoding,
+            authorization: credentials.as_ref().map(Credentials::header),
+            subscribe_timeout,
+            call_timeout,
+            record_limit,
+        };
         HttpConnection { client: Arc::new(client) }
     }
 }
@@ -172,9 +185,9 @@ impl Connection for HttpConnection {
         let mut tried = Vec::new();
         for index in (0..count).map(|step| (first + step) % count) {
             match self.client.find_leader(&masters[index], &body).await {
-                Ok((url, answer)) => {
+                Ok((leader, answer)) => {
                     self.client.first.store(index, Ordering::Relaxed);
-                    return self.accept(url, answer);
+                    return self.accept(leader, answer);
                 }
                 Err(ConnectionError::Unreachable { message }) => tried.push(message),
                 Err(error) => {
@@ -190,19 +203,23 @@ impl Connection for HttpConnection {
 
 impl HttpConnection {
     /// The subscription of a 200, if that is what it is.
-    fn accept(&self, url: MasterUrl, answer: Response<Incoming>) -> Result<Subscription, ConnectionError> {
+    fn accept(&self, leader: Leader, answer: Response<Incoming>) -> Result<Subscription, ConnectionError> {
         let client = &self.client;
         let kind = answer.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
         let stream_id = answer.headers().get(STREAM_ID).cloned();
         let Some(stream_id) = stream_id.filter(|_| kind == client.encoding.media_type().as_bytes()) else {
             let kind = String::from_utf8_lossy(kind);
-            let message = format!("{url}: is no Mesos master: its answer is no event stream but {kind:?}");
+            let message =
+                format!("{}: is no Mesos master: its answer is no event stream but {kind:?}", leader.url);
             return Err(ConnectionError::Unreachable { message });
         };
         let env = client.dialer.env.clone();
-        let events = stream::events(env, answer.into_body(), client.encoding, client.record_limit);
-        let calls = Box::new(HttpCalls::new(client.clone(), url, stream_id));
-        Ok(Subscription { events, calls })
+        let over = CancellationToken::new();
+        let ends = over.clone().drop_guard();
+        let events = stream::events(env, answer.into_body(), client.encoding, client.record_limit, ends);
+        let calls = HttpCalls::new(client.clone(), leader, stream_id, over);
+        let acknowledgements = Box::new(HttpAcknowledgements::beside(&calls));
+        Ok(Subscription { events, calls: Box::new(calls), acknowledgements })
     }
 }
 
@@ -212,21 +229,15 @@ impl Client {
         &self,
         start: &MasterUrl,
         body: &Bytes,
-    ) -> Result<(MasterUrl, Response<Incoming>), ConnectionError> {
+    ) -> Result<(Leader, Response<Incoming>), ConnectionError> {
         let mut url = start.clone();
         for _ in 0..=REDIRECTS_MAX {
-            let answer = self.ask(&url, body).await?;
+            let (answer, address) = self.ask(&url, body).await?;
             match answer.status() {
-                StatusCode::OK => return Ok((url, answer)),
-                StatusCode::TEMPORARY_REDIRECT => {
-                    let location = answer.headers().get(header::LOCATION);
-                    let location = location.and_then(|it| it.to_str().ok()).unwrap_or_default();
-                    let next = url.follow(location);
-                    url = next
-                        .map_err(|why| ConnectionError::Unreachable { message: format!("{url}: {why}") })?;
-                }
+                StatusCode::OK => return Ok((Leader { url, address: Some(address) }, answer)),
+                StatusCode::TEMPORARY_REDIRECT => url = follow(&url, &answer)?,
                 status => {
-                    let text = text_of(answer.into_body(), self.call_timeout).await.unwrap_or_default();
+                    let text = text_of(answer.into_body(), self.subscribe_timeout).await.unwrap_or_default();
                     return Err(named(
                         &url,
                         answer::to_subscribe(status, &text, self.authorization.is_some()),
@@ -238,11 +249,17 @@ impl Client {
     }
 
     /// One SUBSCRIBE on a new connection.
-    async fn ask(&self, url: &MasterUrl, body: &Bytes) -> Result<Response<Incoming>, ConnectionError> {
+    async fn ask(
+        &self,
+        url: &MasterUrl,
+        body: &Bytes,
+    ) -> Result<(Response<Incoming>, SocketAddr), ConnectionError> {
         let unreachable = |why: &str| ConnectionError::Unreachable { message: format!("{url}: {why}") };
-        let mut line = self.dialer.dial(url).await.map_err(|why| unreachable(&why))?;
-        let answered = exchange(&mut line, self.request(url, None, body.clone()), self.call_timeout).await;
-        answered.map_err(|error| match error {
+        let dialled = self.dialer.dial_at(url, None).await;
+        let (mut line, address) = dialled.map_err(|why| unreachable(&why))?;
+        let request = self.request(url, None, body.clone());
+        let answered = exchange(&mut line, request, self.subscribe_timeout).await;
+        answered.map(|answer| (answer, address)).map_err(|error| match error {
             SendError::NotSent => unreachable("the connection was closed at once"),
             // A new framework may be there now; it ends by itself (see `session`).
             SendError::Unanswered(why) => ConnectionError::Lost { message: format!("{url}: {why}") },
@@ -264,6 +281,13 @@ impl Client {
         }
         request.body(Full::new(body)).expect("paths of masters are checked when they are read")
     }
+}
+
+/// Whom a redirect of `url` points at.
+fn follow<B>(url: &MasterUrl, answer: &Response<B>) -> Result<MasterUrl, ConnectionError> {
+    let location = answer.headers().get(header::LOCATION).and_then(|it| it.to_str().ok());
+    let next = url.follow(location.unwrap_or_default());
+    next.map_err(|why| ConnectionError::Unreachable { message: format!("{url}: {why}") })
 }
 
 /// The error with the master that it is about.

@@ -24,6 +24,8 @@ pub(super) const PIECE: u64 = 64 << 10;
 const BEYOND: u64 = 1 << 62;
 /// The longest answer: a piece in base64.
 const ANSWER_MAX: usize = 256 << 10;
+/// How long an agent may take to answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 const PATH: &str = "/api/v1";
 
 /// The way to the files of agents.
@@ -90,7 +92,7 @@ impl AgentFiles {
             dialer,
             tls: config.masters.have_tls(),
             authorization: config.credentials.as_ref().map(Credentials::header),
-            patience: config.call_timeout,
+            patience: PATIENCE,
         };
         AgentFiles { shared: Arc::new(shared) }
     }

@@ -5,6 +5,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio_util::sync::DropGuard;
 
 use super::dial::chain;
 use crate::env::Env;
@@ -22,17 +23,21 @@ struct Reader {
     encoding: Encoding,
     records: Decoder,
     over: bool,
+    /// Dropped with the stream: that is how its calls learn that they are void.
+    _ends: DropGuard,
 }
 
 /// The events of `body`. A record that is cut off at the end is dropped; whatever is no record, or no event, ends the stream
-/// with an error.
+/// with an error. When they are dropped, `ends` is too.
 pub(super) fn events(
     env: Env,
     body: Incoming,
     encoding: Encoding,
     record_limit: usize,
+    ends: DropGuard,
 ) -> BoxStream<'static, Result<Event, ConnectionError>> {
-    let reader = Reader { env, body, encoding, records: Decoder::new(record_limit), over: false };
+    let records = Decoder::new(record_limit);
+    let reader = Reader { env, body, encoding, records, over: false, _ends: ends };
     stream::unfold(reader, async |mut reader| {
         let event = reader.next().await?;
         reader.over = event.is_err();

@@ -1,13 +1,16 @@
-//! Sends the calls of a session, one after the other, while there is a subscription to send them on.
+//! Sends the calls of a session, one after the other, while there is a subscription to send them on. Acknowledgements have a caller
+//! of their own.
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{CallError, Command, Identity, Shared, of};
-use crate::mesos::connection::CallPipe;
+use crate::mesos::connection::{CallPipe, ConnectionError};
+use crate::mesos::leases::Leases;
 use crate::mesos::wire::scheduler::{Call, Decline};
 use crate::mesos::wire::{CallType, Filters, FrameworkId, OfferId};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// How many calls are sent without waiting for an answer.
@@ -18,18 +21,82 @@ const AT_ONCE: usize = 64;
 pub(super) struct Line {
     pub(super) framework_id: FrameworkId,
     pub(super) calls: Box<dyn CallPipe>,
-    /// Cancelled when a call shows that the subscription is dead; its stream may not have noticed.
-    pub(super) broken: CancellationToken,
+    pub(super) shown: Shown,
 }
 
-/// The task that owns the line and takes commands.
+/// What the calls of a subscription have shown of it. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Shown {
+    /// Cancelled when a call shows that the subscription is dead; its stream may not have noticed.
+    dead: CancellationToken,
+    why: Arc<OnceLock<String>>,
+    served: Arc<AtomicBool>,
+}
+
+impl Shown {
+    fn note(&self, call: CallType, result: &Result<(), ConnectionError>) {
+        let Err(error) = result else { return self.served.store(true, Ordering::Relaxed) };
+        tracing::warn!(%call, %error, "call failed");
+        if error.is_dead() {
+            // The first one tells why: others were not sent because of it.
+            self.why.get_or_init(|| format!("{call} failed: {error}"));
+            self.dead.cancel();
+        }
+    }
+
+    /// Waits until a call shows that the subscription is dead, and tells which.
+    pub(super) async fn dead(&self) -> String {
+        self.dead.cancelled().await;
+        self.why.get().cloned().unwrap_or_default()
+    }
+
+    /// Whether it can be said to work: a call got through, or none has failed.
+    pub(super) fn works(&self) -> bool {
+        self.served.load(Ordering::Relaxed) || !self.dead.is_cancelled()
+    }
+}
+
+/// Where callers get their lines from: a new one after each subscription, nothing after each break.
+#[derive(Debug)]
+pub(super) struct Lines {
+    pub(super) calls: mpsc::Sender<Option<Line>>,
+    pub(super) acknowledgements: mpsc::Sender<Option<Line>>,
+}
+
+impl Lines {
+    /// The lines of a subscription.
+    pub(super) async fn open(&self, framework_id: &FrameworkId, subscription: Pipes, shown: &Shown) {
+        let Pipes { calls, acknowledgements } = subscription;
+        let line = |calls| Some(Line { framework_id: framework_id.clone(), calls, shown: shown.clone() });
+        // Callers end only with the session.
+        let _ended = self.calls.send(line(calls)).await;
+        let _ended = self.acknowledgements.send(line(acknowledgements)).await;
+    }
+
+    /// There is no subscription.
+    pub(super) async fn close(&self) {
+        let _ended = self.calls.send(None).await;
+        let _ended = self.acknowledgements.send(None).await;
+    }
+}
+
+/// What the calls of a subscription are sent over.
+#[derive(Debug)]
+pub(super) struct Pipes {
+    pub(super) calls: Box<dyn CallPipe>,
+    pub(super) acknowledgements: Box<dyn CallPipe>,
+}
+
+/// The task that owns a line and takes commands.
 #[derive(Debug)]
 pub(super) struct Caller {
     shared: Shared,
     identity: Arc<dyn Identity>,
-    refuse_expired: Duration,
+    /// For how long offers are refused that are given back here because their leases have ended of age; without it they are not
+    /// given back here.
+    refuse_expired: Option<Duration>,
     commands: mpsc::Receiver<Command>,
-    /// A new line after each subscription, nothing after each break.
+    /// See [`Lines`].
     lines: mpsc::Receiver<Option<Line>>,
     line: Option<Line>,
 }
@@ -38,7 +105,7 @@ impl Caller {
     pub(super) fn new(
         shared: Shared,
         identity: Arc<dyn Identity>,
-        refuse_expired: Duration,
+        refuse_expired: Option<Duration>,
         commands: mpsc::Receiver<Command>,
         lines: mpsc::Receiver<Option<Line>>,
     ) -> Caller {
@@ -61,7 +128,7 @@ impl Caller {
                     0 => return,
                     _ => self.obey(commands.drain(..)).await,
                 },
-                expired = leases.expired() => self.give_back(expired).await,
+                (expired, refuse) = expired(&leases, self.refuse_expired) => self.give_back(expired, refuse).await,
             }
         }
     }
@@ -115,25 +182,26 @@ impl Caller {
         calls.iter_mut().for_each(|call| call.framework_id = Some(line.framework_id.clone()));
         let types: Vec<CallType> = calls.iter().map(Call::r#type).collect();
         let results = line.calls.send_all(calls, &may_act).await;
-        for (call, result) in types.into_iter().zip(&results) {
-            if let Err(error) = result {
-                tracing::warn!(%call, %error, "call failed");
-                if error.is_dead() {
-                    line.broken.cancel();
-                }
-            }
-        }
+        types.into_iter().zip(&results).for_each(|(call, result)| line.shown.note(call, result));
         results.into_iter().map(|result| result.map_err(CallError::Failed)).collect()
     }
 
     /// Declines offers whose leases have ended of age; tells so even if the master cannot be told.
-    async fn give_back(&mut self, expired: Vec<OfferId>) {
-        let filters = Some(Filters::from(self.refuse_expired));
+    async fn give_back(&mut self, expired: Vec<OfferId>, refuse: Duration) {
+        let filters = Some(Filters::from(refuse));
         let decline = Decline { offer_ids: expired.clone(), filters };
         let declined = self.send(vec![Call { decline: Some(decline), ..of(CallType::Decline) }]).await;
         for error in declined.into_iter().filter_map(Result::err) {
             tracing::debug!(%error, "old offers not declined: they end with the subscription");
         }
         self.shared.mailbox.rescinded(expired);
+    }
+}
+
+/// The offers whose leases have ended of age, for who gives them back: others wait for ever.
+async fn expired(leases: &Leases, refuse: Option<Duration>) -> (Vec<OfferId>, Duration) {
+    match refuse {
+        Some(refuse) => (leases.expired().await, refuse),
+        None => std::future::pending().await,
     }
 }

@@ -1,18 +1,19 @@
 //! Subscribes, reads the stream, and subscribes again: until the session is closed or must end.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
-use super::caller::Line;
+use super::backoff::Backoff;
+use super::caller::{Lines, Pipes, Shown};
 use super::{EndReason, Identity, SessionConfig, SessionEvent, Shared};
 use crate::env::Env;
-use crate::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
+use crate::mesos::connection::{Connection, ConnectionError, Subscription};
 use crate::mesos::wire::scheduler::{Call, Event, Subscribe, Subscribed};
 use crate::mesos::wire::{CallType, EventType, FrameworkInfo};
 
@@ -24,8 +25,17 @@ pub(super) struct Lifecycle {
     connection: Arc<dyn Connection>,
     identity: Arc<dyn Identity>,
     config: SessionConfig,
-    lines: mpsc::Sender<Option<Line>>,
+    lines: Lines,
     generation: u64,
+    /// The subscription that was made last, until its end was considered.
+    latest: Option<Latest>,
+}
+
+/// A subscription, as one that may have been of use.
+#[derive(Debug)]
+struct Latest {
+    since: Instant,
+    shown: Shown,
 }
 
 /// What comes after a subscription.
@@ -37,6 +47,15 @@ enum After {
     Refused(String),
     /// Nothing.
     End(EndReason),
+}
+
+/// A subscription that the master has confirmed.
+struct Opened {
+    events: EventStream,
+    pipes: Pipes,
+    subscribed: Subscribed,
+    /// Whether it came without a wish for offers.
+    suppressed: bool,
 }
 
 type EventStream = BoxStream<'static, Result<Event, ConnectionError>>;
@@ -51,9 +70,18 @@ impl Lifecycle {
         connection: Arc<dyn Connection>,
         identity: Arc<dyn Identity>,
         config: SessionConfig,
-        lines: mpsc::Sender<Option<Line>>,
+        lines: Lines,
     ) -> Lifecycle {
-        Lifecycle { env: env.clone(), shared, connection, identity, config, lines, generation: 0 }
+        Lifecycle {
+            env: env.clone(),
+            shared,
+            connection,
+            identity,
+            config,
+            lines,
+            generation: 0,
+            latest: None,
+        }
     }
 
     /// Runs until the session ends, and tells why it did.
@@ -70,105 +98,123 @@ impl Lifecycle {
     }
 
     async fn subscribe_until_end(&mut self) -> EndReason {
-        let mut backoff = self.config.backoff_min;
+        let mut backoff = Backoff::new(&self.config);
         loop {
-            let generation = self.generation;
             let after = self.one_subscription().await;
-            if self.generation != generation {
-                backoff = self.config.backoff_min;
-            }
-            let (reason, wait) = match after {
+            let latest = self.latest.take();
+            let bounds = match &latest {
+                Some(latest) => backoff.after_break(self.was_of_use(latest)),
+                None => backoff.after_failure(),
+            };
+            let (mut reason, wait) = match after {
                 After::End(reason) => return reason,
-                After::Again(reason) => (reason, self.within(backoff)),
+                After::Again(reason) => (reason, self.within(&bounds)),
                 After::Refused(reason) => (reason, self.config.backoff_refused),
             };
-            tracing::warn!(reason, "not subscribed");
+            if latest.is_some() && backoff.useless() > 1 {
+                reason = format!("{reason} ({} subscriptions in a row broke soon)", backoff.useless());
+            }
+            tracing::warn!(reason, ?wait, "not subscribed");
             self.disconnected(reason).await;
             self.env.sleep(wait).await;
-            backoff = (backoff * 2).min(self.config.backoff_max);
         }
     }
 
-    /// Full jitter: many schedulers that lost one master do not come back in step.
-    fn within(&self, backoff: Duration) -> Duration {
-        Duration::from_millis(self.env.below(u64::try_from(backoff.as_millis()).unwrap_or(u64::MAX)))
+    /// Whether a subscription that has ended was more than another failed attempt.
+    fn was_of_use(&self, latest: &Latest) -> bool {
+        latest.since.elapsed() >= self.config.proven && latest.shown.works()
+    }
+
+    fn within(&self, bounds: &Range<Duration>) -> Duration {
+        let room = (bounds.end - bounds.start).as_millis();
+        bounds.start + Duration::from_millis(self.env.below(u64::try_from(room).unwrap_or(u64::MAX)))
     }
 
     async fn disconnected(&self, reason: String) {
         if !planted!("offers-outlive-their-stream") {
             self.shared.leases.clear();
         }
-        // The caller ends only with the session.
-        let _ended = self.lines.send(None).await;
+        self.lines.close().await;
         self.shared.mailbox.disconnected(SessionEvent::Disconnected { reason });
     }
 
     /// Subscribes once and reads to the end of the stream.
     async fn one_subscription(&mut self) -> After {
-        let info = match self.identity.framework().await {
-            Ok(info) => info,
-            Err(error) => return After::Again(error.to_string()),
-        };
-        let suppressed = self.shared.suppressed.load(Ordering::Relaxed);
-        let Subscription { mut events, mut calls } =
-            match self.connection.subscribe(introduce(&info, suppressed)).await {
-                Ok(subscription) => subscription,
-                Err(error) if error.is_retryable() => return After::Again(error.to_string()),
-                Err(error) => return After::Refused(error.to_string()),
-            };
-        let subscribed = match self.next(&mut events, HEARTBEAT).await {
-            Ok(event) => match event.subscribed {
-                Some(subscribed) => subscribed,
-                None => return refusal(&event),
-            },
+        let Opened { mut events, pipes, subscribed, suppressed } = match self.open().await {
+            Ok(opened) => opened,
             Err(after) => return after,
         };
-        if let Err(after) = self.register(info, &subscribed, suppressed, calls.as_mut()).await {
-            return after;
-        }
-        let broken = CancellationToken::new();
-        self.subscribed(&subscribed, suppressed, calls, broken.clone()).await;
+        let shown = Shown::default();
+        self.latest = Some(Latest { since: Instant::now(), shown: shown.clone() });
+        self.subscribed(&subscribed, suppressed, pipes, &shown).await;
         let interval =
             subscribed.heartbeat_interval_seconds.and_then(|s| Duration::try_from_secs_f64(s).ok());
         tokio::select! {
             biased;
-            () = broken.cancelled() => After::Again("a call showed that the subscription is dead".to_owned()),
+            why = shown.dead() => After::Again(why),
             after = self.read(&mut events, interval.unwrap_or(HEARTBEAT)) => after,
         }
     }
 
-    /// Remembers a new framework's id, then asks the master to keep the framework as long as it is meant to live.
-    async fn register(
-        &self,
-        mut info: FrameworkInfo,
-        subscribed: &Subscribed,
-        suppressed: bool,
-        calls: &mut dyn CallPipe,
-    ) -> Result<(), After> {
+    /// A subscription of a framework that the master keeps.
+    async fn open(&self) -> Result<Opened, After> {
+        let info = self.identity.framework().await.map_err(|error| After::Again(error.to_string()))?;
+        let opened = self.subscribe(&info).await?;
         if info.id.is_some() {
-            return Ok(());
+            return Ok(opened);
         }
-        let id = subscribed.framework_id.clone();
+        self.register(info, opened).await
+    }
+
+    async fn subscribe(&self, info: &FrameworkInfo) -> Result<Opened, After> {
+        let suppressed = self.shared.suppressed.load(Ordering::Relaxed);
+        let Subscription { mut events, calls, acknowledgements } =
+            match self.connection.subscribe(introduce(info, suppressed)).await {
+                Ok(subscription) => subscription,
+                Err(error) if error.is_retryable() => return Err(After::Again(error.to_string())),
+                Err(error) => return Err(After::Refused(error.to_string())),
+            };
+        let event = self.next(&mut events, HEARTBEAT).await?;
+        match event.subscribed {
+            Some(subscribed) => {
+                Ok(Opened { events, pipes: Pipes { calls, acknowledgements }, subscribed, suppressed })
+            }
+            None => Err(refusal(&event)),
+        }
+    }
+
+    /// Remembers a new framework's id, then asks the master to keep the framework as long as it is meant to live.
+    ///
+    /// Masters before 1.9 cannot be asked so. A second subscription tells them, while the first one stands: without any the
+    /// framework would be removed, and registered anew, again and again.
+    async fn register(&self, info: FrameworkInfo, mut opened: Opened) -> Result<Opened, After> {
+        let id = opened.subscribed.framework_id.clone();
         self.identity.registered(&id).await.map_err(|error| After::Again(error.to_string()))?;
-        info.id = Some(id.clone());
+        let info = FrameworkInfo { id: Some(id.clone()), ..info };
         let mut call = Call::of(id, CallType::UpdateFramework);
-        call.update_framework = introduce(&info, suppressed).subscribe;
-        calls.send(&call).await.map_err(|error| After::Again(error.to_string()))
+        call.update_framework = introduce(&info, opened.suppressed).subscribe;
+        let Err(error) = opened.pipes.calls.send(&call).await else { return Ok(opened) };
+        tracing::warn!(%error, "a new framework's failover timeout was not taken: subscribing again to set it");
+        if !self.identity.may_act() {
+            return Err(After::Again("this process may not act any more".to_owned()));
+        }
+        let kept = self.subscribe(&info).await;
+        drop(opened);
+        kept
     }
 
     async fn subscribed(
         &mut self,
         subscribed: &Subscribed,
         suppressed: bool,
-        calls: Box<dyn CallPipe>,
-        broken: CancellationToken,
+        pipes: Pipes,
+        shown: &Shown,
     ) {
         self.generation += 1;
         let framework_id = subscribed.framework_id.clone();
         let master_id = subscribed.master_info.as_ref().map(|master| master.id.clone());
         tracing::info!(framework = %framework_id, generation = self.generation, "subscribed");
-        // The caller ends only with the session.
-        let _ended = self.lines.send(Some(Line { framework_id: framework_id.clone(), calls, broken })).await;
+        self.lines.open(&framework_id, pipes, shown).await;
         let generation = self.generation;
         let event = SessionEvent::Subscribed { framework_id, generation, master_id, suppressed };
         self.shared.mailbox.subscribed(event);

@@ -2,9 +2,11 @@
 //!
 //! It always reads its stream, whether or not anybody takes the events: what waits is bounded by the number of live
 //! offers and of tasks, because later news of the same thing replaces older (see [`SessionEvents`]). It subscribes
-//! again after every break, with backoff and jitter, and ends for ever when another instance took the framework over
-//! or the framework was removed: resubscribing then would make two instances fight, or start everything anew.
+//! again after every break, with jitter and with backoff that only a subscription of use resets, and ends for ever when
+//! another instance took the framework over or the framework was removed: resubscribing then would make two instances
+//! fight, or start everything anew.
 
+mod backoff;
 mod caller;
 mod lifecycle;
 mod mailbox;
@@ -72,10 +74,14 @@ pub struct SessionConfig {
     pub refuse_expired: Duration,
     /// A stream without any event for this many heartbeat intervals is dead.
     pub missed_heartbeats: u32,
-    /// The first wait before subscribing again; it doubles up to `backoff_max`.
+    /// The first wait before subscribing again; it doubles up to `backoff_max` or `backoff_broken`.
     pub backoff_min: Duration,
-    /// The longest wait before subscribing again.
+    /// The longest wait after an attempt that reached no leading master.
     pub backoff_max: Duration,
+    /// The longest wait after subscriptions that broke before they were of use. Each of them costs the master a failover.
+    pub backoff_broken: Duration,
+    /// How long a subscription must have lived to be of use; and if a call has broken it, one must have got through before.
+    pub proven: Duration,
     /// The wait after the master refused the framework as it is configured.
     pub backoff_refused: Duration,
 }
@@ -88,6 +94,8 @@ impl Default for SessionConfig {
             missed_heartbeats: 5,
             backoff_min: Duration::from_millis(500),
             backoff_max: Duration::from_secs(15),
+            backoff_broken: Duration::from_secs(30),
+            proven: Duration::from_secs(30),
             backoff_refused: Duration::from_secs(60),
         }
     }
@@ -194,30 +202,33 @@ pub fn start(
         mailbox: Mailbox::default(),
         closed: CancellationToken::new(),
     };
+    let caller = |received, lines, refuse_expired| {
+        caller::Caller::new(shared.clone(), identity.clone(), refuse_expired, received, lines)
+    };
     let (commands, received) = mpsc::channel(COMMAND_QUEUE);
-    let (lines, received_lines) = mpsc::channel(1);
-    let caller = caller::Caller::new(
-        shared.clone(),
-        identity.clone(),
-        config.refuse_expired,
-        received,
-        received_lines,
-    );
-    let lifecycle = lifecycle::Lifecycle::new(env, shared.clone(), connection, identity, config, lines);
-    env.spawn("mesos session calls", caller.run());
+    let (calls, lines_of_calls) = mpsc::channel(1);
+    let calling = caller(received, lines_of_calls, Some(config.refuse_expired));
+    let (acknowledgements, received) = mpsc::channel(COMMAND_QUEUE);
+    let (acknowledging, lines_of_acknowledgements) = mpsc::channel(1);
+    let acknowledger = caller(received, lines_of_acknowledgements, None);
+    let lines = caller::Lines { calls, acknowledgements: acknowledging };
+    let lifecycle =
+        lifecycle::Lifecycle::new(env, shared.clone(), connection, identity.clone(), config, lines);
+    env.spawn("mesos session calls", calling.run());
+    env.spawn("mesos session acknowledgements", acknowledger.run());
     env.spawn("mesos session events", lifecycle.run());
     let events = SessionEvents { mailbox: shared.mailbox.clone() };
     let alive = Arc::new(shared.closed.clone().drop_guard());
-    (Session { commands, shared, _alive: alive }, events)
+    (Session { commands, acknowledgements, shared, _alive: alive }, events)
 }
 
-/// How many calls may wait to be sent.
+/// How many calls may wait to be sent, and how many acknowledgements.
 const COMMAND_QUEUE: usize = 256;
 
 /// The largest number of tasks asked about in one RECONCILE.
 const RECONCILE_CHUNK: usize = 500;
 
-/// What the handle and the two tasks of a session share.
+/// What the handle and the tasks of a session share.
 #[derive(Debug, Clone)]
 struct Shared {
     leases: Leases,
@@ -234,11 +245,12 @@ struct Command {
     done: oneshot::Sender<Result<(), CallError>>,
 }
 
-/// The handle of a session. Calls are sent in the order in which they are made here; each returns when the master has
-/// queued it, which does not mean that it is done.
+/// The handle of a session. Calls are sent in the order in which they are made here, but acknowledgements by another way; each
+/// returns when the master has queued it, which does not mean that it is done.
 #[derive(Debug, Clone)]
 pub struct Session {
     commands: mpsc::Sender<Command>,
+    acknowledgements: mpsc::Sender<Command>,
     shared: Shared,
     /// The last handle that goes closes the session.
     _alive: Arc<tokio_util::sync::DropGuard>,
@@ -328,7 +340,8 @@ impl Session {
             return Ok(());
         };
         let acknowledge = Acknowledge { agent_id, task_id: status.task_id.clone(), uuid };
-        self.call(Call { acknowledge: Some(acknowledge), ..of(CallType::Acknowledge) }).await
+        let call = Call { acknowledge: Some(acknowledge), ..of(CallType::Acknowledge) };
+        through(&self.acknowledgements, call).await
     }
 
     /// Asks for the state of `tasks`, or of all that the master knows when there are none. Answers come as updates without
@@ -409,10 +422,15 @@ impl Session {
     }
 
     async fn call(&self, call: Call) -> Result<(), CallError> {
-        let (done, answer) = oneshot::channel();
-        self.commands.send(Command { call, done }).await.map_err(|_| CallError::Ended)?;
-        answer.await.map_err(|_| CallError::Ended)?
+        through(&self.commands, call).await
     }
+}
+
+/// Has `call` sent by whoever takes `commands`.
+async fn through(commands: &mpsc::Sender<Command>, call: Call) -> Result<(), CallError> {
+    let (done, answer) = oneshot::channel();
+    commands.send(Command { call, done }).await.map_err(|_| CallError::Ended)?;
+    answer.await.map_err(|_| CallError::Ended)?
 }
 
 /// A call that will get the framework's id when it is sent.

@@ -1,5 +1,7 @@
 //! The session against the embedded master, and against a master that is written down.
 
+mod breaks;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -237,6 +239,8 @@ struct Script {
     /// What the next subscriptions and calls answer instead.
     refuse_subscribe: Option<ConnectionError>,
     refuse_call: Option<ConnectionError>,
+    /// What is never answered.
+    hold: Option<CallType>,
 }
 
 impl Scripted {
@@ -293,16 +297,23 @@ impl Connection for Scripted {
         }
         let (sender, events) = mpsc::channel(64);
         script.stream = Some(sender);
-        Ok(Subscription { events: ReceiverStream::new(events).boxed(), calls: Box::new(self.clone()) })
+        let events = ReceiverStream::new(events).boxed();
+        Ok(Subscription { events, calls: Box::new(self.clone()), acknowledgements: Box::new(self.clone()) })
     }
 }
 
 #[async_trait]
 impl CallPipe for Scripted {
     async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
-        let mut script = self.script();
-        script.calls.push(call.clone());
-        script.refuse_call.clone().map_or(Ok(()), Err)
+        let (answer, held) = {
+            let mut script = self.script();
+            script.calls.push(call.clone());
+            (script.refuse_call.clone().map_or(Ok(()), Err), script.hold == Some(call.r#type()))
+        };
+        if held {
+            std::future::pending::<()>().await;
+        }
+        answer
     }
 }
 

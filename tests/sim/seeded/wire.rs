@@ -1,8 +1,8 @@
 //! How one server reaches the master: over connections that lose calls or answers, delay and repeat, break, or are cut.
 //!
-//! Of what the contract of a connection promises nothing is broken: calls of one subscription stay in order, offers are not
-//! lost while the stream lives. Updates of tasks may be lost, late, repeated, or overtake those of other tasks, as they
-//! may on their way through a real master.
+//! Of what the contract of a connection promises nothing is broken: calls of one subscription stay in order, apart from its
+//! acknowledgements, which go another way; offers are not lost while the stream lives. Updates of tasks may be lost, late,
+//! repeated, or overtake those of other tasks, as they may on their way through a real master.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -78,7 +78,7 @@ impl Connection for Wire {
         };
         self.sim.act("call SUBSCRIBE");
         self.sim.log(format_args!("{} subscribes", self.server));
-        let Subscription { events, calls } = master.subscribe(call).await?;
+        let Subscription { events, calls, acknowledgements } = master.subscribe(call).await?;
         let number = self.subscriptions.fetch_add(1, Ordering::Relaxed) + 1;
         let subscriber = format!("{} (subscription {number})", self.server);
         let (told, heard) = mpsc::channel(1 << 16);
@@ -92,17 +92,20 @@ impl Connection for Wire {
             late: VecDeque::new(),
         };
         self.env.spawn("wire", stream.run(events));
-        let calls = Calls {
-            sim: self.sim.clone(),
-            checks: self.checks.clone(),
-            env: self.env.clone(),
-            server: self.server.clone(),
-            subscriber,
-            line: self.line.clone(),
-            inner: calls,
+        let on_their_way = |inner| {
+            Box::new(Calls {
+                sim: self.sim.clone(),
+                checks: self.checks.clone(),
+                env: self.env.clone(),
+                server: self.server.clone(),
+                subscriber: subscriber.clone(),
+                line: self.line.clone(),
+                inner,
+            })
         };
         let events = tokio_stream::wrappers::ReceiverStream::new(heard).boxed();
-        Ok(Subscription { events, calls: Box::new(calls) })
+        let (calls, acknowledgements) = (on_their_way(calls), on_their_way(acknowledgements));
+        Ok(Subscription { events, calls, acknowledgements })
     }
 }
 
@@ -200,7 +203,7 @@ impl Stream {
     }
 }
 
-/// The calls of one subscription, on their way.
+/// Calls or acknowledgements of one subscription, on their way.
 struct Calls {
     sim: Sim,
     checks: Arc<Mutex<Checks>>,

@@ -84,17 +84,21 @@ impl Connection for MasterHandle {
         let Opened { stream, events, subscriber } = self.open(call).await.ok_or(CallRefusal::Gone)?;
         // A refusal has no stream id: whatever is called then is refused, too.
         let caller = Caller { stream: Some(stream.unwrap_or_default()), principal: None };
-        let calls = Box::new(InProcessCalls { master: self.clone(), caller });
+        let calls = InProcessCalls { master: self.clone(), caller };
         let events = ReceiverStream::new(events).map(move |event| {
             let _held = &subscriber;
             event
         });
-        Ok(Subscription { events: events.boxed(), calls })
+        Ok(Subscription {
+            events: events.boxed(),
+            calls: Box::new(calls.clone()),
+            acknowledgements: Box::new(calls),
+        })
     }
 }
 
 /// The calls of one subscription to an embedded master.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct InProcessCalls {
     master: MasterHandle,
     caller: Caller,

@@ -1,6 +1,8 @@
 //! The session over HTTP on loopback against an embedded master, and the connection against servers that are none. Nothing
 //! here is simulated: time is real, and nothing depends on how much of it passes.
 
+mod calls;
+mod fake;
 mod refusals;
 mod sandbox;
 mod tasks;
@@ -86,6 +88,7 @@ fn open_as(env: &Env, config: HttpConfig, principal: Option<&str>) -> (Session, 
     let quick = SessionConfig {
         backoff_min: Duration::from_millis(5),
         backoff_max: Duration::from_millis(50),
+        backoff_broken: Duration::from_millis(50),
         backoff_refused: Duration::from_millis(50),
         ..SessionConfig::default()
     };

@@ -39,7 +39,7 @@ async fn wrong_credentials_are_told_and_right_ones_go_along_with_every_request()
     session.revive().await.unwrap();
 }
 
-fn subscribe() -> Call {
+pub(super) fn subscribe() -> Call {
     let framework_info =
         FrameworkInfo { user: "root".to_owned(), name: "test".to_owned(), ..FrameworkInfo::default() };
     Call::subscribe(Subscribe { framework_info, ..Subscribe::default() })
@@ -145,7 +145,7 @@ async fn a_master_that_does_not_answer_is_not_asked_first_again() {
     let leader = Process::leading(&env, &master, |front| front).await;
     let silent = format!("http://{}", stopped.local_addr().unwrap()).parse().unwrap();
     let config = HttpConfig {
-        call_timeout: Duration::from_millis(300),
+        subscribe_timeout: Duration::from_millis(300),
         ..HttpConfig::new(vec![silent, leader.url()])
     };
     let connection = HttpConnection::new(&env, config);
@@ -192,8 +192,19 @@ async fn calls_follow_each_other_and_a_malformed_one_is_no_dead_subscription() {
 
 #[tokio::test]
 async fn dropping_the_stream_ends_the_subscription() {
+    use futures::StreamExt;
     let env = Env::system().unwrap();
-    let (Subscription { events, calls: mut first }, id, leader) = subscription(&env).await;
+    let (master, _fleet) = cluster(&env);
+    let process = Process::leading(&env, &master, |front| front).await;
+    let client = HttpConnection::new(&env, HttpConfig::new(vec![process.url()])).client;
+    let body = Bytes::from(client.encoding.encode(&subscribe()));
+    let (leader, answer) = client.find_leader(&process.url(), &body).await.unwrap();
+    let stream_id = answer.headers()[STREAM_ID].clone();
+    let nobody = CancellationToken::new().drop_guard();
+    let mut events = stream::events(env, answer.into_body(), client.encoding, client.record_limit, nobody);
+    let id = events.next().await.unwrap().unwrap().subscribed.unwrap().framework_id;
+    // Calls that are not told that their stream is gone.
+    let mut first = HttpCalls::new(client, leader, stream_id, CancellationToken::new());
     let revive = Call::of(id, CallType::Revive);
     first.send(&revive).await.unwrap();
     drop(events);
@@ -209,5 +220,4 @@ async fn dropping_the_stream_ends_the_subscription() {
     // Its failover timeout is 0: it may be gone already.
     let texts = ["Framework is not subscribed", "Framework cannot be found"];
     assert!(texts.iter().any(|text| error.to_string().contains(text)), "{error}");
-    drop(leader);
 }

@@ -144,7 +144,7 @@ async fn the_older_of_two_subscriptions_is_told_so_and_its_calls_are_void() {
     let framework_info =
         Remembered { id: Mutex::new(Some(id.clone())), ..Remembered::default() }.framework().await.unwrap();
     let call = Call::subscribe(Subscribe { framework_info, ..Subscribe::default() });
-    let Subscription { events: mut first_stream, calls: mut first } =
+    let Subscription { events: mut first_stream, calls: mut first, .. } =
         connection.subscribe(call.clone()).await.unwrap();
     let end = await_event(&mut events, |event| match event {
         SessionEvent::Ended(reason) => Some(reason),
