@@ -34,6 +34,8 @@ pub struct Election {
     pub holder: String,
     /// Whole seconds.
     pub ttl: Duration,
+    /// Whether other processes may stand: not where one process has the store for itself.
+    pub rivals: bool,
 }
 
 /// A term of leadership that this process won. Clones speak of the same term; dropping the last stops its renewal.
@@ -264,6 +266,7 @@ mod tests {
             key: Arc::from("/tenure/demo/leader"),
             holder: name.to_owned(),
             ttl: LEADER_TTL,
+            rivals: true,
         }
     }
 

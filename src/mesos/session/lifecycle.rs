@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Line;
-use super::{EndReason, Identity, SessionConfig, SessionEvent, Shared};
+use super::{Cause, EndReason, Identity, SessionConfig, SessionEvent, Shared};
 use crate::env::Env;
 use crate::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
 use crate::mesos::wire::scheduler::{Call, Event, Subscribe, Subscribed};
@@ -77,13 +77,13 @@ impl Lifecycle {
             if self.generation != generation {
                 backoff = self.config.backoff_min;
             }
-            let (reason, wait) = match after {
+            let (reason, cause, wait) = match after {
                 After::End(reason) => return reason,
-                After::Again(reason) => (reason, self.within(backoff)),
-                After::Refused(reason) => (reason, self.config.backoff_refused),
+                After::Again(reason) => (reason, Cause::Broken, self.within(backoff)),
+                After::Refused(reason) => (reason, Cause::Refused, self.config.backoff_refused),
             };
             tracing::warn!(reason, "not subscribed");
-            self.disconnected(reason).await;
+            self.disconnected(reason, cause).await;
             self.env.sleep(wait).await;
             backoff = (backoff * 2).min(self.config.backoff_max);
         }
@@ -94,13 +94,13 @@ impl Lifecycle {
         Duration::from_millis(self.env.below(u64::try_from(backoff.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    async fn disconnected(&self, reason: String) {
+    async fn disconnected(&self, reason: String, cause: Cause) {
         if !planted!("offers-outlive-their-stream") {
             self.shared.leases.clear();
         }
         // The caller ends only with the session.
         let _ended = self.lines.send(None).await;
-        self.shared.mailbox.disconnected(SessionEvent::Disconnected { reason });
+        self.shared.mailbox.disconnected(SessionEvent::Disconnected { reason, cause });
     }
 
     /// Subscribes once and reads to the end of the stream.

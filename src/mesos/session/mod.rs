@@ -123,9 +123,20 @@ pub enum SessionEvent {
     Disconnected {
         /// Why, for people.
         reason: String,
+        /// Why, for whoever decides what to do about it.
+        cause: Cause,
     },
     /// The session has ended for ever. Nothing follows.
     Ended(EndReason),
+}
+
+/// What keeps a session from being subscribed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The stream broke, or no master was reached: it may be otherwise in a moment.
+    Broken,
+    /// The master refuses the framework as it is configured here.
+    Refused,
 }
 
 /// Why a session ended for ever.

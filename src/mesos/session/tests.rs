@@ -335,7 +335,7 @@ async fn a_silent_stream_is_given_up_after_five_heartbeats() {
     master.subscribed(1).await;
     let silent_since = Instant::now();
     let reason = await_event(&mut events, |event| match event {
-        SessionEvent::Disconnected { reason } => Some(reason),
+        SessionEvent::Disconnected { reason, .. } => Some(reason),
         _ => None,
     });
     assert_eq!(reason.await, "no heartbeat for 75 s");
@@ -431,7 +431,7 @@ async fn a_refusal_is_retried_late_and_not_for_ever_ended() {
     let error = Some(Error { message: "Not authorized to use role 'web'".to_owned() });
     master.say(Event { error, ..Event::of(EventType::Error) }).await;
     let reason = await_event(&mut events, |event| match event {
-        SessionEvent::Disconnected { reason } => Some(reason),
+        SessionEvent::Disconnected { reason, .. } => Some(reason),
         _ => None,
     });
     assert_eq!(reason.await, "Not authorized to use role 'web'");
