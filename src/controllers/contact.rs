@@ -30,6 +30,7 @@ struct Shared {
     subscriptions: AtomicU64,
     failures: AtomicU64,
     given_up: AtomicU64,
+    usurped: AtomicU64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +70,7 @@ impl Default for Shared {
             subscriptions: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
+            usurped: AtomicU64::new(0),
         }
     }
 }
@@ -150,6 +152,7 @@ impl Contact {
     /// The stream broke at `now`, or another attempt to subscribe failed.
     pub(super) fn lost(&self, reason: &str, cause: Cause, now: Timestamp) {
         self.shared.failures.fetch_add(1, Ordering::Relaxed);
+        self.shared.usurped.fetch_add(u64::from(cause == Cause::Usurped), Ordering::Relaxed);
         self.shared.state.send_modify(|state| {
             let since = match state {
                 State::Lost(trouble) | State::GaveUp(trouble) => trouble.since,
@@ -177,6 +180,12 @@ impl Collector for Contact {
                 "tenure_mesos_subscription_failures",
                 "Attempts to subscribe that failed, and streams that broke",
                 &self.shared.failures,
+            ),
+            (
+                "tenure_mesos_failed_over",
+                "Times that Mesos said \"Framework failed over\" though no other server of this installation led: \
+                 somebody else uses our framework id",
+                &self.shared.usurped,
             ),
             (
                 "tenure_leadership_given_up",
@@ -273,6 +282,7 @@ mod tests {
         let contact = Contact::default();
         contact.broken("refused", at(1));
         contact.broken("refused", at(2));
+        contact.lost("somebody else has our id", Cause::Usurped, at(3));
         contact.subscribed();
         let mut metrics = prometheus_client::registry::Registry::default();
         metrics.register_collector(Box::new(contact));
@@ -281,7 +291,8 @@ mod tests {
         for line in [
             "tenure_mesos_subscribed 1",
             "tenure_mesos_subscriptions_total 1",
-            "tenure_mesos_subscription_failures_total 2",
+            "tenure_mesos_subscription_failures_total 3",
+            "tenure_mesos_failed_over_total 1",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in {text}");
         }

@@ -68,6 +68,11 @@ impl Identity for StoredIdentity {
         established.map_err(|error| IdentityError { message: error.to_string() })
     }
 
+    async fn is_ours(&self) -> Result<bool, IdentityError> {
+        let in_force = self.term.is_in_force().await;
+        in_force.map_err(|error| IdentityError { message: error.to_string() })
+    }
+
     fn may_act(&self) -> bool {
         self.term.is_held()
     }

@@ -123,8 +123,6 @@ enum Over {
     LockedOut(Trouble),
 }
 
-/// How long to stay away from leadership after another instance subscribed as this framework.
-const AFTER_FAILOVER: Duration = Duration::from_secs(10);
 /// An offer is given back by the session only if placement has not done so long before.
 const LEASE_MARGIN: Duration = Duration::from_secs(60);
 /// How many documents are decoded before others have their turn.
@@ -159,7 +157,11 @@ impl Leader {
             }
             standing.over();
             match end? {
-                Over::Ended(EndReason::FailedOver) => self.env.sleep(AFTER_FAILOVER).await,
+                Over::Ended(EndReason::FailedOver) => {
+                    tracing::info!(
+                        "failed over: another server of this installation leads and has subscribed"
+                    );
+                }
                 Over::LockedOut(trouble) => standing.locked_out(trouble),
                 // The next session asks nobody until a person has decided.
                 Over::Ended(EndReason::Removed { .. } | EndReason::Closed) | Over::Deposed => {}

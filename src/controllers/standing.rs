@@ -76,9 +76,11 @@ impl Patience {
     /// Waits until it is at its end; what was the matter.
     pub(super) async fn ends(self, contact: Contact) -> Trouble {
         let patience = |cause| match cause {
-            Cause::Refused => self.refused,
-            Cause::Broken => PATIENCE,
+            Cause::Refused => Some(self.refused),
+            Cause::Broken => Some(PATIENCE),
+            // Whoever leads, the stranger is there.
+            Cause::Usurped => None,
         };
-        contact.locked_out(|cause| self.rivals.then(|| patience(cause))).await
+        contact.locked_out(|cause| patience(cause).filter(|_| self.rivals)).await
     }
 }

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::{Value, json};
 use tenure::api::App;
 use tenure::env::Env;
+use tenure::registry::Prefix;
+use tenure::store::{Op, Store as _, Txn};
 
 use crate::dockerd::Dockerd;
 use crate::etcd::Etcd;
@@ -95,4 +97,51 @@ async fn a_leader_that_reaches_the_store_and_no_master_lets_the_other_server_lea
     to_master.cut.send_replace(false);
     scaled(&second, 2).await;
     assert_eq!(first.lines_with("leading term="), 1, "{}", first.log_tail());
+}
+
+/// Waits until `server` has told `times` that a stranger has its framework id; for how many seconds it leaves that alone then.
+async fn usurped(server: &Server, times: usize) -> u64 {
+    let began = tokio::time::Instant::now();
+    let words = "another scheduler has subscribed with our framework id";
+    while server.lines_with(words) < times {
+        assert!(began.elapsed().as_secs() < 120, "{}", server.log_tail());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let line = server.last_line_with(words);
+    let seconds = line.split("trying again in ").nth(1).unwrap().split(' ').next().unwrap();
+    seconds.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_installations_with_one_framework_id_say_so_and_leave_each_other_alone_for_longer_and_longer() {
+    let (etcd, copy) = (Etcd::start().await, Etcd::start().await);
+    let mesos = Mesos::start(&["--agents", "2"]).await;
+    let (of_first, of_second, masters) = (etcd.url(), copy.url(), mesos.url());
+    let mut first =
+        Server::prepare(Dockerd::start(), "twice", &["--store", &of_first, "--mesos", &masters]).await;
+    first.up(&[]).await;
+    scaled(&first, 1).await;
+    let fact = Prefix::new("twice").meta("framework-id");
+    let id = etcd.store().get(&fact).await.unwrap().expect("the framework is remembered").value;
+    let put = Op::Put { key: fact, value: id, lease: None };
+    copy.store().txn(Txn { guards: Vec::new(), ops: vec![put] }).await.unwrap();
+    let mut second =
+        Server::prepare(Dockerd::start(), "twice", &["--store", &of_second, "--mesos", &masters]).await;
+    second.up(&[]).await;
+
+    let brief = usurped(&first, 1).await;
+    let told = readyz(&first).await;
+    let words = "[-]mesos failed, the API serves on: the master says \"Framework failed over\"";
+    assert!(told.contains(words) && told.contains("(a restored backup, a staging copy)"), "{told}");
+    assert!(first.metrics().await.contains("tenure_mesos_failed_over_total 1\n"));
+    first.apply("web", sleeper(2)).await;
+    let (reason, message) = crate::mesos::waits_for(&first, "a copy of this store").await;
+    assert_eq!(reason, "NotSubscribed", "{message}");
+    usurped(&second, 1).await;
+    let long = usurped(&first, 2).await;
+    assert!(long > brief, "{brief} s and then {long} s");
+    // The terms are theirs all the time.
+    assert_eq!((first.lines_with("leading term="), second.lines_with("leading term=")), (1, 1));
+    second.kill9();
+    scaled(&first, 2).await;
 }

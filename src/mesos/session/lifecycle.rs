@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Line;
@@ -26,6 +27,9 @@ pub(super) struct Lifecycle {
     config: SessionConfig,
     lines: mpsc::Sender<Option<Line>>,
     generation: u64,
+    /// Strangers that took the framework over one after the other, and when we last got it back.
+    usurped: u32,
+    since: Instant,
 }
 
 /// What comes after a subscription.
@@ -35,6 +39,8 @@ enum After {
     Again(String),
     /// Another one, but not soon: the master refuses us as we are.
     Refused(String),
+    /// Nothing if that was our successor.
+    FailedOver,
     /// Nothing.
     End(EndReason),
 }
@@ -53,7 +59,8 @@ impl Lifecycle {
         config: SessionConfig,
         lines: mpsc::Sender<Option<Line>>,
     ) -> Lifecycle {
-        Lifecycle { env: env.clone(), shared, connection, identity, config, lines, generation: 0 }
+        let (env, since) = (env.clone(), Instant::now());
+        Lifecycle { env, shared, connection, identity, config, lines, generation: 0, usurped: 0, since }
     }
 
     /// Runs until the session ends, and tells why it did.
@@ -81,12 +88,40 @@ impl Lifecycle {
                 After::End(reason) => return reason,
                 After::Again(reason) => (reason, Cause::Broken, self.within(backoff)),
                 After::Refused(reason) => (reason, Cause::Refused, self.config.backoff_refused),
+                After::FailedOver if self.is_succeeded().await => return EndReason::FailedOver,
+                After::FailedOver => {
+                    let wait = self.usurped();
+                    (stranger(wait), Cause::Usurped, wait)
+                }
             };
             tracing::warn!(reason, "not subscribed");
             self.disconnected(reason, cause).await;
             self.env.sleep(wait).await;
             backoff = (backoff * 2).min(self.config.backoff_max);
         }
+    }
+
+    /// Whether it was a successor that took the framework over: nobody else may.
+    async fn is_succeeded(&self) -> bool {
+        loop {
+            match self.identity.is_ours().await {
+                Ok(is_ours) => return !is_ours,
+                Err(_) if !self.identity.may_act() => return true,
+                Err(error) => {
+                    tracing::warn!(%error, "failed over: not yet known whether to a successor");
+                    self.env.sleep(self.config.backoff_min).await;
+                }
+            }
+        }
+    }
+
+    /// A stranger took the framework over, perhaps once more: how long to leave it alone. A subscription that lived longer
+    /// than either would wait shows that nobody fights.
+    fn usurped(&mut self) -> Duration {
+        let (min, max) = (self.config.backoff_usurped_min, self.config.backoff_usurped_max);
+        self.usurped = if self.since.elapsed() > 2 * max { 1 } else { self.usurped.saturating_add(1) };
+        let wait = min.saturating_mul(1_u32.checked_shl(self.usurped - 1).unwrap_or(u32::MAX)).min(max);
+        self.env.jitter(wait, 0.2)
     }
 
     /// Full jitter: many schedulers that lost one master do not come back in step.
@@ -173,6 +208,7 @@ impl Lifecycle {
         broken: CancellationToken,
     ) {
         self.generation += 1;
+        self.since = Instant::now();
         let framework_id = subscribed.framework_id.clone();
         let master_id = subscribed.master_info.as_ref().map(|master| master.id.clone());
         tracing::info!(framework = %framework_id, generation = self.generation, "subscribed");
@@ -238,6 +274,16 @@ impl Lifecycle {
     }
 }
 
+/// What a person should look for.
+fn stranger(wait: Duration) -> String {
+    format!(
+        "the master says \"Framework failed over\", but no other server of this installation leads: another scheduler has \
+         subscribed with our framework id. Look for an installation that runs on a copy of this store (a restored backup, a \
+         staging copy) and stop it; trying again in {} s",
+        wait.as_secs()
+    )
+}
+
 /// What an ERROR event means for this session.
 fn refusal(event: &Event) -> After {
     let Some(error) = &event.error else {
@@ -245,7 +291,7 @@ fn refusal(event: &Event) -> After {
     };
     let message = error.message.clone();
     match message.as_str() {
-        "Framework failed over" => After::End(EndReason::FailedOver),
+        "Framework failed over" => After::FailedOver,
         m if m.contains("has been removed") => After::End(EndReason::Removed { message }),
         _ => After::Refused(message),
     }

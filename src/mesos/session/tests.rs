@@ -439,3 +439,66 @@ async fn a_refusal_is_retried_late_and_not_for_ever_ended() {
     let script = master.script();
     assert!(script.subscriptions[1].1 - script.subscriptions[0].1 >= Duration::from_secs(60));
 }
+
+/// What the master says to the older of two subscriptions.
+fn failed_over() -> Event {
+    let error = Some(Error { message: "Framework failed over".to_owned() });
+    Event { error, ..Event::of(EventType::Error) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_with_our_id_is_told_of_and_left_alone_for_longer_and_longer() {
+    let (env, master) = (node(), Scripted::default());
+    let (_session, mut events, identity) = open(&env, master.clone());
+    identity.is_ours.store(true, Ordering::Relaxed);
+    let mut waits = Vec::new();
+    for count in 1..=9 {
+        master.subscribed(count).await;
+        let taken = Instant::now();
+        master.say(failed_over()).await;
+        let reason = await_event(&mut events, |event| match event {
+            SessionEvent::Disconnected { reason, cause: Cause::Usurped } => Some(reason),
+            _ => None,
+        });
+        let reason = reason.await;
+        assert!(reason.contains("a copy of this store"), "{reason}");
+        while master.script().subscriptions.len() == count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        waits.push(taken.elapsed().as_secs_f64());
+    }
+    let wanted = [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0, 600.0, 600.0];
+    let fits = waits.iter().zip(wanted).all(|(wait, wanted)| (0.79..1.21).contains(&(wait / wanted)));
+    assert!(fits, "{waits:?} instead of about {wanted:?}");
+
+    // Nobody fights who lets us have it for so long.
+    master.subscribed(10).await;
+    for _ in 0..250 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        master.say(Event::of(EventType::Heartbeat)).await;
+    }
+    let taken = Instant::now();
+    master.say(failed_over()).await;
+    master.subscribed(11).await;
+    assert!(taken.elapsed() < Duration::from_secs(13), "{:?}", taken.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_it_was_a_successor_is_asked_until_the_store_answers_or_the_term_is_over() {
+    let (env, master) = (node(), Scripted::default());
+    let (_session, mut events, identity) = open(&env, master.clone());
+    identity.is_ours.store(true, Ordering::Relaxed);
+    master.subscribed(1).await;
+    identity.store_down.store(true, Ordering::Relaxed);
+    master.say(failed_over()).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(master.script().subscriptions.len(), 1);
+    identity.store_down.store(false, Ordering::Relaxed);
+    master.subscribed(2).await;
+
+    identity.store_down.store(true, Ordering::Relaxed);
+    master.say(failed_over()).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    identity.deposed.store(true, Ordering::Relaxed);
+    assert_eq!(ended(&mut events).await, EndReason::FailedOver);
+}
