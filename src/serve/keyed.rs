@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use crate::cli::server_args::{MesosTarget, ServerConfig};
 use crate::env::Env;
-use crate::mesos::connection::{Connection, ConnectionError, Subscription};
+use crate::mesos::connection::{Connection, ConnectionError, MayAct, Subscription};
 use crate::mesos::http::{AgentFiles, Credentials, HttpConfig, HttpConnection, Trust};
 use crate::mesos::wire::scheduler::Call;
 
@@ -174,10 +174,10 @@ impl Current {
 
 #[async_trait]
 impl Connection for KeyedWay {
-    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
+    async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError> {
         let way =
             self.fresh().map_err(|error| ConnectionError::Unreachable { message: format!("{error:#}") })?;
-        way.connection.subscribe(call).await
+        way.connection.subscribe(call, may_act).await
     }
 }
 

@@ -34,6 +34,7 @@ mod rollout;
 mod scenarios;
 mod seeded;
 mod seeds;
+mod shut;
 mod walked;
 mod walks;
 mod world;

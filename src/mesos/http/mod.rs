@@ -33,7 +33,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use super::connection::{Connection, ConnectionError, Subscription};
+use super::connection::{Connection, ConnectionError, MayAct, Subscription};
 use super::wire::Encoding;
 use super::wire::scheduler::Call;
 use crate::env::Env;
@@ -164,14 +164,17 @@ impl fmt::Debug for HttpConnection {
 
 #[async_trait]
 impl Connection for HttpConnection {
-    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
+    async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError> {
         let body = Bytes::from(self.client.encoding.encode(&call));
         let masters = self.client.masters.known(self.client.dialer.connect_timeout).await?;
         let count = masters.len();
         let first = self.client.first.load(Ordering::Relaxed);
         let mut tried = Vec::new();
         for index in (0..count).map(|step| (first + step) % count) {
-            match self.client.find_leader(&masters[index], &body).await {
+            if !may_act() {
+                return Err(ConnectionError::deposed());
+            }
+            match self.client.find_leader(&masters[index], &body, may_act).await {
                 Ok((url, answer)) => {
                     self.client.first.store(index, Ordering::Relaxed);
                     return self.accept(url, answer);
@@ -212,10 +215,11 @@ impl Client {
         &self,
         start: &MasterUrl,
         body: &Bytes,
+        may_act: MayAct<'_>,
     ) -> Result<(MasterUrl, Response<Incoming>), ConnectionError> {
         let mut url = start.clone();
         for _ in 0..=REDIRECTS_MAX {
-            let answer = self.ask(&url, body).await?;
+            let answer = self.ask(&url, body, may_act).await?;
             match answer.status() {
                 StatusCode::OK => return Ok((url, answer)),
                 StatusCode::TEMPORARY_REDIRECT => {
@@ -238,9 +242,17 @@ impl Client {
     }
 
     /// One SUBSCRIBE on a new connection.
-    async fn ask(&self, url: &MasterUrl, body: &Bytes) -> Result<Response<Incoming>, ConnectionError> {
+    async fn ask(
+        &self,
+        url: &MasterUrl,
+        body: &Bytes,
+        may_act: MayAct<'_>,
+    ) -> Result<Response<Incoming>, ConnectionError> {
         let unreachable = |why: &str| ConnectionError::Unreachable { message: format!("{url}: {why}") };
         let mut line = self.dialer.dial(url).await.map_err(|why| unreachable(&why))?;
+        if !may_act() {
+            return Err(ConnectionError::deposed());
+        }
         let answered = exchange(&mut line, self.request(url, None, body.clone()), self.call_timeout).await;
         answered.map_err(|error| match error {
             SendError::NotSent => unreachable("the connection was closed at once"),

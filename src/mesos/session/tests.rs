@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::support::Remembered;
 use super::*;
-use crate::mesos::connection::{CallPipe, Subscription};
+use crate::mesos::connection::{CallPipe, MayAct, Subscription};
 use crate::mesos::embedded::agent::AgentConfig;
 use crate::mesos::embedded::agent::journal::Medium;
 use crate::mesos::embedded::launcher::reports;
@@ -237,6 +237,8 @@ struct Script {
     /// What the next subscriptions and calls answer instead.
     refuse_subscribe: Option<ConnectionError>,
     refuse_call: Option<ConnectionError>,
+    /// How long it takes to find the master.
+    subscribing: Duration,
 }
 
 impl Scripted {
@@ -285,7 +287,12 @@ impl Scripted {
 
 #[async_trait]
 impl Connection for Scripted {
-    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
+    async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError> {
+        let wait = self.script().subscribing;
+        tokio::time::sleep(wait).await;
+        if !may_act() {
+            return Err(ConnectionError::deposed());
+        }
         let mut script = self.script();
         script.subscriptions.push((call, Instant::now()));
         if let Some(error) = script.refuse_subscribe.clone() {
@@ -501,4 +508,19 @@ async fn whether_it_was_a_successor_is_asked_until_the_store_answers_or_the_term
     tokio::time::sleep(Duration::from_secs(5)).await;
     identity.deposed.store(true, Ordering::Relaxed);
     assert_eq!(ended(&mut events).await, EndReason::FailedOver);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_act_any_more_does_not_subscribe_however_long_the_master_was_looked_for() {
+    let (env, master) = (node(), Scripted::default());
+    master.script().subscribing = Duration::from_secs(20);
+    let (_session, mut events, identity) = open(&env, master.clone());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    identity.deposed.store(true, Ordering::Relaxed);
+    let reason = await_event(&mut events, |event| match event {
+        SessionEvent::Disconnected { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert!(reason.await.contains("does not lead any more"));
+    assert!(master.script().subscriptions.is_empty());
 }
