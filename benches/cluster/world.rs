@@ -123,6 +123,7 @@ impl World {
             key: prefix().leader(),
             holder: format!("server {}", self.servers),
             ttl: LEADER_TTL,
+            rivals: true,
         };
         env.spawn("leader", async move {
             let end = leader.run(&election, CancellationToken::new()).await;

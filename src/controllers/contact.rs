@@ -2,8 +2,10 @@
 //! why Tasks wait.
 
 use std::fmt;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
@@ -11,8 +13,10 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use tokio::time::Instant;
 
 use crate::env::watch;
+use crate::mesos::session::Cause;
 
 /// What is known of the contact. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +29,8 @@ struct Shared {
     state: watch::Sender<State>,
     subscriptions: AtomicU64,
     failures: AtomicU64,
+    given_up: AtomicU64,
+    usurped: AtomicU64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +41,8 @@ enum State {
     Subscribing,
     Subscribed,
     Lost(Trouble),
+    /// It led without contact for too long: others go first.
+    GaveUp(Trouble),
 }
 
 /// Why there is no contact.
@@ -42,6 +50,8 @@ enum State {
 pub struct Trouble {
     /// A sentence: what the last attempt came to.
     pub reason: Arc<str>,
+    /// What kind of trouble it is.
+    pub cause: Cause,
     /// Since when.
     pub since: Timestamp,
 }
@@ -54,17 +64,27 @@ impl fmt::Display for Trouble {
 
 impl Default for Shared {
     fn default() -> Shared {
-        let (subscriptions, failures) = (AtomicU64::new(0), AtomicU64::new(0));
-        Shared { state: watch::Sender::new(State::Standby), subscriptions, failures }
+        let state = watch::Sender::new(State::Standby);
+        Shared {
+            state,
+            subscriptions: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
+            usurped: AtomicU64::new(0),
+        }
     }
 }
 
 impl Contact {
-    /// Why there is no contact, if there should be.
+    /// Why there is no contact, if there should be, or was none when this process led last.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         match &*self.shared.state.borrow() {
             State::Lost(trouble) => Some(trouble.clone()),
+            State::GaveUp(trouble) => {
+                let reason = format!("the leadership was given up, for others to try: {}", trouble.reason);
+                Some(Trouble { reason: Arc::from(reason), ..trouble.clone() })
+            }
             State::Standby | State::Subscribing | State::Subscribed => None,
         }
     }
@@ -73,15 +93,55 @@ impl Contact {
         self.shared.state.send_replace(State::Standby);
     }
 
+    /// The leadership is given up over `trouble`, which is told until this process leads again and has an answer.
+    pub(super) fn gave_up(&self, trouble: Trouble) {
+        self.shared.given_up.fetch_add(1, Ordering::Relaxed);
+        self.shared.state.send_replace(State::GaveUp(trouble));
+    }
+
+    /// How often this process was let in.
+    pub(super) fn subscriptions(&self) -> u64 {
+        self.shared.subscriptions.load(Ordering::Relaxed)
+    }
+
     /// A session begins. What the last one ran into holds until this one has an answer.
     pub(super) fn subscribing(&self) {
-        self.shared.state.send_if_modified(|state| {
-            let is_news = !matches!(state, State::Lost(_));
-            if is_news {
-                *state = State::Subscribing;
-            }
-            is_news
+        self.shared.state.send_modify(|state| {
+            *state = match std::mem::replace(state, State::Subscribing) {
+                State::Lost(trouble) | State::GaveUp(trouble) => State::Lost(trouble),
+                State::Standby | State::Subscribing | State::Subscribed => State::Subscribing,
+            };
         });
+    }
+
+    /// Waits until there has been trouble without a break for as long as `patience` gives its kind; the trouble. What
+    /// was before this call does not count.
+    pub(super) async fn locked_out(&self, patience: impl Fn(Cause) -> Option<Duration>) -> Trouble {
+        let mut states = self.shared.state.subscribe();
+        let mut since = None;
+        loop {
+            let trouble = match &*states.borrow_and_update() {
+                State::Lost(trouble) => Some(trouble.clone()),
+                State::Standby | State::Subscribing | State::Subscribed | State::GaveUp(_) => None,
+            };
+            let limited = trouble.and_then(|trouble| Some((patience(trouble.cause)?, trouble)));
+            let Some((patience, trouble)) = limited else {
+                since = None;
+                if states.changed().await.is_err() {
+                    return pending().await;
+                }
+                continue;
+            };
+            let deadline = *since.get_or_insert_with(Instant::now) + patience;
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(deadline) => return trouble,
+                changed = states.changed() => match changed {
+                    Ok(()) => {}
+                    Err(_closed) => return pending().await,
+                },
+            }
+        }
     }
 
     pub(super) fn subscribed(&self) {
@@ -90,14 +150,15 @@ impl Contact {
     }
 
     /// The stream broke at `now`, or another attempt to subscribe failed.
-    pub(super) fn lost(&self, reason: &str, now: Timestamp) {
+    pub(super) fn lost(&self, reason: &str, cause: Cause, now: Timestamp) {
         self.shared.failures.fetch_add(1, Ordering::Relaxed);
+        self.shared.usurped.fetch_add(u64::from(cause == Cause::Usurped), Ordering::Relaxed);
         self.shared.state.send_modify(|state| {
             let since = match state {
-                State::Lost(trouble) => trouble.since,
+                State::Lost(trouble) | State::GaveUp(trouble) => trouble.since,
                 State::Standby | State::Subscribing | State::Subscribed => now,
             };
-            *state = State::Lost(Trouble { reason: Arc::from(reason), since });
+            *state = State::Lost(Trouble { reason: Arc::from(reason), cause, since });
         });
     }
 }
@@ -120,6 +181,17 @@ impl Collector for Contact {
                 "Attempts to subscribe that failed, and streams that broke",
                 &self.shared.failures,
             ),
+            (
+                "tenure_mesos_failed_over",
+                "Times that Mesos said \"Framework failed over\" though no other server of this installation led: \
+                 somebody else uses our framework id",
+                &self.shared.usurped,
+            ),
+            (
+                "tenure_leadership_given_up",
+                "Times that this process led, was not let in by Mesos, and let others go first",
+                &self.shared.given_up,
+            ),
         ];
         for (name, help, count) in counts {
             ConstCounter::new(count.load(Ordering::Relaxed)).encode(encoder.encode_descriptor(
@@ -137,6 +209,12 @@ impl Collector for Contact {
 mod tests {
     use super::*;
 
+    impl Contact {
+        fn broken(&self, reason: &str, now: Timestamp) {
+            self.lost(reason, Cause::Broken, now);
+        }
+    }
+
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
     }
@@ -146,24 +224,65 @@ mod tests {
         let contact = Contact::default();
         contact.subscribing();
         assert_eq!(contact.trouble(), None, "nothing is known yet");
-        contact.lost("refused", at(1));
-        contact.lost("no route", at(5));
+        contact.broken("refused", at(1));
+        contact.broken("no route", at(5));
         contact.subscribing();
         let trouble = contact.trouble().unwrap();
         assert_eq!((&*trouble.reason, trouble.since), ("no route", at(1)));
         contact.subscribed();
         assert_eq!(contact.trouble(), None);
-        contact.lost("the master closed the stream", at(9));
+        contact.broken("the master closed the stream", at(9));
         assert_eq!(contact.trouble().unwrap().since, at(9));
         contact.standby();
         assert_eq!(contact.trouble(), None, "it is another process's affair");
     }
 
     #[test]
+    fn who_gave_the_leadership_up_says_why_until_it_has_led_and_was_answered() {
+        let contact = Contact::default();
+        contact.broken("refused", at(1));
+        contact.gave_up(contact.trouble().unwrap());
+        let told = contact.trouble().unwrap().to_string();
+        assert!(
+            told.starts_with("the leadership was given up, for others to try: refused (since 1970"),
+            "{told}"
+        );
+        contact.subscribing();
+        assert_eq!(&*contact.trouble().unwrap().reason, "refused", "it leads again");
+        contact.broken("no route", at(9));
+        assert_eq!(contact.trouble().unwrap().since, at(1));
+        contact.subscribed();
+        assert_eq!(contact.trouble(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn trouble_that_a_subscription_interrupts_is_measured_anew() {
+        let contact = Contact::default();
+        let began = Instant::now();
+        let watched = contact.clone();
+        let patience = |cause| (cause == Cause::Broken).then_some(Duration::from_secs(60));
+        let told = async {
+            contact.broken("no route", at(0));
+            for second in [40, 41] {
+                tokio::time::sleep_until(began + Duration::from_secs(second)).await;
+                contact.broken("still no route", at(0));
+            }
+            contact.subscribed();
+            contact.lost("no such role", Cause::Refused, at(0));
+            tokio::time::sleep_until(began + Duration::from_secs(500)).await;
+            contact.broken("the stream broke", at(0));
+        };
+        let (trouble, ()) = tokio::join!(watched.locked_out(patience), told);
+        assert_eq!(&*trouble.reason, "the stream broke");
+        assert_eq!(began.elapsed().as_secs(), 560);
+    }
+
+    #[test]
     fn subscriptions_and_failures_are_counted() {
         let contact = Contact::default();
-        contact.lost("refused", at(1));
-        contact.lost("refused", at(2));
+        contact.broken("refused", at(1));
+        contact.broken("refused", at(2));
+        contact.lost("somebody else has our id", Cause::Usurped, at(3));
         contact.subscribed();
         let mut metrics = prometheus_client::registry::Registry::default();
         metrics.register_collector(Box::new(contact));
@@ -172,7 +291,8 @@ mod tests {
         for line in [
             "tenure_mesos_subscribed 1",
             "tenure_mesos_subscriptions_total 1",
-            "tenure_mesos_subscription_failures_total 2",
+            "tenure_mesos_subscription_failures_total 3",
+            "tenure_mesos_failed_over_total 1",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} in {text}");
         }

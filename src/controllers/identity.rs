@@ -36,25 +36,17 @@ pub(super) struct StoredIdentity {
 #[async_trait]
 impl Identity for StoredIdentity {
     async fn framework(&self) -> Result<FrameworkInfo, IdentityError> {
-        let failed = |message: String| IdentityError { message };
+        let deposed = || IdentityError { message: "this process does not lead any more".to_owned() };
         if !self.term.is_held() {
-            return Err(failed("this process does not lead any more".to_owned()));
+            return Err(deposed());
         }
-        let id = self.known().await?;
-        if let Some(removed) = self.removed(id.as_ref()).await? {
-            self.tell_the_end(removed).await?;
-            return match self.is_given_up(removed) {
-                true => Ok(FrameworkInfo { id: None, ..self.framework.clone() }),
-                false => Err(failed(until_told(removed))),
-            };
+        let info = self.introduction().await?;
+        // A clock that stood still with its machine says nothing, and the master would take the SUBSCRIBE of a deposed leader.
+        if !self.is_ours().await? {
+            self.term.depose();
+            return Err(deposed());
         }
-        if id.is_none() && self.has_launched().await? {
-            return Err(failed(format!(
-                "tasks were launched before, but the framework's id ({FRAMEWORK_ID}) is missing from the store: \
-                 registering anew would start them twice"
-            )));
-        }
-        Ok(FrameworkInfo { id, ..self.framework.clone() })
+        Ok(info)
     }
 
     async fn registered(&self, id: &FrameworkId) -> Result<(), IdentityError> {
@@ -66,6 +58,11 @@ impl Identity for StoredIdentity {
             _ => self.facts.establish(&self.term, FRAMEWORK_ID, &id.value).await,
         };
         established.map_err(|error| IdentityError { message: error.to_string() })
+    }
+
+    async fn is_ours(&self) -> Result<bool, IdentityError> {
+        let in_force = self.term.is_in_force().await;
+        in_force.map_err(|error| IdentityError { message: error.to_string() })
     }
 
     fn may_act(&self) -> bool {
@@ -95,6 +92,26 @@ fn ended_with(removed: &FrameworkId, task: &Task) -> Option<TaskStatus> {
 }
 
 impl StoredIdentity {
+    /// The framework as the store knows it.
+    async fn introduction(&self) -> Result<FrameworkInfo, IdentityError> {
+        let failed = |message: String| IdentityError { message };
+        let id = self.known().await?;
+        if let Some(removed) = self.removed(id.as_ref()).await? {
+            self.tell_the_end(removed).await?;
+            return match self.is_given_up(removed) {
+                true => Ok(FrameworkInfo { id: None, ..self.framework.clone() }),
+                false => Err(failed(until_told(removed))),
+            };
+        }
+        if id.is_none() && self.has_launched().await? {
+            return Err(failed(format!(
+                "tasks were launched before, but the framework's id ({FRAMEWORK_ID}) is missing from the store: \
+                 registering anew would start them twice"
+            )));
+        }
+        Ok(FrameworkInfo { id, ..self.framework.clone() })
+    }
+
     /// The id that is remembered.
     async fn known(&self) -> Result<Option<FrameworkId>, IdentityError> {
         let known = self.facts.read(FRAMEWORK_ID).await;

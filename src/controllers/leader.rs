@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::agents::{self, Agents};
-use super::contact::Contact;
+use super::contact::{Contact, Trouble};
 use super::deployment::Deployment;
 use super::endpoints::Publish;
 use super::ends::Ends;
@@ -30,6 +30,7 @@ use super::placement::{self, Placement};
 use super::reconcile::Reconcile;
 use super::runner::Runner;
 use super::session::{Dispatch, News, UPDATES};
+use super::standing::{Patience, Standing};
 use super::status::StatusWriter;
 use super::teardown::Teardown;
 use crate::api::Task;
@@ -111,8 +112,17 @@ pub enum LeadError {
     Loop(#[source] LoopEnded),
 }
 
-/// How long to stay away from leadership after another instance subscribed as this framework.
-const AFTER_FAILOVER: Duration = Duration::from_secs(10);
+/// Why a term is over.
+#[derive(Debug)]
+enum Over {
+    /// The store says so, or may.
+    Deposed,
+    /// The session cannot go on.
+    Ended(EndReason),
+    /// The session never got in for too long.
+    LockedOut(Trouble),
+}
+
 /// An offer is given back by the session only if placement has not done so long before.
 const LEASE_MARGIN: Duration = Duration::from_secs(60);
 /// How many documents are decoded before others have their turn.
@@ -126,17 +136,18 @@ impl Leader {
     /// # Errors
     /// [`LeadError`] when leading again would do harm or no good.
     pub async fn run(&self, election: &Election, stop: CancellationToken) -> Result<(), LeadError> {
+        let mut standing = Standing::new(&self.env, &self.contact, election);
         loop {
             let term = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                term = election.campaign() => term,
+                term = standing.elected() => term,
                 never = self.stay_ready() => match never {},
             };
             let end = tokio::select! {
                 biased;
-                end = self.lead(&term) => end,
-                () = stop.cancelled() => Ok(None),
+                end = self.lead(&term, standing.patience()) => end,
+                () = stop.cancelled() => Ok(Over::Deposed),
             };
             self.contact.standby();
             self.offers.standby();
@@ -144,10 +155,16 @@ impl Leader {
             if let Err(error) = term.resign().await {
                 tracing::debug!(%error, "lease not given back: it runs out by itself");
             }
+            standing.over();
             match end? {
-                Some(EndReason::FailedOver) => self.env.sleep(AFTER_FAILOVER).await,
+                Over::Ended(EndReason::FailedOver) => {
+                    tracing::info!(
+                        "failed over: another server of this installation leads and has subscribed"
+                    );
+                }
+                Over::LockedOut(trouble) => standing.locked_out(trouble),
                 // The next session asks nobody until a person has decided.
-                Some(EndReason::Removed { .. } | EndReason::Closed) | None => {}
+                Over::Ended(EndReason::Removed { .. } | EndReason::Closed) | Over::Deposed => {}
             }
         }
     }
@@ -171,14 +188,13 @@ impl Leader {
         }
     }
 
-    /// Leads for one term; returns when it is over and nothing of it acts any more, with the reason why the session
-    /// ended if that was the cause.
+    /// Leads for one term; returns when it is over and nothing of it acts any more, with the reason.
     ///
     /// # Errors
     /// When a loop ended.
-    pub async fn lead(&self, term: &Term) -> Result<Option<EndReason>, LeadError> {
+    async fn lead(&self, term: &Term, patience: Patience) -> Result<Over, LeadError> {
         if !self.read_store(term).await {
-            return Ok(None);
+            return Ok(Over::Deposed);
         }
         let (updates, told) = mpsc::channel(UPDATES);
         let identity = Arc::new(self.identity(term, updates.clone()));
@@ -187,11 +203,17 @@ impl Leader {
         self.messages.lead(session.clone());
         let (dispatch, news) = Dispatch::new(self.env.clone(), events, self.contact.clone(), (updates, told));
         let mut group = Group::new(self.env.clone());
-        let ended: Arc<Mutex<Option<EndReason>>> = Arc::default();
-        let (noted, of_term) = (ended.clone(), term.clone());
+        let ended: Arc<Mutex<Option<Over>>> = Arc::default();
+        let (noted, of_term, contact) = (ended.clone(), term.clone(), self.contact.clone());
         group.spawn("session", async move {
-            let reason = dispatch.run().await;
-            *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+            // It goes only when the term has: loops that hear nothing more are stopped before they notice.
+            let mut dispatched = std::pin::pin!(dispatch.run());
+            let over = tokio::select! {
+                biased;
+                reason = &mut dispatched => Over::Ended(reason),
+                trouble = patience.ends(contact) => Over::LockedOut(trouble),
+            };
+            *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(over);
             of_term.depose();
             std::future::pending::<()>().await;
         });
@@ -201,11 +223,11 @@ impl Leader {
         let end = group.run_until(over).await;
         session.close();
         end.map_err(LeadError::Loop)?;
-        let reason = ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(EndReason::Removed { message }) = &reason {
+        let over = ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Over::Ended(EndReason::Removed { message })) = &over {
             self.removed(&identity, message).await;
         }
-        Ok(reason)
+        Ok(over.unwrap_or(Over::Deposed))
     }
 
     /// The cluster has removed the framework and ended all its tasks. One that had nothing to lose is registered anew; otherwise

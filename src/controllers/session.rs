@@ -79,8 +79,8 @@ impl Dispatch {
                         signals.suppressed = suppressed;
                     });
                 }
-                SessionEvent::Disconnected { reason } => {
-                    self.contact.lost(&reason, self.env.now());
+                SessionEvent::Disconnected { reason, cause } => {
+                    self.contact.lost(&reason, cause, self.env.now());
                     self.questions.clear();
                     self.signals.send_modify(|signals| {
                         signals.subscribed = false;

@@ -16,11 +16,12 @@ pub trait Connection: Send + Sync + fmt::Debug {
     /// Sends a SUBSCRIBE to the leading master and returns its stream.
     ///
     /// A refusal of the subscription itself comes as an ERROR event at the head of the stream, which then ends. A new
-    /// subscription of the same framework ends the older one, whichever process holds it.
+    /// subscription of the same framework ends the older one, whichever process holds it: it is asked right before each
+    /// request is written whether this process still `may_act`, as finding the leading master takes time.
     ///
     /// # Errors
     /// When no leading master could be asked, or it refused to read the call.
-    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError>;
+    async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError>;
 }
 
 /// What a successful SUBSCRIBE gives. Dropping `events` ends the subscription; calls then fail, those that wait for an answer
@@ -138,6 +139,12 @@ impl ConnectionError {
         ConnectionError::Unreachable {
             message: "not sent: the connection broke at an earlier call".to_owned(),
         }
+    }
+
+    /// A call that stayed here, because another process may act now.
+    #[must_use]
+    pub fn deposed() -> ConnectionError {
+        ConnectionError::Unreachable { message: "not asked: this process does not lead any more".to_owned() }
     }
 
     /// Whether subscribing again can help. If not, somebody must change the configuration.

@@ -76,6 +76,7 @@ mod tests {
             key: prefix.leader(),
             holder: "test".to_owned(),
             ttl: Duration::from_secs(10),
+            rivals: true,
         };
         let term = election.campaign().await;
         let compaction = Compaction { env: env.clone(), store: store.clone(), cache, term: term.clone() };

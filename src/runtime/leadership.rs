@@ -34,6 +34,8 @@ pub struct Election {
     pub holder: String,
     /// Whole seconds.
     pub ttl: Duration,
+    /// Whether other processes may stand: not where one process has the store for itself.
+    pub rivals: bool,
 }
 
 /// A term of leadership that this process won. Clones speak of the same term; dropping the last stops its renewal.
@@ -157,6 +159,15 @@ impl Term {
         !self.inner.ended.is_cancelled() && Instant::now() < *self.inner.deadline.borrow()
     }
 
+    /// Whether the store still holds the key of this term: a linearised read, which no clock has a part in.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn is_in_force(&self) -> Result<bool, StoreError> {
+        let record = self.inner.store.get(&self.inner.key).await?;
+        Ok(record.is_some_and(|it| it.created == self.inner.created))
+    }
+
     /// Fires when the term is over.
     #[must_use]
     pub fn ended(&self) -> &CancellationToken {
@@ -264,6 +275,7 @@ mod tests {
             key: Arc::from("/tenure/demo/leader"),
             holder: name.to_owned(),
             ttl: LEADER_TTL,
+            rivals: true,
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod backoff;
 mod compaction;
+mod deference;
 mod facts;
 mod group;
 mod leadership;

@@ -113,6 +113,6 @@ pub(crate) async fn leading(env: &crate::env::Env) -> Writer {
     let registry =
         Registry::new(env, store.clone(), cache, &prefix, Scheme::ours().expect("our kinds can be read"));
     let (key, ttl) = (prefix.leader(), super::LEADER_TTL);
-    let election = super::Election { env: env.clone(), store, key, holder: "a".into(), ttl };
+    let election = super::Election { env: env.clone(), store, key, holder: "a".into(), ttl, rivals: true };
     Writer::new(registry, election.campaign().await)
 }

@@ -1,7 +1,5 @@
 //! The cluster that a server works on: the embedded one with this machine as its agent, or Apache Mesos.
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -9,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::exec::{AgentExec, LocalExec};
 use super::executor::ExecutorSide;
 use super::installation::Installation;
+use super::keyed::{KeyFiles, KeyedWay};
 use super::logs::{LocalLogs, SandboxLogs};
 use super::machine;
 use super::offers::WhoLeads;
@@ -22,9 +21,7 @@ use crate::mesos::embedded::agent::journal::Medium;
 use crate::mesos::embedded::launcher::reports;
 use crate::mesos::embedded::master::MasterConfig;
 use crate::mesos::embedded::{self, agent::AgentConfig};
-use crate::mesos::http::{
-    AgentFiles, Credentials, HttpConfig, HttpConnection, MasterUrl, Masters, Trust, ZooKeeper,
-};
+use crate::mesos::http::{HttpConfig, MasterUrl, Masters, ZooKeeper};
 use crate::mesos::wire::Encoding;
 use crate::registry::Registry;
 use crate::runtime::Facts;
@@ -36,8 +33,8 @@ use crate::store::Store;
 pub(super) enum Way {
     /// In this process.
     Embedded,
-    /// To Apache Mesos; with the removed framework in whose place a new one is wanted.
-    Http { http: Box<HttpConfig>, anew: Option<Arc<str>> },
+    /// To Apache Mesos, with the files that hold the keys, and the removed framework in whose place a new one is wanted.
+    Http { http: Box<HttpConfig>, keys: KeyFiles, anew: Option<Arc<str>> },
 }
 
 /// What a server has before it has a cluster.
@@ -86,14 +83,14 @@ impl Way {
             bail!("--mesos-executor-per agent shares an executor: with --mesos-executor off there is none");
         }
         let mut http = HttpConfig::new(masters);
-        http.credentials = config.mesos_auth_file.as_deref().map(credentials).transpose()?;
-        http.trust = trust(config)?;
         http.encoding = match config.mesos_encoding.unwrap_or_default() {
             MesosEncoding::Protobuf => Encoding::Protobuf,
             MesosEncoding::Json => Encoding::Json,
         };
         let anew = config.mesos_register_anew.as_deref().map(Arc::from);
-        Ok(Way::Http { http: Box::new(http), anew })
+        let keys = KeyFiles::of(config)?;
+        keys.check(&http)?;
+        Ok(Way::Http { http: Box::new(http), keys, anew })
     }
 
     /// The leader of the cluster's tasks, and the ways into them.
@@ -108,12 +105,13 @@ impl Way {
                 let (connection, inside) = embedded_cluster(scene).await?;
                 (connection, inside, Policy::sole(), None)
             }
-            Way::Http { http, anew } => {
-                framework.principal = http.credentials.as_ref().map(|it| it.principal().to_owned());
+            Way::Http { http, keys, anew } => {
+                let way = Arc::new(KeyedWay::open(scene.env, *http, keys)?);
+                framework.principal = way.principal();
                 let ExecutorSide { runner, door } =
                     ExecutorSide::open(scene.env, config, scene.certificate).await?;
                 let logs = SandboxLogs {
-                    files: AgentFiles::new(scene.env, &http),
+                    way: way.clone(),
                     facts: facts.clone(),
                     cache: scene.registry.cache().clone(),
                 };
@@ -125,8 +123,7 @@ impl Way {
                     is_ours: matches!(runner, Runner::Executor(..)),
                 };
                 let inside = Inside { logs: Arc::new(logs), exec: Arc::new(exec) };
-                let connection = HttpConnection::new(scene.env, *http);
-                (Arc::new(connection), inside, Policy::shared(runner), anew)
+                (way, inside, Policy::shared(runner), anew)
             }
         };
         let leader = Leader {
@@ -194,37 +191,6 @@ fn refuse_http_flags(config: &ServerConfig) -> Result<()> {
     match given.into_iter().find(|(_, is_given)| *is_given) {
         Some((flag, _)) => bail!("{flag} is for a Mesos over HTTP: --mesos is embedded"),
         None => Ok(()),
-    }
-}
-
-fn credentials(file: &Path) -> Result<Credentials> {
-    let place = || format!("--mesos-auth-file {}", file.display());
-    let mode = std::fs::metadata(file).with_context(place)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        bail!("{}: is readable by others (mode {mode:03o}); credentials want mode 600", place());
-    }
-    let text = std::fs::read_to_string(file).with_context(place)?;
-    Credentials::parse(&text).with_context(place)
-}
-
-fn trust(config: &ServerConfig) -> Result<Option<Trust>> {
-    let is_tls = match &config.mesos {
-        MesosTarget::Embedded => return Ok(None),
-        MesosTarget::Http(masters) => masters.iter().any(|url| url.starts_with("https://")),
-        // ZooKeeper does not tell: whose authority is named has them.
-        MesosTarget::Zk(_) => config.mesos_ca_file.is_some(),
-    };
-    match (&config.mesos_ca_file, is_tls) {
-        (None, false) => Ok(None),
-        (None, true) => {
-            bail!("--mesos https://… needs --mesos-ca-file: whose certificates are to be believed")
-        }
-        (Some(_), false) => bail!("--mesos-ca-file is for masters with TLS: --mesos names http:// ones"),
-        (Some(file), true) => {
-            let place = || format!("--mesos-ca-file {}", file.display());
-            let pem = std::fs::read(file).with_context(place)?;
-            Ok(Some(Trust::of_pem(&pem).with_context(place)?))
-        }
     }
 }
 

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 
+use super::keyed::KeyedWay;
 use crate::api::{Agent, Task};
 use crate::controllers::{FRAMEWORK_ID, agent_key, task_key};
 use crate::executor::launcher::TASKS;
 use crate::executor::logs::{self as executor, LogQuery, Stream, TaskLogs};
 use crate::executor::process::TaskDir;
-use crate::mesos::http::{AgentFiles, FileError, HasEnded, sandbox_path};
+use crate::mesos::http::{FileError, HasEnded, sandbox_path};
 use crate::mesos::wire::{ExecutorId, FrameworkId, TaskId};
 use crate::registry::{Cache, Key};
 use crate::runtime::Facts;
@@ -72,7 +73,7 @@ impl server::TaskLogs for LocalLogs {
 /// The output of tasks on Apache Mesos: the files `stdout` and `stderr` of their sandboxes, from the agents.
 #[derive(Debug)]
 pub(super) struct SandboxLogs {
-    pub(super) files: AgentFiles,
+    pub(super) way: Arc<KeyedWay>,
     pub(super) facts: Facts,
     pub(super) cache: Arc<Cache>,
 }
@@ -86,7 +87,7 @@ impl SandboxLogs {
     ) -> Result<BoxStream<'static, io::Result<Bytes>>, LogError> {
         let file = place.folder.join(file).display().to_string();
         let path = sandbox_path(&place.framework, &place.executor, &file);
-        let file = self.files.file(&place.agent, path).map_err(told)?;
+        let file = self.way.agents().file(&place.agent, path).map_err(told)?;
         let follow = query.follow.then(|| self.has_ended(&place.task));
         file.tail(query.tail_lines, follow).await.map_err(told)
     }
@@ -108,7 +109,7 @@ impl SandboxLogs {
         let framework = framework.map_err(|error| LogError::Unavailable(error.to_string()))?;
         let Some(framework) = framework else { return Err(not_placed()) };
         Ok(Place {
-            agent: if self.files.has_tls() { named(&status.hostname, &address) } else { address },
+            agent: if self.way.has_tls() { named(&status.hostname, &address) } else { address },
             framework: FrameworkId::new(String::from_utf8_lossy(&framework)),
             executor: ExecutorId::new(binding.executor()),
             // One that runs several tasks has a folder for each.

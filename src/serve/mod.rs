@@ -11,6 +11,7 @@ mod documents;
 mod exec;
 mod executor;
 mod installation;
+mod keyed;
 mod logs;
 mod machine;
 mod mesos;
@@ -30,7 +31,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServerArgs;
-use crate::cli::server_args::{Listen, ServerConfig};
+use crate::cli::server_args::{Listen, ServerConfig, StoreTarget};
 use crate::controllers::{Contact, Ends};
 use crate::env::{Env, watch};
 use crate::registry::{Cache, Prefix, Registry, Scheme};
@@ -114,6 +115,7 @@ async fn serve(config: ServerConfig) -> Result<()> {
         key: prefix.leader(),
         holder: format!("{} (pid {})", leader.host, std::process::id()),
         ttl: LEADER_TTL,
+        rivals: config.store != StoreTarget::Embedded,
     };
     let listener = TcpListener::from_std(listener).context("failed to listen")?;
     let address = listener.local_addr().context("no address")?;

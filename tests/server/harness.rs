@@ -185,6 +185,12 @@ impl Server {
         log.lines().filter(|line| line.contains(text)).count()
     }
 
+    /// The last line of the log that contains `text`; empty when there is none.
+    pub(crate) fn last_line_with(&self, text: &str) -> String {
+        let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+        log.lines().rfind(|line| line.contains(text)).unwrap_or_default().to_owned()
+    }
+
     /// The last lines of the server's log, for a failing test.
     pub(crate) fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(self.log()).unwrap_or_default();

@@ -28,6 +28,7 @@ mod kill;
 mod kubernetes;
 mod large;
 mod life;
+mod locked_out;
 mod maintenance;
 mod mesos;
 mod operators;

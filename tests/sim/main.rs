@@ -35,6 +35,7 @@ mod scenarios;
 mod seeded;
 mod seeds;
 mod sharing;
+mod shut;
 mod walked;
 mod walks;
 mod world;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use tenure::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
+use tenure::mesos::connection::{CallPipe, Connection, ConnectionError, MayAct, Subscription};
 use tenure::mesos::embedded::master::MasterHandle;
 use tenure::mesos::wire::scheduler::Call;
 
@@ -39,8 +39,8 @@ impl fmt::Debug for NotedCalls {
 
 #[async_trait]
 impl Connection for Noted {
-    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
-        let Subscription { events, calls, acknowledgements } = self.master.subscribe(call).await?;
+    async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError> {
+        let Subscription { events, calls, acknowledgements } = self.master.subscribe(call, may_act).await?;
         let noted = |inner| Box::new(NotedCalls { inner, calls: self.calls.clone() });
         Ok(Subscription { events, calls: noted(calls), acknowledgements: noted(acknowledgements) })
     }

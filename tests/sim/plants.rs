@@ -37,7 +37,7 @@ pub(crate) const INCIDENTS: [&str; 14] = [
 ];
 
 /// All of them, by place.
-pub(crate) const PLANTS: [Plant; 64] = [
+pub(crate) const PLANTS: [Plant; 65] = [
     Plant {
         name: "capacity-forgets-the-stopping",
         place: "plan/deployment/instance.rs",
@@ -352,6 +352,13 @@ pub(crate) const PLANTS: [Plant; 64] = [
         check: "Deposed",
         breaks: "a call that has waited until the term was over is sent",
         covers: "Pause PauseInCall",
+    },
+    Plant {
+        name: "late-subscribe-is-sent",
+        place: "mesos/session/lifecycle.rs",
+        check: "Deposed",
+        breaks: "a SUBSCRIBE that has waited until the term was over is sent",
+        covers: "PauseInSubscribe",
     },
     Plant {
         name: "offers-outlive-their-stream",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use serde_json::{Value, json};
-use tenure::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
+use tenure::mesos::connection::{CallPipe, Connection, ConnectionError, MayAct, Subscription};
 use tenure::mesos::embedded::master::MasterHandle;
 use tenure::mesos::wire::scheduler::{Call, Decline, Subscribe};
 use tenure::mesos::wire::{CallType, Filters, FrameworkId, FrameworkInfo, Offer};
@@ -49,8 +49,8 @@ impl fmt::Debug for Pipe {
 
 #[async_trait]
 impl Connection for Overheard {
-    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
-        let Subscription { events, calls, acknowledgements } = self.master.subscribe(call).await?;
+    async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError> {
+        let Subscription { events, calls, acknowledgements } = self.master.subscribe(call, may_act).await?;
         let notes = self.notes.clone();
         let events = events.inspect(move |event| {
             if let Some(subscribed) = event.as_ref().ok().and_then(|it| it.subscribed.as_ref()) {

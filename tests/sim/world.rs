@@ -194,6 +194,7 @@ impl World {
             key: prefix.leader(),
             holder: env.name().to_owned(),
             ttl: LEADER_TTL,
+            rivals: true,
         };
         env.spawn("leader", async move {
             let end = leader.run(&election, CancellationToken::new()).await;

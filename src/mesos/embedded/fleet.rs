@@ -235,7 +235,7 @@ mod tests {
         let framework_info =
             FrameworkInfo { user: "root".into(), name: "f".into(), ..FrameworkInfo::default() };
         let subscribe = Subscribe { framework_info, suppressed_roles: Vec::new(), offer_constraints: None };
-        let mut events = master.subscribe(Call::subscribe(subscribe)).await.unwrap().events;
+        let mut events = master.subscribe(Call::subscribe(subscribe), &|| true).await.unwrap().events;
         let (mut offered, mut gone) = (0, 0);
         while gone < 2 {
             let event = events.next().await.unwrap().unwrap();
@@ -263,7 +263,7 @@ mod tests {
         let framework_info =
             FrameworkInfo { user: "root".into(), name: "f".into(), ..FrameworkInfo::default() };
         let subscribe = Subscribe { framework_info, suppressed_roles: Vec::new(), offer_constraints: None };
-        let subscription = master.subscribe(Call::subscribe(subscribe)).await.unwrap();
+        let subscription = master.subscribe(Call::subscribe(subscribe), &|| true).await.unwrap();
         let (mut events, mut calls) = (subscription.events, subscription.calls);
         let mut told = Vec::new();
         let mut framework = FrameworkId::default();

@@ -36,7 +36,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, ConnectionError, Subscription};
+use super::connection::{Connection, ConnectionError, MayAct, Subscription};
 use super::wire::Encoding;
 use super::wire::scheduler::Call;
 use crate::env::Env;
@@ -177,14 +177,17 @@ impl fmt::Debug for HttpConnection {
 
 #[async_trait]
 impl Connection for HttpConnection {
-    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
+    async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError> {
         let body = Bytes::from(self.client.encoding.encode(&call));
         let masters = self.client.masters.known(self.client.dialer.connect_timeout).await?;
         let count = masters.len();
         let first = self.client.first.load(Ordering::Relaxed);
         let mut tried = Vec::new();
         for index in (0..count).map(|step| (first + step) % count) {
-            match self.client.find_leader(&masters[index], &body).await {
+            if !may_act() {
+                return Err(ConnectionError::deposed());
+            }
+            match self.client.find_leader(&masters[index], &body, may_act).await {
                 Ok((leader, answer)) => {
                     self.client.first.store(index, Ordering::Relaxed);
                     return self.accept(leader, answer);
@@ -229,10 +232,11 @@ impl Client {
         &self,
         start: &MasterUrl,
         body: &Bytes,
+        may_act: MayAct<'_>,
     ) -> Result<(Leader, Response<Incoming>), ConnectionError> {
         let mut url = start.clone();
         for _ in 0..=REDIRECTS_MAX {
-            let (answer, address) = self.ask(&url, body).await?;
+            let (answer, address) = self.ask(&url, body, may_act).await?;
             match answer.status() {
                 StatusCode::OK => return Ok((Leader { url, address: Some(address) }, answer)),
                 StatusCode::TEMPORARY_REDIRECT => url = follow(&url, &answer)?,
@@ -253,10 +257,14 @@ impl Client {
         &self,
         url: &MasterUrl,
         body: &Bytes,
+        may_act: MayAct<'_>,
     ) -> Result<(Response<Incoming>, SocketAddr), ConnectionError> {
         let unreachable = |why: &str| ConnectionError::Unreachable { message: format!("{url}: {why}") };
         let dialled = self.dialer.dial_at(url, None).await;
         let (mut line, address) = dialled.map_err(|why| unreachable(&why))?;
+        if !may_act() {
+            return Err(ConnectionError::deposed());
+        }
         let request = self.request(url, None, body.clone());
         let answered = exchange(&mut line, request, self.subscribe_timeout).await;
         answered.map(|answer| (answer, address)).map_err(|error| match error {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::caller::{Lines, Pipes, Shown};
-use super::{EndReason, Identity, SessionConfig, SessionEvent, Shared};
+use super::{Cause, EndReason, Identity, SessionConfig, SessionEvent, Shared};
 use crate::env::Env;
 use crate::mesos::connection::{Connection, ConnectionError, Subscription};
 use crate::mesos::wire::scheduler::{Call, Event, Subscribe, Subscribed};
@@ -29,6 +29,9 @@ pub(super) struct Lifecycle {
     generation: u64,
     /// The subscription that was made last, until its end was considered.
     latest: Option<Latest>,
+    /// Strangers that took the framework over one after the other, and when we last got it back.
+    usurped: u32,
+    since: Instant,
 }
 
 /// A subscription, as one that may have been of use.
@@ -45,6 +48,8 @@ enum After {
     Again(String),
     /// Another one, but not soon: the master refuses us as we are.
     Refused(String),
+    /// Nothing if that was our successor.
+    FailedOver,
     /// Nothing.
     End(EndReason),
 }
@@ -81,6 +86,8 @@ impl Lifecycle {
             lines,
             generation: 0,
             latest: None,
+            usurped: 0,
+            since: Instant::now(),
         }
     }
 
@@ -106,16 +113,21 @@ impl Lifecycle {
                 Some(latest) => backoff.after_break(self.was_of_use(latest)),
                 None => backoff.after_failure(),
             };
-            let (mut reason, wait) = match after {
+            let (mut reason, cause, wait) = match after {
                 After::End(reason) => return reason,
-                After::Again(reason) => (reason, self.within(&bounds)),
-                After::Refused(reason) => (reason, self.config.backoff_refused),
+                After::Again(reason) => (reason, Cause::Broken, self.within(&bounds)),
+                After::Refused(reason) => (reason, Cause::Refused, self.config.backoff_refused),
+                After::FailedOver if self.is_succeeded().await => return EndReason::FailedOver,
+                After::FailedOver => {
+                    let wait = self.usurped();
+                    (stranger(wait), Cause::Usurped, wait)
+                }
             };
             if latest.is_some() && backoff.useless() > 1 {
                 reason = format!("{reason} ({} subscriptions in a row broke soon)", backoff.useless());
             }
             tracing::warn!(reason, ?wait, "not subscribed");
-            self.disconnected(reason).await;
+            self.disconnected(reason, cause).await;
             self.env.sleep(wait).await;
         }
     }
@@ -125,17 +137,41 @@ impl Lifecycle {
         latest.since.elapsed() >= self.config.proven && latest.shown.works()
     }
 
+    /// Full jitter: many schedulers that lost one master do not come back in step.
     fn within(&self, bounds: &Range<Duration>) -> Duration {
         let room = (bounds.end - bounds.start).as_millis();
         bounds.start + Duration::from_millis(self.env.below(u64::try_from(room).unwrap_or(u64::MAX)))
     }
 
-    async fn disconnected(&self, reason: String) {
+    /// Whether it was a successor that took the framework over: nobody else may.
+    async fn is_succeeded(&self) -> bool {
+        loop {
+            match self.identity.is_ours().await {
+                Ok(is_ours) => return !is_ours,
+                Err(_) if !self.identity.may_act() => return true,
+                Err(error) => {
+                    tracing::warn!(%error, "failed over: not yet known whether to a successor");
+                    self.env.sleep(self.config.backoff_min).await;
+                }
+            }
+        }
+    }
+
+    /// A stranger took the framework over, perhaps once more: how long to leave it alone. A subscription that lived longer
+    /// than either would wait shows that nobody fights.
+    fn usurped(&mut self) -> Duration {
+        let (min, max) = (self.config.backoff_usurped_min, self.config.backoff_usurped_max);
+        self.usurped = if self.since.elapsed() > 2 * max { 1 } else { self.usurped.saturating_add(1) };
+        let wait = min.saturating_mul(1_u32.checked_shl(self.usurped - 1).unwrap_or(u32::MAX)).min(max);
+        self.env.jitter(wait, 0.2)
+    }
+
+    async fn disconnected(&self, reason: String, cause: Cause) {
         if !planted!("offers-outlive-their-stream") {
             self.shared.leases.clear();
         }
         self.lines.close().await;
-        self.shared.mailbox.disconnected(SessionEvent::Disconnected { reason });
+        self.shared.mailbox.disconnected(SessionEvent::Disconnected { reason, cause });
     }
 
     /// Subscribes once and reads to the end of the stream.
@@ -168,8 +204,11 @@ impl Lifecycle {
 
     async fn subscribe(&self, info: &FrameworkInfo) -> Result<Opened, After> {
         let suppressed = self.shared.suppressed.load(Ordering::Relaxed);
+        // It is the one call that a master does not refuse a process that leads no more.
+        let identity = self.identity.clone();
+        let may_act = move || identity.may_act() || planted!("late-subscribe-is-sent");
         let Subscription { mut events, calls, acknowledgements } =
-            match self.connection.subscribe(introduce(info, suppressed)).await {
+            match self.connection.subscribe(introduce(info, suppressed), &may_act).await {
                 Ok(subscription) => subscription,
                 Err(error) if error.is_retryable() => return Err(After::Again(error.to_string())),
                 Err(error) => return Err(After::Refused(error.to_string())),
@@ -195,9 +234,6 @@ impl Lifecycle {
         call.update_framework = introduce(&info, opened.suppressed).subscribe;
         let Err(error) = opened.pipes.calls.send(&call).await else { return Ok(opened) };
         tracing::warn!(%error, "a new framework's failover timeout was not taken: subscribing again to set it");
-        if !self.identity.may_act() {
-            return Err(After::Again("this process may not act any more".to_owned()));
-        }
         let kept = self.subscribe(&info).await;
         drop(opened);
         kept
@@ -211,6 +247,7 @@ impl Lifecycle {
         shown: &Shown,
     ) {
         self.generation += 1;
+        self.since = Instant::now();
         let framework_id = subscribed.framework_id.clone();
         let master_id = subscribed.master_info.as_ref().map(|master| master.id.clone());
         tracing::info!(framework = %framework_id, generation = self.generation, "subscribed");
@@ -287,6 +324,16 @@ fn introduce(info: &FrameworkInfo, suppressed: bool) -> Call {
     Call::subscribe(Subscribe { framework_info, suppressed_roles, offer_constraints: None })
 }
 
+/// What a person should look for.
+fn stranger(wait: Duration) -> String {
+    format!(
+        "the master says \"Framework failed over\", but no other server of this installation leads: another scheduler has \
+         subscribed with our framework id. Look for an installation that runs on a copy of this store (a restored backup, a \
+         staging copy) and stop it; trying again in {} s",
+        wait.as_secs()
+    )
+}
+
 /// What an ERROR event means for this session.
 fn refusal(event: &Event) -> After {
     let Some(error) = &event.error else {
@@ -294,7 +341,7 @@ fn refusal(event: &Event) -> After {
     };
     let message = error.message.clone();
     match message.as_str() {
-        "Framework failed over" => After::End(EndReason::FailedOver),
+        "Framework failed over" => After::FailedOver,
         m if m.contains("has been removed") => After::End(EndReason::Removed { message }),
         _ => After::Refused(message),
     }

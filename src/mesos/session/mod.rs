@@ -2,9 +2,9 @@
 //!
 //! It always reads its stream, whether or not anybody takes the events: what waits is bounded by the number of live
 //! offers and of tasks, because later news of the same thing replaces older (see [`SessionEvents`]). It subscribes
-//! again after every break, with jitter and with backoff that only a subscription of use resets, and ends for ever when
-//! another instance took the framework over or the framework was removed: resubscribing then would make two instances
-//! fight, or start everything anew.
+//! again after every break, with jitter and with backoff that only a subscription of use resets, and ends for ever when a successor
+//! took the framework over or the framework was removed: resubscribing then would make two instances fight, or start everything
+//! anew. Where it was no successor, but a stranger with our id, it comes back later and later.
 
 mod backoff;
 mod caller;
@@ -53,6 +53,13 @@ pub trait Identity: Send + Sync + fmt::Debug {
     /// When it could not be stored; the session gives the subscription up and asks again.
     async fn registered(&self, id: &FrameworkId) -> Result<(), IdentityError>;
 
+    /// Whether the framework is this process's to hold, by the store's word of now and nobody's clock. Asked when the master
+    /// says that another instance took it over.
+    ///
+    /// # Errors
+    /// When the store does not tell; the session asks again while [`Identity::may_act`].
+    async fn is_ours(&self) -> Result<bool, IdentityError>;
+
     /// Whether this process may still act as the framework. Asked just before calls are sent; where it may not, they are not.
     fn may_act(&self) -> bool;
 }
@@ -84,6 +91,10 @@ pub struct SessionConfig {
     pub proven: Duration,
     /// The wait after the master refused the framework as it is configured.
     pub backoff_refused: Duration,
+    /// The first wait after a stranger took the framework over; it doubles up to `backoff_usurped_max`.
+    pub backoff_usurped_min: Duration,
+    /// The longest wait after a stranger took the framework over.
+    pub backoff_usurped_max: Duration,
 }
 
 impl Default for SessionConfig {
@@ -97,6 +108,8 @@ impl Default for SessionConfig {
             backoff_broken: Duration::from_secs(30),
             proven: Duration::from_secs(30),
             backoff_refused: Duration::from_secs(60),
+            backoff_usurped_min: Duration::from_secs(10),
+            backoff_usurped_max: Duration::from_secs(10 * 60),
         }
     }
 }
@@ -133,16 +146,29 @@ pub enum SessionEvent {
     Disconnected {
         /// Why, for people.
         reason: String,
+        /// Why, for whoever decides what to do about it.
+        cause: Cause,
     },
     /// The session has ended for ever. Nothing follows.
     Ended(EndReason),
 }
 
+/// What keeps a session from being subscribed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The stream broke, or no master was reached: it may be otherwise in a moment.
+    Broken,
+    /// The master refuses the framework as it is configured here.
+    Refused,
+    /// Somebody else subscribed with the framework's id, which is ours by the store's word.
+    Usurped,
+}
+
 /// Why a session ended for ever.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EndReason {
-    /// Another instance subscribed as this framework. This one must not act any more.
-    #[error("another instance subscribed as this framework")]
+    /// A successor subscribed as this framework. This instance must not act any more.
+    #[error("a successor subscribed as this framework")]
     FailedOver,
     /// The framework was removed with all its tasks. Registering anew is for a person to decide.
     #[error("the framework has been removed: {message}")]

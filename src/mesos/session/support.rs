@@ -18,6 +18,8 @@ pub(in crate::mesos) struct Remembered {
     pub(in crate::mesos) principal: Option<String>,
     pub(in crate::mesos) store_down: AtomicBool,
     pub(in crate::mesos) deposed: AtomicBool,
+    /// Whether the store names nobody else.
+    pub(in crate::mesos) is_ours: AtomicBool,
 }
 
 #[async_trait]
@@ -43,6 +45,13 @@ impl Identity for Remembered {
         }
         *self.id.lock().unwrap() = Some(id.clone());
         Ok(())
+    }
+
+    async fn is_ours(&self) -> Result<bool, IdentityError> {
+        if self.store_down.load(Ordering::Relaxed) {
+            return Err(IdentityError { message: "the store is down".to_owned() });
+        }
+        Ok(self.is_ours.load(Ordering::Relaxed))
     }
 
     fn may_act(&self) -> bool {

@@ -15,7 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::support::Remembered;
 use super::*;
-use crate::mesos::connection::{CallPipe, Subscription};
+use crate::mesos::connection::{CallPipe, MayAct, Subscription};
 use crate::mesos::embedded::agent::AgentConfig;
 use crate::mesos::embedded::agent::journal::Medium;
 use crate::mesos::embedded::launcher::reports;
@@ -241,6 +241,8 @@ struct Script {
     refuse_call: Option<ConnectionError>,
     /// What is never answered.
     hold: Option<CallType>,
+    /// How long it takes to find the master.
+    subscribing: Duration,
 }
 
 impl Scripted {
@@ -289,7 +291,12 @@ impl Scripted {
 
 #[async_trait]
 impl Connection for Scripted {
-    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
+    async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError> {
+        let wait = self.script().subscribing;
+        tokio::time::sleep(wait).await;
+        if !may_act() {
+            return Err(ConnectionError::deposed());
+        }
         let mut script = self.script();
         script.subscriptions.push((call, Instant::now()));
         if let Some(error) = script.refuse_subscribe.clone() {
@@ -346,7 +353,7 @@ async fn a_silent_stream_is_given_up_after_five_heartbeats() {
     master.subscribed(1).await;
     let silent_since = Instant::now();
     let reason = await_event(&mut events, |event| match event {
-        SessionEvent::Disconnected { reason } => Some(reason),
+        SessionEvent::Disconnected { reason, .. } => Some(reason),
         _ => None,
     });
     assert_eq!(reason.await, "no heartbeat for 75 s");
@@ -468,11 +475,89 @@ async fn a_refusal_is_retried_late_and_not_for_ever_ended() {
     let error = Some(Error { message: "Not authorized to use role 'web'".to_owned() });
     master.say(Event { error, ..Event::of(EventType::Error) }).await;
     let reason = await_event(&mut events, |event| match event {
-        SessionEvent::Disconnected { reason } => Some(reason),
+        SessionEvent::Disconnected { reason, .. } => Some(reason),
         _ => None,
     });
     assert_eq!(reason.await, "Not authorized to use role 'web'");
     master.subscribed(2).await;
     let script = master.script();
     assert!(script.subscriptions[1].1 - script.subscriptions[0].1 >= Duration::from_secs(60));
+}
+
+/// What the master says to the older of two subscriptions.
+fn failed_over() -> Event {
+    let error = Some(Error { message: "Framework failed over".to_owned() });
+    Event { error, ..Event::of(EventType::Error) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_with_our_id_is_told_of_and_left_alone_for_longer_and_longer() {
+    let (env, master) = (node(), Scripted::default());
+    let (_session, mut events, identity) = open(&env, master.clone());
+    identity.is_ours.store(true, Ordering::Relaxed);
+    let mut waits = Vec::new();
+    for count in 1..=9 {
+        master.subscribed(count).await;
+        let taken = Instant::now();
+        master.say(failed_over()).await;
+        let reason = await_event(&mut events, |event| match event {
+            SessionEvent::Disconnected { reason, cause: Cause::Usurped } => Some(reason),
+            _ => None,
+        });
+        let reason = reason.await;
+        assert!(reason.contains("a copy of this store"), "{reason}");
+        while master.script().subscriptions.len() == count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        waits.push(taken.elapsed().as_secs_f64());
+    }
+    let wanted = [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0, 600.0, 600.0];
+    let fits = waits.iter().zip(wanted).all(|(wait, wanted)| (0.79..1.21).contains(&(wait / wanted)));
+    assert!(fits, "{waits:?} instead of about {wanted:?}");
+
+    // Nobody fights who lets us have it for so long.
+    master.subscribed(10).await;
+    for _ in 0..250 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        master.say(Event::of(EventType::Heartbeat)).await;
+    }
+    let taken = Instant::now();
+    master.say(failed_over()).await;
+    master.subscribed(11).await;
+    assert!(taken.elapsed() < Duration::from_secs(13), "{:?}", taken.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_it_was_a_successor_is_asked_until_the_store_answers_or_the_term_is_over() {
+    let (env, master) = (node(), Scripted::default());
+    let (_session, mut events, identity) = open(&env, master.clone());
+    identity.is_ours.store(true, Ordering::Relaxed);
+    master.subscribed(1).await;
+    identity.store_down.store(true, Ordering::Relaxed);
+    master.say(failed_over()).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(master.script().subscriptions.len(), 1);
+    identity.store_down.store(false, Ordering::Relaxed);
+    master.subscribed(2).await;
+
+    identity.store_down.store(true, Ordering::Relaxed);
+    master.say(failed_over()).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    identity.deposed.store(true, Ordering::Relaxed);
+    assert_eq!(ended(&mut events).await, EndReason::FailedOver);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_act_any_more_does_not_subscribe_however_long_the_master_was_looked_for() {
+    let (env, master) = (node(), Scripted::default());
+    master.script().subscribing = Duration::from_secs(20);
+    let (_session, mut events, identity) = open(&env, master.clone());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    identity.deposed.store(true, Ordering::Relaxed);
+    let reason = await_event(&mut events, |event| match event {
+        SessionEvent::Disconnected { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert!(reason.await.contains("does not lead any more"));
+    assert!(master.script().subscriptions.is_empty());
 }

@@ -192,8 +192,8 @@ impl World {
 fn strikes_by_itself(fault: Fault) -> bool {
     use Fault::{
         CallAnswerLost, CallDelayed, CallLost, CallRepeated, HealthFlaps, ImageMissing, ImageSlow,
-        PauseInCall, ReportLate, ReportRepeated, StoreAnswerLost, StoreRefuses, StoreSlow, TaskFails,
-        TaskHangs, UpdateDelayed, UpdateLost, UpdateRepeated,
+        PauseInCall, PauseInSubscribe, ReportLate, ReportRepeated, StoreAnswerLost, StoreRefuses, StoreSlow,
+        TaskFails, TaskHangs, UpdateDelayed, UpdateLost, UpdateRepeated,
     };
     !matches!(
         fault,
@@ -205,6 +205,7 @@ fn strikes_by_itself(fault: Fault) -> bool {
             | ImageMissing
             | ImageSlow
             | PauseInCall
+            | PauseInSubscribe
             | ReportLate
             | ReportRepeated
             | StoreAnswerLost

@@ -10,6 +10,7 @@ pub(crate) enum Fault {
     CrashAtSeam,
     Pause,
     PauseInCall,
+    PauseInSubscribe,
     ClockJumps,
     LeaderKeyTaken,
     // Between a server and the master.
@@ -63,7 +64,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// Every class, in the order in which they came: a seed that failed is kept with the classes that there were.
-    pub(crate) const ALL: [Fault; 47] = [
+    pub(crate) const ALL: [Fault; 48] = [
         Fault::CrashAtPoll,
         Fault::CrashAtSeam,
         Fault::Pause,
@@ -111,6 +112,7 @@ impl Fault {
         Fault::PauseInCall,
         Fault::AllCutOff,
         Fault::Maintenance,
+        Fault::PauseInSubscribe,
     ];
 
     /// Which part of the world it is a fault of.
@@ -119,13 +121,14 @@ impl Fault {
             AgentCutOff, AgentGone, AgentReboot, AgentRestart, AllCutOff, CallAnswerLost, CallDelayed,
             CallLost, CallRepeated, ClockJumps, Compaction, CrashAtPoll, CrashAtSeam, HealthFlaps,
             ImageMissing, ImageSlow, Interference, LeaderKeyTaken, LinkLoses, LinkRepeats, LinkSlow,
-            Maintenance, MasterFailover, MasterPartition, Pause, PauseInCall, ReportLate, ReportRepeated,
-            StoreAnswerLost, StoreDown, StoreFull, StorePartition, StoreRefuses, StoreSlow, StreamCut,
-            TaskFails, TaskHangs, TaskKilledByHand, TaskVanishes, UpdateDelayed, UpdateLost, UpdateRepeated,
-            WatchEnds, WatchLate, WatchRepeats, WatchSkips, WatchStalls,
+            Maintenance, MasterFailover, MasterPartition, Pause, PauseInCall, PauseInSubscribe, ReportLate,
+            ReportRepeated, StoreAnswerLost, StoreDown, StoreFull, StorePartition, StoreRefuses, StoreSlow,
+            StreamCut, TaskFails, TaskHangs, TaskKilledByHand, TaskVanishes, UpdateDelayed, UpdateLost,
+            UpdateRepeated, WatchEnds, WatchLate, WatchRepeats, WatchSkips, WatchStalls,
         };
         match self {
-            CrashAtPoll | CrashAtSeam | Pause | PauseInCall | ClockJumps | LeaderKeyTaken => Area::Servers,
+            CrashAtPoll | CrashAtSeam | Pause | PauseInCall | PauseInSubscribe | ClockJumps
+            | LeaderKeyTaken => Area::Servers,
             CallLost | CallAnswerLost | CallDelayed | CallRepeated | UpdateLost | UpdateDelayed
             | UpdateRepeated | StreamCut | MasterPartition | LinkLoses | LinkSlow | LinkRepeats => {
                 Area::Network

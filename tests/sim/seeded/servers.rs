@@ -353,7 +353,7 @@ fn lead(sim: &Sim, env: &Env, name: &str, registry: Arc<Registry>, store: Arc<dy
         anew: None,
     };
     let (holder, key) = (name.to_owned(), prefix().leader());
-    let election = Election { env: env.clone(), store, key, holder, ttl: LEADER_TTL };
+    let election = Election { env: env.clone(), store, key, holder, ttl: LEADER_TTL, rivals: true };
     let (name, sim) = (name.to_owned(), sim.clone());
     env.spawn("leader", async move {
         let end = leader.run(&election, CancellationToken::new()).await;

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tenure::env::{Env, watch};
-use tenure::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
+use tenure::mesos::connection::{CallPipe, Connection, ConnectionError, MayAct, Subscription};
 use tenure::mesos::embedded::master::MasterHandle;
 use tenure::mesos::wire::CallType;
 use tenure::mesos::wire::scheduler::{Call, Event};
@@ -67,7 +67,11 @@ fn lost(message: &str) -> ConnectionError {
 
 #[async_trait]
 impl Connection for Wire {
-    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
+    async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError> {
+        if self.sim.strikes_in(Fault::PauseInSubscribe, 200) {
+            let fault = Fault::PauseInSubscribe;
+            stand_still(&self.sim, &self.env, &self.line, (&self.server, fault, CallType::Subscribe)).await;
+        }
         if *self.line.cut.borrow() {
             tokio::time::sleep(TIMEOUT).await;
             return Err(ConnectionError::Unreachable { message: "the network is cut".to_owned() });
@@ -76,11 +80,15 @@ impl Connection for Wire {
         let Some(master) = master else {
             return Err(ConnectionError::Unreachable { message: "no master leads".to_owned() });
         };
-        self.sim.act("call SUBSCRIBE");
-        self.sim.log(format_args!("{} subscribes", self.server));
-        let Subscription { events, calls, acknowledgements } = master.subscribe(call).await?;
+        if !may_act() {
+            return Err(ConnectionError::deposed());
+        }
         let number = self.subscriptions.fetch_add(1, Ordering::Relaxed) + 1;
         let subscriber = format!("{} (subscription {number})", self.server);
+        self.checks.lock().unwrap().called(&subscriber, &call);
+        self.sim.act("call SUBSCRIBE");
+        self.sim.log(format_args!("{} subscribes", self.server));
+        let Subscription { events, calls, acknowledgements } = master.subscribe(call, may_act).await?;
         let (told, heard) = mpsc::channel(1 << 16);
         let stream = Stream {
             sim: self.sim.clone(),
@@ -227,7 +235,8 @@ impl CallPipe for Calls {
         // What a server does is judged when it does it, whatever becomes of the call on its way.
         self.checks.lock().unwrap().called(&self.subscriber, call);
         if self.sim.strikes_in(Fault::PauseInCall, 15) {
-            self.stand_still(name).await;
+            let fault = Fault::PauseInCall;
+            stand_still(&self.sim, &self.env, &self.line, (&self.server, fault, name)).await;
         }
         if self.sim.strikes(Fault::CallDelayed) {
             let by = self.sim.millis(1, 5_000);
@@ -259,15 +268,13 @@ impl CallPipe for Calls {
     }
 }
 
-impl Calls {
-    /// The server stands still in the middle of a call, with others waiting behind it.
-    async fn stand_still(&mut self, call: CallType) {
-        let away = self.sim.millis(500, 45_000);
-        self.sim.strike(Fault::PauseInCall, format_args!("{} {call} for {away:?}", self.server));
-        *self.line.nap.lock().unwrap() = Some(away);
-        self.env.pause();
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+/// The server stands still in the middle of a call, with others waiting behind it.
+async fn stand_still(sim: &Sim, env: &Env, line: &Line, (server, fault, call): (&str, Fault, CallType)) {
+    let away = sim.millis(500, 45_000);
+    sim.strike(fault, format_args!("{server} {call} for {away:?}"));
+    *line.nap.lock().unwrap() = Some(away);
+    env.pause();
+    tokio::time::sleep(Duration::from_millis(1)).await;
 }
 
 /// What a call is about, for the log.

@@ -79,7 +79,10 @@ impl Queued {
 
 #[async_trait]
 impl Connection for MasterHandle {
-    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
+    async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError> {
+        if !may_act() {
+            return Err(ConnectionError::deposed());
+        }
         validation::call(&call).map_err(|message| ConnectionError::Refused { message })?;
         let Opened { stream, events, subscriber } = self.open(call).await.ok_or(CallRefusal::Gone)?;
         // A refusal has no stream id: whatever is called then is refused, too.

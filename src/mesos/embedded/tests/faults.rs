@@ -179,7 +179,7 @@ async fn an_agent_that_is_gone_stays_gone_over_a_failover_and_takes_its_tasks_al
     assert!(apart.machine().alive().is_empty(), "its tasks are ended");
     agent.crash();
     apart.master.fail_over(Duration::from_secs(5)).await;
-    assert!(Connection::subscribe(&server.master, Call::default()).await.is_err());
+    assert!(Connection::subscribe(&server.master, Call::default(), &|| true).await.is_err());
     tokio::time::sleep(Duration::from_secs(6)).await;
     let _agent = apart.start_agent().await;
     let mut framework = Framework::subscribe(&server, Some(&framework.id.clone())).await;

@@ -38,7 +38,7 @@ async fn a_framework_that_stays_away_too_long_is_removed_with_its_tasks() {
     tokio::time::sleep(Duration::from_secs(601)).await;
     assert!(world.machine.alive().is_empty());
     let subscribe = Subscribe { framework_info: framework_info(Some(&id)), ..Subscribe::default() };
-    let mut again = server.master.subscribe(Call::subscribe(subscribe)).await.unwrap();
+    let mut again = server.master.subscribe(Call::subscribe(subscribe), &|| true).await.unwrap();
     let refused = again.events.next().await.unwrap().unwrap();
     assert_eq!(refused.error.unwrap().message, "Framework has been removed");
     assert!(again.events.next().await.is_none());

@@ -109,7 +109,7 @@ impl Framework {
 
     async fn subscribe_as(server: &Server, framework_info: FrameworkInfo) -> Framework {
         let subscribe = Subscribe { framework_info, ..Subscribe::default() };
-        let mut subscription = server.master.subscribe(Call::subscribe(subscribe)).await.unwrap();
+        let mut subscription = server.master.subscribe(Call::subscribe(subscribe), &|| true).await.unwrap();
         let first = subscription.events.next().await.unwrap().unwrap();
         let subscribed = first.subscribed.unwrap_or_else(|| panic!("refused: {:?}", first.error));
         let master = subscribed.master_info.unwrap().id;

@@ -69,7 +69,7 @@ async fn a_slow_master_is_waited_for_while_its_stream_lives() {
     let mut master = Fake::start(&env).await;
     let connection = HttpConnection::new(&env, HttpConfig::new(vec![master.url()]));
     let subscribing =
-        env.spawn("subscribe", async move { connection.subscribe(refusals::subscribe()).await });
+        env.spawn("subscribe", async move { connection.subscribe(refusals::subscribe(), &|| true).await });
     let asked = master.next().await;
     pass(Duration::from_secs(50)).await;
     asked.answer(STREAM);

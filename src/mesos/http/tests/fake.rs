@@ -55,7 +55,7 @@ impl Fake {
     pub(super) async fn subscribed(&mut self, env: &Env) -> Subscription {
         let connection = HttpConnection::new(env, HttpConfig::new(vec![self.url()]));
         let subscribing =
-            env.spawn("subscribe", async move { connection.subscribe(refusals::subscribe()).await });
+            env.spawn("subscribe", async move { connection.subscribe(refusals::subscribe(), &|| true).await });
         self.next().await.answer(STREAM);
         subscribing.join().await.unwrap().unwrap()
     }

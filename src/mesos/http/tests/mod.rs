@@ -122,7 +122,7 @@ async fn subscribed(events: &mut SessionEvents) -> (FrameworkId, u64, Option<Str
 /// Why there is no subscription.
 async fn reason(events: &mut SessionEvents) -> String {
     await_event(events, |event| match event {
-        SessionEvent::Disconnected { reason } => Some(reason),
+        SessionEvent::Disconnected { reason, .. } => Some(reason),
         SessionEvent::Subscribed { .. } => panic!("subscribed"),
         _ => None,
     })

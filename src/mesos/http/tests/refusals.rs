@@ -61,7 +61,7 @@ async fn answering(env: &Env, answer: &'static str) -> MasterUrl {
 }
 
 async fn error_of(env: &Env, url: MasterUrl) -> ConnectionError {
-    HttpConnection::new(env, HttpConfig::new(vec![url])).subscribe(subscribe()).await.unwrap_err()
+    HttpConnection::new(env, HttpConfig::new(vec![url])).subscribe(subscribe(), &|| true).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn what_is_no_event_ends_the_stream() {
         let answer: &'static str = Box::leak(format!("{head}{body}").into_boxed_str());
         let url = answering(&env, answer).await;
         let connection = HttpConnection::new(&env, HttpConfig::new(vec![url]));
-        let mut subscription = connection.subscribe(subscribe()).await.unwrap();
+        let mut subscription = connection.subscribe(subscribe(), &|| true).await.unwrap();
         let error = subscription.events.next().await.unwrap().unwrap_err();
         assert!(
             matches!(&error, ConnectionError::Malformed { message } if message.contains(words)),
@@ -149,12 +149,30 @@ async fn a_master_that_does_not_answer_is_not_asked_first_again() {
         ..HttpConfig::new(vec![silent, leader.url()])
     };
     let connection = HttpConnection::new(&env, config);
-    let error = connection.subscribe(subscribe()).await.unwrap_err();
+    let error = connection.subscribe(subscribe(), &|| true).await.unwrap_err();
     assert!(
         matches!(&error, ConnectionError::Lost { message } if message.contains("no answer within")),
         "{error}"
     );
-    connection.subscribe(subscribe()).await.unwrap();
+    connection.subscribe(subscribe(), &|| true).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_may_not_act_any_more_asks_no_further_master() {
+    let env = Env::system().unwrap();
+    let further = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let location = format!("//{}/api/v1/scheduler", further.local_addr().unwrap());
+    let answer =
+        format!("HTTP/1.1 307 Temporary Redirect\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+    let pointing = answering(&env, Box::leak(answer.into_boxed_str())).await;
+    let connection = HttpConnection::new(&env, HttpConfig::new(vec![pointing]));
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    // Once before the first master and once before its request, and no more where that points.
+    let twice = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 2;
+    let error = connection.subscribe(subscribe(), &twice).await.unwrap_err();
+    assert!(error.to_string().contains("does not lead any more"), "{error}");
+    let (mut line, _) = further.accept().await.unwrap();
+    assert_eq!(line.read(&mut [0; 64]).await.unwrap(), 0, "nothing was written");
 }
 
 /// A subscription to a master of its own, its framework's id, and the process.
@@ -163,7 +181,7 @@ async fn subscription(env: &Env) -> (Subscription, FrameworkId, Process) {
     let (master, _fleet) = cluster(env);
     let leader = Process::leading(env, &master, |front| front).await;
     let connection = HttpConnection::new(env, HttpConfig::new(vec![leader.url()]));
-    let mut subscription = connection.subscribe(subscribe()).await.unwrap();
+    let mut subscription = connection.subscribe(subscribe(), &|| true).await.unwrap();
     let first = subscription.events.next().await.unwrap().unwrap();
     (subscription, first.subscribed.unwrap().framework_id, leader)
 }

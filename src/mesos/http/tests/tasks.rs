@@ -145,7 +145,7 @@ async fn the_older_of_two_subscriptions_is_told_so_and_its_calls_are_void() {
         Remembered { id: Mutex::new(Some(id.clone())), ..Remembered::default() }.framework().await.unwrap();
     let call = Call::subscribe(Subscribe { framework_info, ..Subscribe::default() });
     let Subscription { events: mut first_stream, calls: mut first, .. } =
-        connection.subscribe(call.clone()).await.unwrap();
+        connection.subscribe(call.clone(), &|| true).await.unwrap();
     let end = await_event(&mut events, |event| match event {
         SessionEvent::Ended(reason) => Some(reason),
         _ => None,
@@ -153,7 +153,7 @@ async fn the_older_of_two_subscriptions_is_told_so_and_its_calls_are_void() {
     assert_eq!(end.await, EndReason::FailedOver);
     assert_eq!(session.revive().await, Err(CallError::Ended));
 
-    let _second = connection.subscribe(call).await.unwrap();
+    let _second = connection.subscribe(call, &|| true).await.unwrap();
     let revive = Call { revive: Some(Roles::default()), ..Call::of(id, CallType::Revive) };
     let error = first.send(&revive).await.unwrap_err();
     assert!(

@@ -41,7 +41,7 @@ async fn a_master_is_believed_by_its_certificate_alone() {
         let connection = HttpConnection::new(&env, HttpConfig { trust, ..HttpConfig::new(vec![url]) });
         let framework_info = Remembered::default().framework().await.unwrap();
         let call = Call::subscribe(Subscribe { framework_info, ..Subscribe::default() });
-        connection.subscribe(call).await.map(drop).map_err(|error| error.to_string())
+        connection.subscribe(call, &|| true).await.map(drop).map_err(|error| error.to_string())
     };
     assert_eq!(ask(secured.address, "https", Some(&pem)).await, Ok(()));
     for (address, scheme, pem, words) in [

@@ -65,9 +65,9 @@ struct OldCalls {
 
 #[async_trait]
 impl Connection for Old {
-    async fn subscribe(&self, call: Call) -> Result<Subscription, ConnectionError> {
+    async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError> {
         self.subscriptions.lock().unwrap().extend(call.subscribe.clone());
-        let subscription = self.master.subscribe(call).await?;
+        let subscription = self.master.subscribe(call, may_act).await?;
         let calls = OldCalls { inner: subscription.calls, forgets: self.forgets.clone() };
         Ok(Subscription { calls: Box::new(calls), ..subscription })
     }
