@@ -27,6 +27,7 @@ mod harness;
 mod kill;
 mod kubernetes;
 mod large;
+mod launching;
 mod life;
 mod maintenance;
 mod mesos;

@@ -269,7 +269,7 @@ async fn a_server_says_why_mesos_does_not_let_it_in() {
 }
 
 /// The reason and message of the condition `Waiting` of App `web`, once it is true and says `words`.
-async fn waits_for(server: &Server, words: &str) -> (String, String) {
+pub(crate) async fn waits_for(server: &Server, words: &str) -> (String, String) {
     let find = |app: &App| {
         let conditions = app.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
         let waiting = conditions.into_iter().find(|it| it.type_ == "Waiting" && it.status == "True")?;

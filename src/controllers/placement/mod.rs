@@ -87,11 +87,11 @@ impl Placement {
             writer: writer.clone(),
             session: session.clone(),
             installation,
-            runner,
+            runner: runner.clone(),
         };
         Placement {
             report: WaitingReport::new(writer, recorder),
-            market: Market::of(&view.scene().snapshot),
+            market: Market::of(&view.scene().snapshot, runner),
             demand: DemandState::default(),
             heard: Signals::default(),
             env,
