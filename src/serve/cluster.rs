@@ -12,6 +12,7 @@ use super::installation::Installation;
 use super::logs::{LocalLogs, SandboxLogs};
 use super::machine;
 use super::offers::WhoLeads;
+use crate::api::Span;
 use crate::cli::server_args::{ExecutorOrigin, ExecutorPer, MesosEncoding, MesosTarget, ServerConfig};
 use crate::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
 use crate::env::Env;
@@ -26,6 +27,7 @@ use crate::mesos::http::{
     AgentFiles, Credentials, HttpConfig, HttpConnection, MasterUrl, Masters, Trust, ZooKeeper,
 };
 use crate::mesos::wire::Encoding;
+use crate::plan::health::Limits;
 use crate::registry::Registry;
 use crate::runtime::Facts;
 use crate::server::{self, ServerCertificate};
@@ -115,13 +117,13 @@ impl Way {
                 let logs = SandboxLogs {
                     files: AgentFiles::new(scene.env, &http),
                     facts: facts.clone(),
-                    cache: scene.registry.cache().clone(),
                 };
                 let exec = AgentExec {
                     env: scene.env.clone(),
                     messages: messages.clone(),
                     leader: scene.leader.clone(),
                     door,
+                    cache: scene.registry.cache().clone(),
                     is_ours: matches!(runner, Runner::Executor(..)),
                 };
                 let inside = Inside { logs: Arc::new(logs), exec: Arc::new(exec) };
@@ -129,6 +131,7 @@ impl Way {
                 (Arc::new(connection), inside, Policy::shared(runner), anew)
             }
         };
+        let policy = Policy { launches: launches(scene.config), ..policy };
         let leader = Leader {
             env: scene.env.clone(),
             registry: scene.registry.clone(),
@@ -207,6 +210,14 @@ fn credentials(file: &Path) -> Result<Credentials> {
     Credentials::parse(&text).with_context(place)
 }
 
+fn launches(config: &ServerConfig) -> Limits {
+    let default = Limits::default();
+    Limits {
+        confirm: config.task_launch_confirm_timeout.map_or(default.confirm, Span::duration),
+        start: config.task_launch_timeout.map_or(default.start, Span::duration),
+    }
+}
+
 fn trust(config: &ServerConfig) -> Result<Option<Trust>> {
     let is_tls = match &config.mesos {
         MesosTarget::Embedded => return Ok(None),
@@ -239,6 +250,21 @@ mod tests {
     struct Line {
         #[command(flatten)]
         server: ServerArgs,
+    }
+
+    #[test]
+    fn how_long_launches_may_take_can_be_chosen() {
+        let of = |flags: &[&str]| {
+            let line = ["tenure", "--data-dir", "/d"].iter().chain(flags);
+            Line::parse_from(line).server.resolve()
+        };
+        assert_eq!(launches(&of(&[]).unwrap()), Limits::default());
+        let flags = ["--task-launch-confirm-timeout", "10m", "--task-launch-timeout", "2h"];
+        let seconds = |seconds| std::time::Duration::from_secs(seconds);
+        let chosen = Limits { confirm: seconds(600), start: seconds(7200) };
+        assert_eq!(launches(&of(&flags).unwrap()), chosen);
+        let refused = of(&["--task-launch-confirm-timeout", "59s"]).unwrap_err().to_string();
+        assert_eq!(refused, "--task-launch-confirm-timeout must be at least 1m");
     }
 
     #[test]
