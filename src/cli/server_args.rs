@@ -44,6 +44,10 @@ pub struct ServerArgs {
     /// Where agents fetch executor and artifacts, or `off` [default: on when --mesos is not embedded]
     #[arg(long, env = "TENURE_ARTIFACT_LISTEN", value_name = "ADDR|off")]
     pub artifact_listen: Option<Listen>,
+    /// The URL that agents fetch the executor at, where a name or a balancer leads to whichever of several servers runs: a new leader then
+    /// leaves their caches as they are, and launches under way to another server [default: http:// and this server's --address]
+    #[arg(long, env = "TENURE_ARTIFACT_URL", value_name = "URL")]
+    pub artifact_url: Option<String>,
     /// The address that agents reach this server at, and that Endpoints of this machine publish [default: of the default route]
     #[arg(long, env = "TENURE_ADDRESS", value_name = "HOST")]
     pub address: Option<String>,
@@ -111,6 +115,8 @@ pub struct ServerConfig {
     pub dns_listen: Listen,
     /// Where artifacts are served; `None` leaves it to the kind of cluster.
     pub artifact_listen: Option<Listen>,
+    /// Where agents fetch the executor; `None` means this server.
+    pub artifact_url: Option<String>,
     /// The address to be reached at; `None` means that of the default route.
     pub address: Option<String>,
     /// Where documents are stored.
@@ -175,6 +181,7 @@ impl ServerArgs {
                 .unwrap_or_else(|| Listen::At(SocketAddr::from(([127, 0, 0, 1], 8080)))),
             dns_listen: self.dns_listen.or(file.dns_listen).unwrap_or(Listen::Off),
             artifact_listen: self.artifact_listen.or(file.artifact_listen),
+            artifact_url: self.artifact_url.or(file.artifact_url),
             address: self.address.or(file.address),
             store: self.store.or(file.store).unwrap_or(StoreTarget::Embedded),
             store_auth_file: self.store_auth_file.or(file.store_auth_file),

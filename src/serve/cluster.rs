@@ -84,6 +84,12 @@ impl Way {
             );
         }
         let is_off = config.mesos_executor == Some(ExecutorOrigin::Off);
+        let is_served = matches!(config.mesos_executor, None | Some(ExecutorOrigin::Artifact));
+        if config.artifact_url.is_some() && !is_served {
+            bail!(
+                "--artifact-url is where servers serve the executor: with --mesos-executor URI, PATH or off none does"
+            );
+        }
         if is_off && config.mesos_executor_per == Some(ExecutorPer::Agent) {
             bail!("--mesos-executor-per agent shares an executor: with --mesos-executor off there is none");
         }
@@ -123,7 +129,6 @@ impl Way {
                     messages: messages.clone(),
                     leader: scene.leader.clone(),
                     door,
-                    cache: scene.registry.cache().clone(),
                     is_ours: matches!(runner, Runner::Executor(..)),
                 };
                 let inside = Inside { logs: Arc::new(logs), exec: Arc::new(exec) };
@@ -193,6 +198,7 @@ fn refuse_http_flags(config: &ServerConfig) -> Result<()> {
         ("--mesos-encoding", config.mesos_encoding.is_some()),
         ("--mesos-executor", config.mesos_executor.is_some()),
         ("--mesos-executor-per", config.mesos_executor_per.is_some()),
+        ("--artifact-url", config.artifact_url.is_some()),
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
         Some((flag, _)) => bail!("{flag} is for a Mesos over HTTP: --mesos is embedded"),
@@ -279,6 +285,7 @@ mod tests {
             ["--mesos-encoding", "json"],
             ["--mesos-executor", "off"],
             ["--mesos-executor-per", "agent"],
+            ["--artifact-url", "http://m"],
         ] {
             assert_eq!(
                 refusal(&flags),
