@@ -123,12 +123,14 @@ impl Way {
                 let logs = SandboxLogs {
                     files: AgentFiles::new(scene.env, &http),
                     facts: facts.clone(),
+                    cache: scene.registry.cache().clone(),
                 };
                 let exec = AgentExec {
                     env: scene.env.clone(),
                     messages: messages.clone(),
                     leader: scene.leader.clone(),
                     door,
+                    cache: scene.registry.cache().clone(),
                     is_ours: matches!(runner, Runner::Executor(..)),
                 };
                 let inside = Inside { logs: Arc::new(logs), exec: Arc::new(exec) };

@@ -31,6 +31,7 @@ mod launching;
 mod life;
 mod maintenance;
 mod mesos;
+mod mesos_dns;
 mod operators;
 mod registry;
 mod replicas;
