@@ -1,5 +1,7 @@
 //! Names that scripts and other tools rely on: labels, annotations and finalizers of ours.
 
+/// Begins the names of all of them.
+pub const PREFIX: &str = "tenure.dev/";
 /// Uid of the installation, on every container and Mesos task. Nothing without our own is ever touched.
 pub const INSTALLATION: &str = "tenure.dev/installation";
 /// Namespace of the Task, on every container and Mesos task.

@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Deserialize;
 use serde_with::DeserializeFromStr;
 
-use crate::api::{Bytes, Cpus};
+use crate::api::{Bytes, Cpus, Span};
+
+/// The least time for a launch to be confirmed in.
+const LEAST_SILENCE: Span = Span::from_secs(60);
 
 /// The settings as given; absent ones are looked up elsewhere.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
@@ -41,6 +44,10 @@ pub struct ServerArgs {
     /// Where agents fetch executor and artifacts, or `off` [default: on when --mesos is not embedded]
     #[arg(long, env = "TENURE_ARTIFACT_LISTEN", value_name = "ADDR|off")]
     pub artifact_listen: Option<Listen>,
+    /// The URL that agents fetch the executor at, where a name or a balancer leads to whichever of several servers runs: a new leader then
+    /// leaves their caches as they are, and launches under way to another server [default: http:// and this server's --address]
+    #[arg(long, env = "TENURE_ARTIFACT_URL", value_name = "URL")]
+    pub artifact_url: Option<String>,
     /// The address that agents reach this server at, and that Endpoints of this machine publish [default: of the default route]
     #[arg(long, env = "TENURE_ADDRESS", value_name = "HOST")]
     pub address: Option<String>,
@@ -76,6 +83,13 @@ pub struct ServerArgs {
     /// that one does [default: task]
     #[arg(long, env = "TENURE_MESOS_EXECUTOR_PER", value_name = "task|agent")]
     pub mesos_executor_per: Option<ExecutorPer>,
+    /// After how long without a word about a task's launch the cluster is asked, at least 1m; without an answer the task is replaced
+    /// [default: 5m]
+    #[arg(long, env = "TENURE_TASK_LAUNCH_CONFIRM_TIMEOUT", value_name = "TIME")]
+    pub task_launch_confirm_timeout: Option<Span>,
+    /// How long a task may take to run once it has a place, files and images that are fetched included; then it is replaced [default: 1h]
+    #[arg(long, env = "TENURE_TASK_LAUNCH_TIMEOUT", value_name = "TIME")]
+    pub task_launch_timeout: Option<Span>,
     /// What the embedded agent offers, such as `cpus:4;mem:4096;disk:10240;ports:[31000-32000]` [default: this machine's]
     #[arg(long, env = "TENURE_AGENT_RESOURCES", value_name = "RESOURCES")]
     pub agent_resources: Option<AgentResources>,
@@ -101,6 +115,8 @@ pub struct ServerConfig {
     pub dns_listen: Listen,
     /// Where artifacts are served; `None` leaves it to the kind of cluster.
     pub artifact_listen: Option<Listen>,
+    /// Where agents fetch the executor; `None` means this server.
+    pub artifact_url: Option<String>,
     /// The address to be reached at; `None` means that of the default route.
     pub address: Option<String>,
     /// Where documents are stored.
@@ -123,6 +139,10 @@ pub struct ServerConfig {
     pub mesos_encoding: Option<MesosEncoding>,
     /// Which tasks have an executor in common; `None` means the default.
     pub mesos_executor_per: Option<ExecutorPer>,
+    /// After how long the cluster is asked about a silent launch; `None` means the default.
+    pub task_launch_confirm_timeout: Option<Span>,
+    /// How long a launch may take; `None` means the default.
+    pub task_launch_timeout: Option<Span>,
     /// What the embedded agent offers; `None` means what the machine has.
     pub agent_resources: Option<AgentResources>,
     /// The attributes of the embedded agent.
@@ -145,6 +165,11 @@ impl ServerArgs {
             Some(folder) => folder,
             None => default_data_dir().context("there is no home folder: --data-dir is needed")?,
         };
+        let confirmed = self.task_launch_confirm_timeout.or(file.task_launch_confirm_timeout);
+        // What was launched a moment ago may not have reached the master, which would call it unknown.
+        if confirmed.is_some_and(|it| it < LEAST_SILENCE) {
+            bail!("--task-launch-confirm-timeout must be at least {LEAST_SILENCE}");
+        }
         Ok(ServerConfig {
             data_dir,
             name: self.name.or(file.name).unwrap_or_else(|| "tenure".to_owned()),
@@ -156,6 +181,7 @@ impl ServerArgs {
                 .unwrap_or_else(|| Listen::At(SocketAddr::from(([127, 0, 0, 1], 8080)))),
             dns_listen: self.dns_listen.or(file.dns_listen).unwrap_or(Listen::Off),
             artifact_listen: self.artifact_listen.or(file.artifact_listen),
+            artifact_url: self.artifact_url.or(file.artifact_url),
             address: self.address.or(file.address),
             store: self.store.or(file.store).unwrap_or(StoreTarget::Embedded),
             store_auth_file: self.store_auth_file.or(file.store_auth_file),
@@ -167,6 +193,8 @@ impl ServerArgs {
             mesos_executor: self.mesos_executor.or(file.mesos_executor),
             mesos_encoding: self.mesos_encoding.or(file.mesos_encoding),
             mesos_executor_per: self.mesos_executor_per.or(file.mesos_executor_per),
+            task_launch_confirm_timeout: confirmed,
+            task_launch_timeout: self.task_launch_timeout.or(file.task_launch_timeout),
             agent_resources: self.agent_resources.or(file.agent_resources),
             agent_attributes: self.agent_attributes.or(file.agent_attributes).unwrap_or_default(),
         })

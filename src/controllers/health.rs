@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::by_app::ByApp;
 use super::events::{Happening, Recorder};
 use super::objects::{Stored, is, name_of, resource, stop_patch};
+use super::silent::Silent;
 use super::teardown::released;
 use super::until;
-use crate::api::{App, Revision, Stop, Task, Unreachable};
+use crate::api::{App, Phase, Revision, Stop, Task, Unreachable};
 use crate::env::Env;
 use crate::plan::health::{self, Limits, Verdict};
 use crate::plan::{Again, ObjectName};
@@ -27,6 +28,8 @@ pub(super) struct Health {
     pub(super) writer: Writer,
     pub(super) recorder: Recorder,
     pub(super) limits: Limits,
+    /// Launches that somebody asks the cluster about.
+    pub(super) silent: Silent,
 }
 
 #[async_trait]
@@ -57,7 +60,13 @@ impl Reconciler for Health {
     }
 
     async fn reconcile(&self, name: &ObjectName, scene: &Scene<ByApp>) -> Result<Done, Setback> {
-        let Some(task) = Stored::<Task>::find(&scene.snapshot, name)? else { return Ok(Done::IDLE) };
+        let Some(task) = Stored::<Task>::find(&scene.snapshot, name)? else {
+            self.silent.forget(name);
+            return Ok(Done::IDLE);
+        };
+        if task.object.phase() != Phase::Bound {
+            self.silent.forget(name);
+        }
         let revision = ObjectName::new(&name.namespace, &task.object.spec.revision);
         let Some(revision) = Stored::<Revision>::find(&scene.snapshot, &revision)? else {
             return Ok(Done::IDLE);
@@ -65,7 +74,13 @@ impl Reconciler for Health {
         let unreachable = self.unreachable(&task, scene)?;
         let now = self.env.now();
         let template = &revision.object.spec.template;
-        match health::judge(&task.object, template, &unreachable, &self.limits, now) {
+        let asked = self.silent.asked(name);
+        match health::judge(&task.object, template, &unreachable, &self.limits, asked, now) {
+            Verdict::Ask(at) => {
+                let binding = task.object.spec.binding.as_ref();
+                binding.into_iter().for_each(|binding| self.silent.name(name, binding));
+                Ok(Done::IDLE.again_after(until(now, at)))
+            }
             Verdict::Fine(Again::OnChange) => Ok(Done::IDLE),
             Verdict::Fine(Again::At(at)) => Ok(Done::IDLE.again_after(until(now, at))),
             Verdict::Stop(stop) => {
@@ -141,7 +156,7 @@ mod tests {
         let env = Env::simulated("health", 1, Timestamp::UNIX_EPOCH);
         let writer = writer_of_a_term(&env).await;
         let recorder = Recorder { host: "here".into() };
-        let health = Health { env, writer, recorder, limits: Limits::default() };
+        let health = Health { env, writer, recorder, limits: Limits::default(), silent: Silent::default() };
         let task = doc::<Task>("web-1-a", &json!({"app": "web", "revision": "web-1", "slot": 0}));
         let revision =
             doc::<Revision>("web-1", &json!({"app": "web", "number": 1, "hash": "1", "template": {}}));

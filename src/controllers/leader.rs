@@ -30,6 +30,7 @@ use super::placement::{self, Placement};
 use super::reconcile::Reconcile;
 use super::runner::Runner;
 use super::session::{Dispatch, News, UPDATES};
+use super::silent::Silent;
 use super::standing::{Patience, Standing};
 use super::status::StatusWriter;
 use super::teardown::Teardown;
@@ -287,7 +288,7 @@ impl Leader {
     }
 
     /// Starts the loops that look at one object at a time.
-    fn start_reconcilers(&self, group: &mut Group, writer: &Writer, recorder: &Recorder) {
+    fn start_reconcilers(&self, group: &mut Group, writer: &Writer, recorder: &Recorder, silent: Silent) {
         let (env, cache) = (&self.env, self.registry.cache());
         let deployment = Deployment { env: env.clone(), writer: writer.clone(), recorder: recorder.clone() };
         group.spawn("deployment", drive(env.clone(), cache.clone(), deployment));
@@ -296,6 +297,7 @@ impl Leader {
             writer: writer.clone(),
             recorder: recorder.clone(),
             limits: self.policy.launches.clone(),
+            silent,
         };
         group.spawn("health", drive(env.clone(), cache.clone(), health));
         group
@@ -312,7 +314,9 @@ impl Leader {
         let News { signals, updates, sightings, questions } = news;
         let (strangers, reported) = mpsc::channel(STRANGERS);
 
-        self.start_reconcilers(group, &writer, &recorder);
+        let silent = Silent::default();
+        self.start_reconcilers(group, &writer, &recorder, silent.clone());
+        group.spawn("silent launches", silent.ask(env.clone(), session.clone()));
         let parts = placement::Parts {
             env: env.clone(),
             cache: cache.clone(),

@@ -43,6 +43,7 @@ mod runner;
 mod secrets;
 mod session;
 mod sightings;
+mod silent;
 mod standing;
 mod status;
 mod task_info;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::api::{Containerizer, names};
+use crate::api::{Containerizer, Template, names, validate};
 use crate::mesos::wire::{
     AGENT_HOST, CommandInfo, ContainerInfo, ContainerType, DockerImage, Environment, ExecutorId,
     ExecutorInfo, ExecutorType, INSTALLATION, Image, ImageType, MesosInfo, RegistryLogin, SHARED_EXECUTOR,
@@ -60,6 +60,18 @@ pub(super) struct Whereabouts<'a> {
 }
 
 impl Runner {
+    /// What `template` asks for and this one leaves undone, in words; nothing if it is all done. What a container asks for that names its
+    /// containerizer is judged when its App is written.
+    #[must_use]
+    pub(super) fn left_undone(&self, template: &Template) -> Option<String> {
+        if *self != Runner::Mesos {
+            return None;
+        }
+        let undone = validate::left_undone_by_mesos(template);
+        let undone: Vec<_> = undone.iter().map(|(path, what)| format!("{path}: {what}")).collect();
+        (!undone.is_empty()).then(|| format!("{} with --mesos-executor off", undone.join(", ")))
+    }
+
     /// The task as this one is told of it. `info` describes what to run; `data` what Mesos has no field for.
     #[must_use]
     pub(super) fn describe(
@@ -278,6 +290,29 @@ mod tests {
         let config = image.docker.unwrap().config.unwrap().value.unwrap().data;
         assert_eq!(String::from_utf8(config).unwrap(), r#"{"auths":{"r:5000":{"auth":"dTpwOnc="}}}"#);
         assert_eq!(described.data, None, "Mesos's own executor has no use for it");
+    }
+
+    #[test]
+    fn without_an_executor_of_ours_what_mesos_leaves_undone_is_told() {
+        let template = |spec: serde_json::Value| serde_json::from_value::<Template>(spec).unwrap();
+        let check = serde_json::json!({"http": {}});
+        let image = serde_json::json!({"image": "web", "pullPolicy": "Never"});
+        let ready = template(serde_json::json!({"container": image, "readinessChecks": [check]}));
+        let words = "spec.container.pullPolicy: an image that is absent is always pulled, spec.readinessChecks: none is run \
+             with --mesos-executor off";
+        assert_eq!(Runner::Mesos.left_undone(&ready).as_deref(), Some(words));
+        let program = Program::Installed { path: "/x".to_owned() };
+        for runner in [Runner::Embedded, Runner::Executor(program, Share::Task)] {
+            assert_eq!(runner.left_undone(&ready), None, "{runner:?}");
+        }
+        let command = |checks: &[_]| {
+            template(serde_json::json!({"cmd": "a", "healthChecks": [check], "readinessChecks": checks}))
+        };
+        let one = command(std::slice::from_ref(&check));
+        assert_eq!(Runner::Mesos.left_undone(&one), None, "Mesos's command executor runs one of each");
+        let two = command(&[check.clone(), check.clone()]);
+        let words = "spec.readinessChecks: only one is run with --mesos-executor off";
+        assert_eq!(Runner::Mesos.left_undone(&two).as_deref(), Some(words));
     }
 
     #[test]

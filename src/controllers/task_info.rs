@@ -55,7 +55,7 @@ pub fn task_info(launch: Launch<'_>) -> Result<wire::TaskInfo, LaunchError> {
         health_check: template.health_checks.first().map(|check| health_check(check, &ports)),
         check: template.readiness_checks.first().map(|check| readiness_check(check, &ports)),
         labels: Some(task_labels(installation, task, revision)),
-        discovery: Some(discovery(task, &ports)),
+        discovery: Some(discovery(task, template, &ports)),
         kill_policy: Some(wire::KillPolicy {
             grace_period: Some(template.kill.grace_period.duration().into()),
         }),
@@ -128,7 +128,21 @@ fn task_data(
     })
 }
 
-/// What every container and Mesos task carries, so that it can be told whose it is.
+/// The most of an App's labels that go along to Mesos, whose master holds them for each task: how many, and of how many bytes.
+const LABELS: (usize, usize) = (64, 4096);
+
+/// The labels of the Task's App, for balancers and monitoring that read Mesos's state: the first by name where they are too many.
+fn app_labels(task: &Task) -> impl Iterator<Item = (&str, &str)> {
+    let theirs = task.metadata.labels.iter().flatten();
+    let theirs = theirs.filter(|(name, _)| !name.starts_with(labels::PREFIX));
+    let bounded = theirs.take(LABELS.0).scan(0, |bytes, (name, value)| {
+        *bytes += name.len() + value.len();
+        (*bytes <= LABELS.1).then_some((name.as_str(), value.as_str()))
+    });
+    bounded.fuse()
+}
+
+/// What every container and Mesos task carries, so that it can be told whose it is; then the App's own.
 fn task_labels(installation: &str, task: &Task, revision: &Revision) -> wire::Labels {
     [
         (labels::INSTALLATION, installation),
@@ -138,6 +152,7 @@ fn task_labels(installation: &str, task: &Task, revision: &Revision) -> wire::La
         (labels::REVISION, &revision.spec.hash),
     ]
     .into_iter()
+    .chain(app_labels(task))
     .collect()
 }
 
@@ -298,12 +313,24 @@ fn seconds(span: Span) -> Option<f64> {
     Some(span.duration().as_secs_f64())
 }
 
-fn discovery(task: &Task, ports: &[TaskPort<'_>]) -> wire::DiscoveryInfo {
-    let port = |p: &TaskPort<'_>| wire::task::Port {
-        number: p.host.unwrap_or(p.listens).into(),
-        name: p.port.name.clone(),
-        protocol: Some(protocol(p).to_owned()),
-        ..Default::default()
+/// Readers find the ports at the address that the task's status tells: the agent's, or on a user's network the container's. Labels say
+/// which, in the words of Marathon.
+fn discovery(task: &Task, template: &Template, ports: &[TaskPort<'_>]) -> wire::DiscoveryInfo {
+    let network = match template.network() {
+        Network::Named(name) => Some(name),
+        Network::Host | Network::Bridge | Network::None => None,
+    };
+    let port = |p: &TaskPort<'_>| {
+        let host = p.host.filter(|_| network.is_none());
+        let scope = if host.is_some() { "host" } else { "container" };
+        let labels = std::iter::once(("network-scope", scope));
+        wire::task::Port {
+            number: host.unwrap_or(p.listens).into(),
+            name: p.port.name.clone(),
+            protocol: Some(protocol(p).to_owned()),
+            labels: Some(labels.chain(network.map(|name| ("network-name", name))).collect()),
+            ..Default::default()
+        }
     };
     let namespace = task.metadata.namespace.as_deref().unwrap_or_default();
     wire::DiscoveryInfo {

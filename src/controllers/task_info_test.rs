@@ -32,6 +32,9 @@ fn task(ports: &[u16]) -> Task {
     };
     let mut task = Task::new("web-x", spec);
     task.metadata.namespace = Some("shop".into());
+    // As deployment writes it: the App's labels, and ours.
+    let labels = [("app.kubernetes.io/part-of", "shop"), (labels::APP, "web"), ("team", "blue")];
+    task.metadata.labels = Some(labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     task
 }
 
@@ -93,6 +96,41 @@ fn process_without_a_shell_has_its_program_first() {
     let command = launch(json!({"args": ["sleep", "60"]}), &[]).unwrap().command.unwrap();
     assert_eq!((command.shell, command.value.as_deref()), (Some(false), Some("sleep")));
     assert_eq!(command.arguments, ["sleep", "60"]);
+}
+
+#[test]
+fn readers_of_mesos_find_ports_at_the_address_that_is_told() {
+    let ports_of = |network: &str, ports: &[u16]| {
+        let template = json!({
+            "container": {"image": "web", "network": network},
+            "ports": [{"containerPort": 80, "hostPort": 0}],
+        });
+        let told = launch(template, ports).unwrap().discovery.unwrap().ports.unwrap().ports.remove(0);
+        let label = |name: &str| told.labels.as_ref().unwrap().get(name).map(str::to_owned);
+        (told.number, label("network-scope").unwrap(), label("network-name"))
+    };
+    assert_eq!(ports_of("bridge", &[31001]), (31001, "host".to_owned(), None));
+    assert_eq!(ports_of("host", &[31001]), (31001, "host".to_owned(), None));
+    assert_eq!(ports_of("none", &[0]), (80, "container".to_owned(), None));
+    let inside = (80, "container".to_owned(), Some("backend".to_owned()));
+    assert_eq!(ports_of("backend", &[31001]), inside);
+}
+
+#[test]
+fn labels_of_an_app_that_are_too_many_are_left_out_and_ours_never() {
+    let theirs = |count: usize, length: usize| {
+        let mut task = task(&[]);
+        let label = |number: usize| (format!("l{number:03}"), "v".repeat(length));
+        task.metadata.labels = Some((0..count).map(label).collect());
+        let revision = revision(json!({"cmd": "true"}));
+        let labels = task_labels("uid-1", &task, &revision);
+        assert_eq!(labels.get(labels::INSTALLATION), Some("uid-1"));
+        labels.labels.iter().filter(|it| it.key.starts_with('l')).count()
+    };
+    assert_eq!(theirs(3, 1), 3);
+    assert_eq!(theirs(100, 1), 64);
+    assert_eq!(theirs(64, 60), 64);
+    assert_eq!(theirs(64, 63), 61, "4096 bytes of 67 each");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::objects::key;
-use crate::api::{Revision, Task, TaskStatus, Template};
+use crate::api::{Network, Revision, Task, TaskStatus, Template};
 use crate::mesos::wire::{self, CheckStatusInfo};
 use crate::plan::ObjectName;
 use crate::plan::status::{self, TaskState, Update};
@@ -27,6 +27,14 @@ pub(super) fn merge(
     let Some(present) = present else { return status::merge(task, template, update) };
     let task = Task { status: Some(present.clone()), ..task.clone() };
     status::merge(&task, template, update)
+}
+
+/// The container's address. On a bridge it may be its agent's, where that is what others reach.
+fn own_address<'a>(container: &'a wire::ContainerStatus, template: &Template) -> Option<&'a str> {
+    match template.network() {
+        Network::Bridge => container.ip_on_its_network(),
+        _ => container.ip(),
+    }
 }
 
 /// What Mesos told, in `plan`'s words; nothing for a state that this version does not know.
@@ -53,7 +61,7 @@ pub(super) fn update(told: &wire::TaskStatus, template: &Template, now: Timestam
         ready: told.check_status.as_ref().and_then(|it| is_ready(it, template)),
         unreachable_since: told.unreachable_time.and_then(|it| from_nanoseconds(it.nanoseconds)),
         container_id: container.and_then(|it| it.container_id.as_ref()).map(|it| it.value.clone()),
-        container_ip: container.and_then(|it| it.ip()).map(ToOwned::to_owned),
+        container_ip: container.and_then(|it| own_address(it, template)).map(ToOwned::to_owned),
         ..Update::of(state, now)
     })
 }
@@ -95,6 +103,23 @@ mod tests {
         }
         let newer = wire::TaskStatus { state: Some(99), ..told(WireState::Lost) };
         assert_eq!(update(&newer, &Template::default(), Timestamp::UNIX_EPOCH), None);
+    }
+
+    #[test]
+    fn on_a_bridge_the_address_of_an_agent_is_not_taken_for_the_containers() {
+        let told = |network: &str, container: serde_json::Value| {
+            let spec = serde_json::json!({"container": {"image": "web", "network": network}});
+            let template: Template = serde_json::from_value(spec).unwrap();
+            let container_status = Some(serde_json::from_value(container).unwrap());
+            let told = wire::TaskStatus { container_status, ..told(WireState::Running) };
+            update(&told, &template, Timestamp::UNIX_EPOCH).unwrap().container_ip
+        };
+        let of_container = serde_json::json!({"network_infos": [
+            {"name": "bridge", "ip_addresses": [{"ip_address": "172.17.0.2"}]}]});
+        let of_agent = serde_json::json!({"network_infos": [{"ip_addresses": [{"ip_address": "10.0.0.1"}]}]});
+        assert_eq!(told("bridge", of_container).as_deref(), Some("172.17.0.2"));
+        assert_eq!(told("bridge", of_agent.clone()), None);
+        assert_eq!(told("backend", of_agent).as_deref(), Some("10.0.0.1"), "other executors name no network");
     }
 
     #[test]

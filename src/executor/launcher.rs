@@ -16,16 +16,18 @@ use tokio::time::Instant;
 use crate::env::{Env, watch};
 use crate::executor::checks::{Check, LOOPBACK, ProbeCommand, Prober, Target};
 use crate::executor::docker::adopt::{self, Found, FoundState};
-use crate::executor::docker::{Containers, Engine, Executor, Owner, container_name, remove_leftovers};
+use crate::executor::docker::{
+    Containers, Engine, Executor, Owner, container_name, effective_network, remove_leftovers,
+};
 use crate::executor::logs::{Capture, LogLimits};
 use crate::executor::process::{ProcessError, ProcessRun, Processes, SandboxCommand, environment};
 use crate::executor::report::{Reporter, container_status, process_status};
 use crate::executor::run::{End, Findings, Group, Order, stand_by};
-use crate::executor::task::{Container, Task, Volume, VolumeSource};
+use crate::executor::task::{Container, Network, Task, Volume, VolumeSource};
 use crate::executor::wire;
 use crate::mesos::launcher::fetch::fetch;
 use crate::mesos::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
-use crate::mesos::wire::{Engine as State, TaskId, TaskState, TaskStatus};
+use crate::mesos::wire::{ContainerStatus, Engine as State, TaskId, TaskState, TaskStatus};
 
 /// A verdict that waits to be reported is enough: the prober waits with the next one.
 const FINDINGS: usize = 1;
@@ -270,8 +272,7 @@ impl Inner {
         };
         let address = running.address(container).await;
         if !adopted {
-            let text = address.map(|address| address.to_string());
-            reporter.running(Some(container_status(running.id(), text.as_deref()))).await;
+            reporter.running(Some(self.status_of(container, running.id(), address))).await;
         }
         let output = self.sandbox.as_ref().map(|sandbox| self.capture(task, sandbox));
         let findings = self.probe(task, address.unwrap_or(LOOPBACK), Arc::new(running.commands()));
@@ -280,6 +281,15 @@ impl Inner {
             output.finish().await;
         }
         end
+    }
+
+    /// What is told of a running container. Among other machines its address on a bridge leads nobody anywhere: told nothing, the agent
+    /// names its own address, where the container's ports are.
+    fn status_of(&self, container: &Container, id: &str, address: Option<IpAddr>) -> ContainerStatus {
+        let network = effective_network(container);
+        let is_reachable = self.sandbox.is_none() || network != Network::Bridge;
+        let address = address.filter(|_| is_reachable).map(|address| address.to_string());
+        container_status(id, network.mode(), address.as_deref())
     }
 
     /// Begins to copy what a container writes into the sandbox.
@@ -463,8 +473,8 @@ impl Inner {
         let Some((reporter, order)) = self.enter(&task.id, true) else { return Adopted::Missing };
         match &found.state {
             FoundState::Running { address } => {
-                let text = address.map(|address| address.to_string());
-                reporter.set_running(Some(container_status(&found.id, text.as_deref())));
+                let status = task.container.as_ref().map(|it| self.status_of(it, &found.id, *address));
+                reporter.set_running(status);
                 let adopted = told(&reporter);
                 let begin = Begin::Container { id: found.id.clone(), address: *address };
                 self.spawn(task, begin, reporter, order);

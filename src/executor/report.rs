@@ -213,14 +213,15 @@ fn check_status(finding: &Finding) -> CheckStatusInfo {
     status
 }
 
-/// The container as a status tells of it: id, and the address if it has one of its own.
+/// The container as a status tells of it: id, and the address if it has one of its own, on this network.
 #[must_use]
-pub fn container_status(id: &str, address: Option<&str>) -> ContainerStatus {
+pub fn container_status(id: &str, network: &str, address: Option<&str>) -> ContainerStatus {
     let network = address.map(|address| NetworkInfo {
         ip_addresses: vec![IpAddress {
             protocol: IpProtocol::IpV4.wire(),
             ip_address: Some(address.to_owned()),
         }],
+        name: Some(network.to_owned()),
         ..NetworkInfo::default()
     });
     ContainerStatus {

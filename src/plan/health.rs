@@ -4,6 +4,8 @@
 //! that report is the verdict. It replaces the Task, unless all its checks only show (`maxConsecutiveFailures: 0`).
 //! A cut-off Task is replaced by deployment after `unreachable.inactiveAfter`; here it is forgotten after
 //! `unreachable.expungeAfter`. One that comes back after that runs without an owner and is killed as an orphan.
+//! A launch of which nothing is heard may be one whose files or image are still being fetched: agents report nothing before, and only their
+//! master knows of it. So it is asked before a launch is given up for silence, and that it knows the task is a sign of life.
 
 use std::time::Duration;
 
@@ -14,40 +16,49 @@ use crate::api::{Phase, Stop, Task, Template, Unreachable};
 
 /// The reason of a stop for failed health checks.
 pub(super) const UNHEALTHY: &str = "Unhealthy";
+/// The reason of a stop for a launch that took too long.
+const LAUNCH_TIMED_OUT: &str = "LaunchTimedOut";
 
 /// How long a launch may take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From the binding to the first report.
+    /// From the binding to the first report; then the cluster is asked.
     pub confirm: Duration,
-    /// From the binding to running: pulling the image, creating and starting the container.
+    /// From the binding to running: fetching files, pulling the image, creating and starting the container.
     pub start: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { confirm: Duration::from_secs(300), start: Duration::from_secs(900) }
+        Self { confirm: Duration::from_secs(300), start: Duration::from_secs(3600) }
     }
 }
+
+/// How long the cluster has to answer what it is asked about a launch.
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// What is to be done about one Task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// Nothing; look again then.
     Fine(Again),
+    /// Nothing was heard of its launch: ask the cluster, and look again then.
+    Ask(Timestamp),
     /// Stop it, as deployment would.
     Stop(Stop),
     /// The cluster will not tell its end any more: record the stop (it may be recorded already), remove the finalizer.
     Forget(Stop),
 }
 
-/// Judges one Task of a Revision with this template and an App with this policy.
+/// Judges one Task of a Revision with this template and an App with this policy; about its launch, if it is silent, the cluster was
+/// asked at `asked`.
 #[must_use]
 pub fn judge(
     task: &Task,
     template: &Template,
     policy: &Unreachable,
     limits: &Limits,
+    asked: Option<Timestamp>,
     now: Timestamp,
 ) -> Verdict {
     let phase = task.phase();
@@ -61,8 +72,8 @@ pub fn judge(
         return Verdict::Fine(Again::OnChange);
     }
     match phase {
-        Phase::Bound => judge_launch(task, limits.confirm, "the cluster has not confirmed the launch", now),
-        Phase::Launching => judge_launch(task, limits.start, "it is still starting", now),
+        Phase::Bound => judge_silence(task, limits.confirm, asked, now),
+        Phase::Launching => judge_launch(task, limits.start, now),
         Phase::Running if is_unhealthy(task, template) && !planted!("unhealthy-is-kept") => {
             let said = task.status.as_ref().and_then(|it| it.message.as_deref()).unwrap_or_default();
             let detail = if said.is_empty() { String::new() } else { format!(": {said}") };
@@ -80,14 +91,33 @@ fn judge_cut_off(task: &Task, expunge_at: Timestamp, now: Timestamp) -> Verdict 
     Verdict::Forget(task.spec.stop.clone().unwrap_or_else(|| stop("Unreachable", message, now)))
 }
 
-fn judge_launch(task: &Task, limit: Duration, what: &str, now: Timestamp) -> Verdict {
+fn judge_silence(task: &Task, limit: Duration, asked: Option<Timestamp>, now: Timestamp) -> Verdict {
     let Some(binding) = &task.spec.binding else { return Verdict::Fine(Again::OnChange) };
     let overdue_at = after(binding.bound_at.0, limit);
     if now < overdue_at || planted!("launch-is-never-overdue") {
         return Verdict::Fine(Again::At(overdue_at));
     }
-    let message = format!("{what} {} s after an agent was chosen", limit.as_secs());
-    Verdict::Stop(stop("LaunchTimedOut", message, now))
+    match asked.map(|at| after(at, ANSWER)) {
+        None => Verdict::Ask(after(now, ANSWER)),
+        Some(answered_by) if now < answered_by => Verdict::Fine(Again::At(answered_by)),
+        Some(_) => {
+            let waited = limit.as_secs();
+            let message = format!(
+                "the cluster has not confirmed the launch {waited} s after an agent was chosen, nor when it was asked"
+            );
+            Verdict::Stop(stop(LAUNCH_TIMED_OUT, message, now))
+        }
+    }
+}
+
+fn judge_launch(task: &Task, limit: Duration, now: Timestamp) -> Verdict {
+    let Some(binding) = &task.spec.binding else { return Verdict::Fine(Again::OnChange) };
+    let overdue_at = after(binding.bound_at.0, limit);
+    if now < overdue_at || planted!("launch-is-never-overdue") {
+        return Verdict::Fine(Again::At(overdue_at));
+    }
+    let message = format!("it is still starting {} s after an agent was chosen", limit.as_secs());
+    Verdict::Stop(stop(LAUNCH_TIMED_OUT, message, now))
 }
 
 fn cut_off_since(task: &Task) -> Option<Timestamp> {
@@ -149,11 +179,16 @@ mod tests {
 
     /// The verdict in a word, at this second, for a template with these `maxConsecutiveFailures`.
     fn verdict(task: &Task, checks: &[u32], second: i64) -> String {
+        verdict_asked(task, checks, None, second)
+    }
+
+    fn verdict_asked(task: &Task, checks: &[u32], asked: Option<i64>, second: i64) -> String {
         let check = |it: &u32| HealthCheck { max_consecutive_failures: *it, ..HealthCheck::default() };
         let template = Template { health_checks: checks.iter().map(check).collect(), ..Template::default() };
         let policy = Unreachable { inactive_after: Span::from_secs(0), expunge_after: Span::from_secs(600) };
-        match judge(task, &template, &policy, &Limits::default(), time(second)) {
+        match judge(task, &template, &policy, &Limits::default(), asked.map(time), time(second)) {
             Verdict::Fine(Again::OnChange) => "fine".into(),
+            Verdict::Ask(at) => format!("ask until {}", at.as_second()),
             Verdict::Fine(Again::At(at)) => format!("fine until {}", at.as_second()),
             Verdict::Stop(stop) => format!("stop: {}", stop.reason),
             Verdict::Forget(stop) => format!("forget: {}", stop.reason),
@@ -166,9 +201,9 @@ mod tests {
         let rows: [(&str, &Task, &[u32], i64, &str); 16] = [
             ("waits for an offer", &task(Phase::Pending), &[], 9999, "fine"),
             ("just bound", &task(Phase::Bound), &[], 299, "fine until 300"),
-            ("never confirmed", &task(Phase::Bound), &[], 300, "stop: LaunchTimedOut"),
-            ("pulls its image", &task(Phase::Launching), &[], 300, "fine until 900"),
-            ("never starts", &task(Phase::Launching), &[], 900, "stop: LaunchTimedOut"),
+            ("not confirmed", &task(Phase::Bound), &[], 300, "ask until 330"),
+            ("pulls its image", &task(Phase::Launching), &[], 300, "fine until 3600"),
+            ("never starts", &task(Phase::Launching), &[], 3600, "stop: LaunchTimedOut"),
             ("runs", &task(Phase::Running), &[3], 9999, "fine"),
             ("unhealthy", &unhealthy, &[3], 5, "stop: Unhealthy"),
             ("unhealthy, only shown", &unhealthy, &[0], 5, "fine"),
@@ -187,6 +222,14 @@ mod tests {
     }
 
     #[test]
+    fn a_silent_launch_is_given_up_when_the_cluster_was_asked_and_did_not_answer() {
+        let of = |asked, second| verdict_asked(&task(Phase::Bound), &[], asked, second);
+        assert_eq!(of(None, 9999), "ask until 10029", "while nobody can be asked");
+        assert_eq!(of(Some(400), 429), "fine until 430");
+        assert_eq!(of(Some(400), 430), "stop: LaunchTimedOut");
+    }
+
+    #[test]
     fn an_unhealthy_task_is_told_what_its_check_found() {
         let said = "GET http://10.0.0.1:31000/health answered 500";
         let task = with(task(Phase::Running), |it| {
@@ -194,7 +237,7 @@ mod tests {
             it.message = Some(said.into());
         });
         let template = Template { health_checks: vec![HealthCheck::default()], ..Template::default() };
-        let verdict = judge(&task, &template, &Unreachable::default(), &Limits::default(), time(5));
+        let verdict = judge(&task, &template, &Unreachable::default(), &Limits::default(), None, time(5));
         let Verdict::Stop(stop) = verdict else { panic!("{verdict:?}") };
         assert_eq!(stop.message, format!("it failed its health checks: {said}"));
     }

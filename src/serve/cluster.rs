@@ -11,6 +11,7 @@ use super::keyed::{KeyFiles, KeyedWay};
 use super::logs::{LocalLogs, SandboxLogs};
 use super::machine;
 use super::offers::WhoLeads;
+use crate::api::Span;
 use crate::cli::server_args::{ExecutorOrigin, ExecutorPer, MesosEncoding, MesosTarget, ServerConfig};
 use crate::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
 use crate::env::Env;
@@ -23,6 +24,7 @@ use crate::mesos::embedded::master::MasterConfig;
 use crate::mesos::embedded::{self, agent::AgentConfig};
 use crate::mesos::http::{HttpConfig, MasterUrl, Masters, ZooKeeper};
 use crate::mesos::wire::Encoding;
+use crate::plan::health::Limits;
 use crate::registry::Registry;
 use crate::runtime::Facts;
 use crate::server::{self, ServerCertificate};
@@ -79,6 +81,12 @@ impl Way {
             );
         }
         let is_off = config.mesos_executor == Some(ExecutorOrigin::Off);
+        let is_served = matches!(config.mesos_executor, None | Some(ExecutorOrigin::Artifact));
+        if config.artifact_url.is_some() && !is_served {
+            bail!(
+                "--artifact-url is where servers serve the executor: with --mesos-executor URI, PATH or off none does"
+            );
+        }
         if is_off && config.mesos_executor_per == Some(ExecutorPer::Agent) {
             bail!("--mesos-executor-per agent shares an executor: with --mesos-executor off there is none");
         }
@@ -120,12 +128,14 @@ impl Way {
                     messages: messages.clone(),
                     leader: scene.leader.clone(),
                     door,
+                    cache: scene.registry.cache().clone(),
                     is_ours: matches!(runner, Runner::Executor(..)),
                 };
                 let inside = Inside { logs: Arc::new(logs), exec: Arc::new(exec) };
                 (way, inside, Policy::shared(runner), anew)
             }
         };
+        let policy = Policy { launches: launches(scene.config), ..policy };
         let leader = Leader {
             env: scene.env.clone(),
             registry: scene.registry.clone(),
@@ -187,10 +197,19 @@ fn refuse_http_flags(config: &ServerConfig) -> Result<()> {
         ("--mesos-encoding", config.mesos_encoding.is_some()),
         ("--mesos-executor", config.mesos_executor.is_some()),
         ("--mesos-executor-per", config.mesos_executor_per.is_some()),
+        ("--artifact-url", config.artifact_url.is_some()),
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
         Some((flag, _)) => bail!("{flag} is for a Mesos over HTTP: --mesos is embedded"),
         None => Ok(()),
+    }
+}
+
+fn launches(config: &ServerConfig) -> Limits {
+    let default = Limits::default();
+    Limits {
+        confirm: config.task_launch_confirm_timeout.map_or(default.confirm, Span::duration),
+        start: config.task_launch_timeout.map_or(default.start, Span::duration),
     }
 }
 
@@ -208,6 +227,21 @@ mod tests {
     }
 
     #[test]
+    fn how_long_launches_may_take_can_be_chosen() {
+        let of = |flags: &[&str]| {
+            let line = ["tenure", "--data-dir", "/d"].iter().chain(flags);
+            Line::parse_from(line).server.resolve()
+        };
+        assert_eq!(launches(&of(&[]).unwrap()), Limits::default());
+        let flags = ["--task-launch-confirm-timeout", "10m", "--task-launch-timeout", "2h"];
+        let seconds = |seconds| std::time::Duration::from_secs(seconds);
+        let chosen = Limits { confirm: seconds(600), start: seconds(7200) };
+        assert_eq!(launches(&of(&flags).unwrap()), chosen);
+        let refused = of(&["--task-launch-confirm-timeout", "59s"]).unwrap_err().to_string();
+        assert_eq!(refused, "--task-launch-confirm-timeout must be at least 1m");
+    }
+
+    #[test]
     fn flags_that_mean_nothing_beside_others_are_refused_and_named() {
         let of = |flags: &[&str]| {
             let line = ["tenure", "--data-dir", "/d"].iter().chain(flags);
@@ -219,6 +253,7 @@ mod tests {
             ["--mesos-encoding", "json"],
             ["--mesos-executor", "off"],
             ["--mesos-executor-per", "agent"],
+            ["--artifact-url", "http://m"],
         ] {
             assert_eq!(
                 refusal(&flags),

@@ -7,12 +7,13 @@ use async_trait::async_trait;
 use tokio::time::timeout;
 
 use super::offers::WhoLeads;
-use crate::api::{Binding, Phase, Task};
+use crate::api::{Binding, Containerizer, GROUP, Phase, Revision, Task};
 use crate::controllers::{MessageError, Messages};
 use crate::env::Env;
 use crate::executor::LocalLauncher;
 use crate::executor::exec::Command;
 use crate::mesos::wire::{AgentId, ExecOrder, ExecutorData, ExecutorId, TaskId};
+use crate::registry::{Cache, Key, Resource};
 use crate::server::{ExecError, ExecRequest, Line, Lines, TaskExec};
 
 /// How much of what is written may wait to be read.
@@ -60,8 +61,20 @@ pub(super) struct AgentExec {
     pub(super) leader: Arc<WhoLeads>,
     /// Absent where nothing listens.
     pub(super) door: Option<ExecDoor>,
+    /// Tells what tasks are made of.
+    pub(super) cache: Arc<Cache>,
     /// Whether tasks have our executor.
     pub(super) is_ours: bool,
+}
+
+impl AgentExec {
+    /// The containerizer of Mesos that runs `task`, if its App has chosen one.
+    fn containerizer(&self, task: &Task) -> Option<Containerizer> {
+        let namespace = task.metadata.namespace.as_deref().unwrap_or_default();
+        let key = Key::new(&Resource::new(GROUP, "revisions"), namespace, &task.spec.revision);
+        let revision = self.cache.snapshot().get(&key)?.typed::<Revision>().ok()?;
+        revision.spec.template.container.as_ref()?.containerizer
+    }
 }
 
 #[async_trait]
@@ -72,6 +85,12 @@ impl TaskExec for AgentExec {
             let text =
                 "tasks are run by Mesos's own executors (--mesos-executor off), into which there is no line";
             return Err(ExecError::Refused(text.to_owned()));
+        }
+        if let Some(containerizer) = self.containerizer(task) {
+            let text = format!(
+                "the task is run by Mesos's own executor (containerizer: {containerizer:?}), into which there is no line"
+            );
+            return Err(ExecError::Refused(text));
         }
         let Some(door) = &self.door else {
             let text =

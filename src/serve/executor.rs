@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::elf;
 use super::exec::ExecDoor;
 use super::machine;
 use crate::cli::server_args::{ExecutorOrigin, ExecutorPer, Listen, ServerConfig};
@@ -57,7 +58,8 @@ impl ExecutorSide {
             (ExecutorOrigin::Path(path), _, _) => Program::Installed { path: path.clone() },
             (ExecutorOrigin::Uri(uri), _, _) => Program::Fetched { uri: uri.clone() },
             (_, Some(ExecDoor { address, .. }), Some(path)) => {
-                let uri = format!("http://{address}{path}");
+                let base = config.artifact_url.clone().unwrap_or_else(|| format!("http://{address}"));
+                let uri = format!("{}{path}", base.trim_end_matches('/'));
                 tracing::info!(uri, "agents fetch the executor here");
                 Program::Fetched { uri }
             }
@@ -113,6 +115,14 @@ fn artifact(config: &ServerConfig) -> Result<Artifact> {
         let file = file.display();
         format!("--mesos-executor artifact: no executor at {file} (hack/executor builds it); name a URI or a path instead")
     })?;
+    if let Some(loader) = elf::interpreter(&bytes) {
+        let file = file.display();
+        tracing::warn!(
+            %file,
+            loader,
+            "the executor is not static: it runs only where an agent has this loader and libraries as new (hack/executor builds one that runs anywhere)"
+        );
+    }
     Ok(Artifact::new(NAME, bytes))
 }
 

@@ -8,6 +8,7 @@
 
 mod cluster;
 mod documents;
+mod elf;
 mod exec;
 mod executor;
 mod installation;

@@ -37,6 +37,7 @@ pub(crate) fn fate(machine: usize, info: &TaskInfo) -> Fate {
         "hang" => Fate::Hang,
         "outlast" => Fate::OutlastGrace,
         "slow" => Fate::Slowly { after: Duration::from_secs(40), then: Box::new(Fate::RunForever) },
+        "silent" => Fate::Silently { after: Duration::from_secs(400), then: Box::new(Fate::RunForever) },
         "warm" => Fate::BecomeReady { after: Duration::from_secs(30) },
         "sicken" => Fate::BecomeUnhealthy { after: Duration::from_secs(30) },
         _ => Fate::RunForever,

@@ -20,6 +20,7 @@ mod failover;
 mod faults;
 mod garbage;
 mod kills;
+mod launches;
 mod machines;
 mod noted;
 mod operators;

@@ -18,6 +18,8 @@ use kube_core::Resource;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+pub use containerizer::left_undone_by_mesos;
+
 use super::{App, AppSpec, Bytes, Cpus, FieldError, Revision, Task};
 
 /// The least that a container runtime can give.

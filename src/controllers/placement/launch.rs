@@ -262,8 +262,8 @@ fn next_batch(groups: &mut Vec<Group>) -> Vec<Group> {
 
 /// The Task as it will be, without what says nothing to the machine that runs it.
 fn with_binding(task: &Stored<Task>, binding: api::Binding) -> Task {
-    let ObjectMeta { name, namespace, .. } = &task.object.metadata;
-    let metadata = ObjectMeta { name: name.clone(), namespace: namespace.clone(), ..ObjectMeta::default() };
+    let ObjectMeta { name, namespace, labels, .. } = task.object.metadata.clone();
+    let metadata = ObjectMeta { name, namespace, labels, ..ObjectMeta::default() };
     let spec = TaskSpec { binding: Some(binding), ..task.object.spec.clone() };
     Task { metadata, spec, status: None }
 }

@@ -1,6 +1,7 @@
 //! What placement looks at, kept change by change: Tasks that wait or have a place, their classes, leased offers.
 //!
-//! A Task whose Secrets cannot be read yet is withheld: it is not offered to placement, and the reason is told.
+//! A Task whose Secrets cannot be read yet, or that asks for what nobody there would do, is withheld: it is not offered to placement,
+//! and the reason is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use super::soon::Soon;
 use crate::api::{Agent, App, Held, Phase, Revision, Task, Template, labels};
 use crate::controllers::objects::{Stored, is, key, name_of, resource};
 use crate::controllers::offers::{APPS, Wanted};
+use crate::controllers::runner::Runner;
 use crate::controllers::secrets::{SecretError, Secrets};
 use crate::mesos::leases::{self, Lease};
 use crate::mesos::wire;
@@ -26,6 +28,8 @@ use crate::runtime::Revision as StoreRevision;
 /// What placement looks at.
 #[derive(Debug, Default)]
 pub(super) struct Market {
+    /// Who runs what is placed.
+    runner: Runner,
     index: Index,
     /// Revisions that are in the index.
     classes: BTreeSet<ObjectName>,
@@ -56,13 +60,23 @@ pub(super) struct Market {
 pub(super) struct Withheld {
     pub(super) tasks: BTreeSet<ObjectName>,
     pub(super) since: Timestamp,
-    pub(super) reason: String,
+    pub(super) hindrance: Hindrance,
+}
+
+/// Why a Task cannot be launched wherever it were placed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Hindrance {
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Asked for, and not done by who runs tasks.
+    #[error("{0}")]
+    LeftUndone(String),
 }
 
 impl Market {
-    /// All that `snapshot` tells at `now`; leases follow with [`Market::lease`].
-    pub(super) fn of(snapshot: &Snapshot, now: Timestamp) -> Market {
-        let mut market = Market { now, ..Market::default() };
+    /// All that `snapshot` tells at `now` of what `runner` is to run; leases follow with [`Market::lease`].
+    pub(super) fn of(snapshot: &Snapshot, runner: Runner, now: Timestamp) -> Market {
+        let mut market = Market { runner, now, ..Market::default() };
         let kinds = [resource::<App>(), resource::<Task>()];
         for doc in kinds.iter().flat_map(|kind| snapshot.list(kind, None)) {
             market.show(doc.key(), Some(doc), snapshot);
@@ -210,17 +224,15 @@ impl Market {
 
     fn show_waiting(&mut self, task: &ObjectName, class: ObjectName, since: Timestamp, snapshot: &Snapshot) {
         self.know_class(&class, snapshot);
-        match readable_secrets(&class, snapshot) {
+        match launchable(&class, &self.runner, snapshot) {
             Ok(()) => {
                 let asks = self.now;
                 self.index.apply(Fact::Waiting { task: task.clone(), class, since, asks });
             }
-            Err(error) => {
+            Err(hindrance) => {
                 self.index.apply(Fact::TaskGone(task.clone()));
-                let reason = error.to_string();
-                let withheld =
-                    self.withheld.entry(class).or_insert(Withheld { tasks: BTreeSet::new(), since, reason });
-                withheld.tasks.insert(task.clone());
+                let first = Withheld { tasks: BTreeSet::new(), since, hindrance };
+                self.withheld.entry(class).or_insert(first).tasks.insert(task.clone());
             }
         }
     }
@@ -338,11 +350,13 @@ fn secrets_resource() -> Resource {
     Resource::new("", "secrets")
 }
 
-/// Whether every Secret that a Revision refers to can be read.
-fn readable_secrets(class: &ObjectName, snapshot: &Snapshot) -> Result<(), SecretError> {
+/// Whether every Secret that a Revision refers to can be read, and all that it asks for is done.
+fn launchable(class: &ObjectName, runner: &Runner, snapshot: &Snapshot) -> Result<(), Hindrance> {
     let revision = snapshot.get(&key::<Revision>(class)).and_then(|doc| doc.typed::<Revision>().ok());
     let Some(revision) = revision else { return Ok(()) };
-    secrets(&revision.spec.template, &class.namespace, snapshot).check(&revision.spec.template)
+    let template = &revision.spec.template;
+    secrets(template, &class.namespace, snapshot).check(template)?;
+    runner.left_undone(template).map_or(Ok(()), |what| Err(Hindrance::LeftUndone(what)))
 }
 
 /// The Secrets that a template refers to.

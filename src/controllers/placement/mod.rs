@@ -88,11 +88,11 @@ impl Placement {
             writer: writer.clone(),
             session: session.clone(),
             installation,
-            runner,
+            runner: runner.clone(),
         };
         Placement {
             report: WaitingReport::new(writer, recorder),
-            market: Market::of(&view.scene().snapshot, env.now()),
+            market: Market::of(&view.scene().snapshot, runner, env.now()),
             demand: DemandState::default(),
             heard: Signals::default().generation,
             env,

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::market::{Market, app_of};
+use super::market::{Hindrance, Market, app_of};
 use crate::api::{App, Condition, Time};
 use crate::controllers::contact::Trouble;
 use crate::controllers::events::{Happening, Recorder, is_told};
@@ -26,6 +26,8 @@ pub(super) const CONDITION: &str = "Waiting";
 const NO_OFFER_FITS: &str = "NoOfferFits";
 /// Why: what the template refers to is not there.
 const SECRET_MISSING: &str = "SecretMissing";
+/// Why: those who would run it leave undone what it asks for.
+const LEFT_UNDONE: &str = "NotSupportedByMesos";
 /// Why: there is no master to ask for offers.
 const NOT_SUBSCRIBED: &str = "NotSubscribed";
 /// A Task that waits no longer than this is ordinary.
@@ -203,9 +205,10 @@ impl WaitingReport {
 
 impl Reason {
     /// Whether people should look, of an App that has said since `said_since` that it waits. What they forgot does not come by
-    /// itself; what does not fit now may do so in a moment, and a master that fell silent may be back.
+    /// itself, nor does what nobody does; what does not fit now may do so in a moment, and a master that fell silent may be back.
     fn is_worth_a_warning(&self, said_since: Timestamp, now: Timestamp) -> bool {
-        self.word == SECRET_MISSING || elapsed(self.since.max(said_since), now) >= LASTING
+        matches!(self.word, SECRET_MISSING | LEFT_UNDONE)
+            || elapsed(self.since.max(said_since), now) >= LASTING
     }
 }
 
@@ -224,7 +227,11 @@ fn reason(
     let count = if tasks == 1 { "1 task waits".to_owned() } else { format!("{tasks} tasks wait") };
     match (market.withheld().get(class), trouble) {
         (Some(withheld), _) => {
-            Reason { word: SECRET_MISSING, message: format!("{count}: {}", withheld.reason), since }
+            let word = match withheld.hindrance {
+                Hindrance::Secret(_) => SECRET_MISSING,
+                Hindrance::LeftUndone(_) => LEFT_UNDONE,
+            };
+            Reason { word, message: format!("{count}: {}", withheld.hindrance), since }
         }
         (None, Some(trouble)) => {
             let message = format!("{count}: not subscribed to the Mesos master: {}", trouble.reason);
@@ -302,7 +309,7 @@ mod tests {
         assert!(warns(NO_OFFER_FITS, 70, 70));
         assert!(!warns(NO_OFFER_FITS, 71, 0), "another one waited before");
         assert!(!warns(NO_OFFER_FITS, 0, 71), "it waited while nobody looked");
-        assert!(warns(SECRET_MISSING, 99, 99));
+        assert!(warns(SECRET_MISSING, 99, 99) && warns(LEFT_UNDONE, 99, 99));
         assert!(warns(NOT_SUBSCRIBED, 70, 0) && !warns(NOT_SUBSCRIBED, 71, 0));
     }
 

@@ -34,6 +34,13 @@ pub enum Fate {
         /// Why, for people.
         message: String,
     },
+    /// As agents that fetch before anybody reports: nothing is told of it for so long.
+    Silently {
+        /// Since its launch.
+        after: Duration,
+        /// What becomes of it then.
+        then: Box<Fate>,
+    },
     /// Runs until it is killed, healthy at first and not so later.
     BecomeUnhealthy {
         /// After it began to run.
@@ -201,6 +208,11 @@ impl Machine {
         }
         let (delay, fate) = match &task.fate {
             Fate::Slowly { after, then } => (*after, &**then),
+            Fate::Silently { after, .. } if now < task.launched_at + *after => {
+                let next = earliest(Some(task.launched_at + *after), task.ends_at);
+                return (status(TaskState::Staging), next);
+            }
+            Fate::Silently { after, then } => (*after, &**then),
             fate => (Duration::ZERO, fate),
         };
         let running_at = task.launched_at + self.inner.start_after + delay;
@@ -222,7 +234,7 @@ fn lived(
 ) -> (TaskStatus, Option<Instant>) {
     let checked = |healthy| TaskStatus { healthy: Some(healthy), ..status(TaskState::Running) };
     match fate {
-        Fate::RunForever | Fate::Hang | Fate::OutlastGrace | Fate::Slowly { .. } => {
+        Fate::RunForever | Fate::Hang | Fate::OutlastGrace | Fate::Slowly { .. } | Fate::Silently { .. } => {
             (status(TaskState::Running), None)
         }
         Fate::FailToStart { message } => {
@@ -304,7 +316,7 @@ impl SimulatedLauncher {
                     .get(&task_id)
                     .map(|task| machine.state_at(&task_id, task, Instant::now()));
                 let (status, next) = at.unwrap_or_else(|| (vanished(&task_id), None));
-                if known.as_ref() != Some(&status) {
+                if known.as_ref() != Some(&status) && status.state() != TaskState::Staging {
                     sink.report(status.clone()).await;
                 }
                 if status.state().is_terminal() {

@@ -219,8 +219,19 @@ impl ContainerStatus {
     /// The first address of the container.
     #[must_use]
     pub fn ip(&self) -> Option<&str> {
-        self.network_infos.iter().flat_map(|n| &n.ip_addresses).find_map(|a| a.ip_address.as_deref())
+        address(self.network_infos.iter())
     }
+
+    /// The first address that whoever runs the container told with the name of its network. An agent that was told none names its own,
+    /// without a network.
+    #[must_use]
+    pub fn ip_on_its_network(&self) -> Option<&str> {
+        address(self.network_infos.iter().filter(|network| network.name.is_some()))
+    }
+}
+
+fn address<'a>(networks: impl Iterator<Item = &'a NetworkInfo>) -> Option<&'a str> {
+    networks.flat_map(|n| &n.ip_addresses).find_map(|a| a.ip_address.as_deref())
 }
 
 /// The cgroup of a container; nothing of it is used here.

@@ -3,7 +3,7 @@
 //! As in Marathon: a Task of the current Revision that ends without having been asked to (failed, exited, lost for a
 //! reason of its own) delays the next start by `initial`, then each time by `factor` more, up to `max`; nothing of
 //! the App starts before the delay is over. Ends that the cluster caused (an agent restarted, an offer was gone) cost
-//! nothing, nor do stops that we decided. The count is forgotten when for `max` after the delay nothing failed and
+//! nothing, nor do stops that we decided (of launches that it fails again and again: `launch_faults`). The count is forgotten when for `max` after the delay nothing failed and
 //! nothing new ran, and with a new Revision.
 //!
 //! Three things differ. A Task that was stopped because it failed its health checks counts as one that failed, as in
@@ -18,8 +18,9 @@
 use std::time::Duration;
 
 use super::instance::{Instance, Standing};
+use super::launch_faults::{self, LaunchFaults};
 use super::{Action, Snapshot};
-use crate::api::{Backoff, BackoffStatus, Phase, Stop};
+use crate::api::{Backoff, BackoffStatus, Phase, Stop, Template};
 use crate::plan::{Again, after, health, micro_time};
 
 /// How long an App that has failed more than once in a row must run before it is believed.
@@ -29,6 +30,8 @@ const SETTLES_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Failures<'a> {
     pub(super) backoff: Option<BackoffStatus>,
+    /// Launches that go on failing by the cluster's fault.
+    pub(super) of_launch: Option<LaunchFaults>,
     ends: Vec<&'a Instance<'a>>,
     /// Whether what runs now may be one of the short lives of a crash loop.
     pub(super) is_unsettled: bool,
@@ -45,6 +48,7 @@ impl<'a> Failures<'a> {
             .iter()
             .filter(|it| it.standing == Standing::Ended && it.task.spec.stop.is_none())
             .collect();
+        let template = &snapshot.app.spec.template;
         let mine = || instances.iter().filter(|it| it.task.spec.revision == current);
         let latest = mine().filter_map(|it| it.started).max();
         let forget_at = known
@@ -53,7 +57,7 @@ impl<'a> Failures<'a> {
         let fresh = known.filter(|_| forget_at.is_none_or(|at| snapshot.now < at));
         let failed = mine().any(|it| {
             let failed = match &it.task.spec.stop {
-                None => it.standing == Standing::Ended && is_own_fault(it),
+                None => it.standing == Standing::Ended && is_own_fault(it, template),
                 Some(stop) => {
                     let too_old = after(stop.at.0, rules.max.duration());
                     is_unhealthy(stop) && stop.at.0 <= snapshot.now && snapshot.now < too_old
@@ -66,7 +70,8 @@ impl<'a> Failures<'a> {
         let settles_at = latest.filter(|_| backoff.as_ref().is_some_and(|it| it.failures > 1));
         let settles_at = settles_at.map(|at| after(at, SETTLES_AFTER)).filter(|at| snapshot.now < *at);
         let again = settles_at.map_or(Again::OnChange, Again::At).sooner(forget);
-        Self { backoff, ends, is_unsettled: settles_at.is_some(), again }
+        let of_launch = LaunchFaults::of(mine().filter(|it| launch_faults::is_one(it, template)));
+        Self { backoff, of_launch, ends, is_unsettled: settles_at.is_some(), again }
     }
 
     /// One `RecordEnd` per end.
@@ -116,7 +121,10 @@ fn is_unhealthy(stop: &Stop) -> bool {
 }
 
 /// Whether the instance, not the cluster, is to blame for its end.
-fn is_own_fault(instance: &Instance<'_>) -> bool {
+fn is_own_fault(instance: &Instance<'_>, template: &Template) -> bool {
+    if launch_faults::is_one(instance, template) {
+        return false;
+    }
     let status = instance.task.status.as_ref();
     if status.and_then(|it| it.state.as_deref()) == Some("TASK_KILLED") {
         return false;

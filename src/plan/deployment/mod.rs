@@ -17,6 +17,7 @@ mod backoff;
 mod bounds;
 mod instance;
 mod kill_order;
+mod launch_faults;
 mod reason;
 mod report;
 mod revision;
@@ -149,7 +150,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
     let current = Current::of(snapshot);
     let instances = instance::classify(snapshot, &current.name);
     let failures = Failures::count(snapshot, &instances, &current.name);
-    let gate = Gate::of(snapshot, failures.backoff.as_ref());
+    let gate = Gate::of(snapshot, &failures);
     let bounds = Bounds::of(&snapshot.app.spec);
     let steps = rollout::steps(snapshot.app, (&instances, &current.name), bounds, &gate);
 

@@ -21,6 +21,13 @@ pub enum Reason {
         /// When the next start is allowed.
         until: Timestamp,
     },
+    /// Nothing starts before the pause after launches that the cluster failed again and again is over.
+    LaunchesFail {
+        /// What was said of the last.
+        said: String,
+        /// When the next start is allowed.
+        until: Timestamp,
+    },
     /// Nothing more starts while so many live: instances must end first.
     AtCapacity {
         /// Instances alive, stopping ones too.
@@ -56,6 +63,7 @@ impl Reason {
         match self {
             Self::WaitsForDependency { .. } => "WaitingForDependency",
             Self::BacksOff { .. } => "BackingOff",
+            Self::LaunchesFail { .. } => "LaunchFailing",
             Self::AtCapacity { .. } => "AtCapacity",
             Self::KeepsOld { .. } => "RollingOut",
             Self::SlotBusy { .. } => "SlotBusy",
@@ -80,6 +88,12 @@ impl fmt::Display for Reason {
                 write!(
                     formatter,
                     "instances failed {failures} times in a row; the next start is at {until:.0}"
+                )
+            }
+            Self::LaunchesFail { said, until } => {
+                write!(
+                    formatter,
+                    "launches fail by no fault of the app: {said}; the next start is at {until:.0}"
                 )
             }
             Self::AtCapacity { live, capacity } => {

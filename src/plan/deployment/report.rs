@@ -100,6 +100,8 @@ struct Facts {
     unhealthy: usize,
     cut_off: usize,
     failures: u32,
+    /// What was said of launches that go on failing by the cluster's fault.
+    launches_fail: Option<String>,
     /// All is as wanted, and not only for the moment between two failures.
     recovered: bool,
     /// Why nothing may start.
@@ -136,6 +138,7 @@ impl Facts {
             unhealthy: count(&|it| it.standing.is_kept() && verdict(it) == Some(false)),
             cut_off: count(&|it| !it.reachable && (it.standing.is_kept() || it.standing.is_given_up())),
             failures: failures.backoff.as_ref().map_or(0, |it| it.failures),
+            launches_fail: failures.of_launch.as_ref().map(|it| it.said.clone()),
             blocked: steps.blocked.clone(),
             recovered: updated_ready >= bounds.wanted && !failures.is_unsettled,
             complete,
@@ -198,6 +201,8 @@ impl Facts {
     fn degraded(&self) -> (bool, &'static str, String) {
         if self.failures > 0 && !self.recovered {
             (true, "Failing", self.failed())
+        } else if let Some(said) = self.launches_fail.as_ref().filter(|_| !self.recovered) {
+            (true, "LaunchFailing", format!("launches fail by no fault of the app: {said}"))
         } else if self.unhealthy > 0 {
             (true, "Unhealthy", format!("{} instances fail their health checks", self.unhealthy))
         } else if self.cut_off > 0 {

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::instance::{Instance, Standing};
-use super::{Action, Again, Bounds, Dependency, Reason, Snapshot, kill_order};
-use crate::api::{App, BackoffStatus, Stop};
+use super::{Action, Again, Bounds, Dependency, Failures, Reason, Snapshot, kill_order};
+use crate::api::{App, Stop};
 use crate::plan::micro_time;
 
 /// Whether anything may start now.
@@ -26,7 +26,7 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn of(snapshot: &Snapshot<'_>, backoff: Option<&BackoffStatus>) -> Self {
+    pub(super) fn of(snapshot: &Snapshot<'_>, failures: &Failures<'_>) -> Self {
         let mut reasons: Vec<_> = snapshot
             .app
             .spec
@@ -38,9 +38,12 @@ impl Gate {
                 (state != Dependency::Ready).then(|| Reason::WaitsForDependency { app: app.clone(), missing })
             })
             .collect();
-        let delay = backoff.filter(|it| it.until.0 > snapshot.now);
+        let delay = failures.backoff.as_ref().filter(|it| it.until.0 > snapshot.now);
         reasons.extend(delay.map(|it| Reason::BacksOff { failures: it.failures, until: it.until.0 }));
-        Self { reasons, again: delay.map_or(Again::OnChange, |it| Again::At(it.until.0)) }
+        let pause = failures.of_launch.as_ref().filter(|it| it.until > snapshot.now);
+        reasons.extend(pause.map(|it| Reason::LaunchesFail { said: it.said.clone(), until: it.until }));
+        let ends = delay.map(|it| it.until.0).into_iter().chain(pause.map(|it| it.until));
+        Self { reasons, again: ends.map(Again::At).fold(Again::OnChange, Again::sooner) }
     }
 
     pub(super) fn is_open(&self) -> bool {

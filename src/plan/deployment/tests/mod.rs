@@ -1,6 +1,7 @@
 //! Tables of cases, and walks through the life of an App.
 
 mod kstatus;
+mod launch_faults;
 mod walk;
 mod world;
 
