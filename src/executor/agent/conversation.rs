@@ -214,9 +214,10 @@ impl Conversation {
         over
     }
 
-    /// Whether an executor of many tasks has none, and nothing to tell.
+    /// Whether there is no task, and nothing to tell. One that never got its only task is idle, too: what the agent sent when nobody
+    /// heard it never comes again.
     pub(super) fn is_idle(&self) -> bool {
-        self.is_shared && self.tasks.is_empty() && self.updates.is_empty()
+        self.tasks.is_empty() && self.updates.is_empty()
     }
 
     /// The agent will never take this update.

@@ -10,6 +10,8 @@ use crate::mesos::wire::{AGENT_HOST, ExecutorId, FrameworkId, INSTALLATION, SHAR
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// The agent sends what waits for a new executor at once.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// What this executor is, and how its agent wants it to behave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub(super) struct Settings {
     pub(super) recovery: Option<Recovery>,
     /// After SHUTDOWN the agent ends this process by force in this time.
     pub(super) shutdown_grace: Duration,
+    /// How long to stay, subscribed, without a task (`TENURE_EXECUTOR_IDLE_MAX`).
+    pub(super) idle_max: Duration,
     /// Whose tasks these are; on every container.
     pub(super) installation: String,
     /// It runs all tasks of its agent, not one.
@@ -115,6 +119,7 @@ impl Settings {
             sandbox,
             recovery: (given("MESOS_CHECKPOINT").as_deref() == Some("1")).then_some(recovery),
             shutdown_grace: span("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", SHUTDOWN_GRACE)?,
+            idle_max: span("TENURE_EXECUTOR_IDLE_MAX", IDLE_MAX)?,
             installation: needed(INSTALLATION)?,
             is_shared: given(SHARED_EXECUTOR).is_some(),
             docker_host: given("DOCKER_HOST"),
