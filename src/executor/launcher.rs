@@ -10,17 +10,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::time::Instant;
 
 use crate::env::{Env, watch};
 use crate::executor::checks::{Check, LOOPBACK, ProbeCommand, Prober, Target};
 use crate::executor::docker::adopt::{self, Found, FoundState};
-use crate::executor::docker::{Containers, Engine, Executor, Owner, container_name, remove_leftovers};
-use crate::executor::logs::{Capture, LogLimits};
+use crate::executor::docker::{
+    Containers, Engine, Executor, Owner, container_name, guard, make_room, remove_leftovers_now_and_then,
+};
+use crate::executor::logs::{Capture, LogLimits, OutputFiles};
 use crate::executor::process::{ProcessError, ProcessRun, Processes, SandboxCommand, environment};
 use crate::executor::report::{Reporter, container_status, process_status};
-use crate::executor::run::{End, Findings, Group, Order, stand_by};
+use crate::executor::run::{End, Findings, Group, Order, ordered, stand_by};
 use crate::executor::task::{Container, Task, Volume, VolumeSource};
 use crate::executor::wire;
 use crate::mesos::launcher::fetch::fetch;
@@ -66,8 +68,11 @@ pub struct Sandbox {
     pub host_path: PathBuf,
     /// Which executor this is, of all on this machine.
     pub executor: String,
-    /// A file that this process keeps locked, as others on the machine see it.
+    /// A file that this process keeps locked, as others on the machine see it, and what process it is.
     pub lock: PathBuf,
+    pub process: String,
+    /// How often containers of dead executors are looked for.
+    pub sweep_every: Duration,
 }
 
 impl Sandbox {
@@ -91,6 +96,8 @@ struct Inner {
     containers: Containers,
     processes: Processes,
     sandbox: Option<Sandbox>,
+    /// Something outlives this process that ends its containers, if it has any.
+    guarded: OnceCell<()>,
     sink: ReportSink,
     tasks: Mutex<BTreeMap<TaskId, Handle>>,
     /// Tasks that ended and whose output is kept a while, the oldest first: in a shared sandbox, of any end; elsewhere, of those that
@@ -126,14 +133,19 @@ impl LocalLauncher {
     pub fn new(env: Env, config: LauncherConfig, sink: ReportSink) -> LocalLauncher {
         let LauncherConfig { installation, docker_host, process_dir, shim, logs, sandbox } = config;
         let engine = Engine::new(&docker_host);
-        let executor = sandbox.clone().map(|it| Executor { id: it.executor, lock: it.lock });
+        let executor = sandbox.clone().map(|it| Executor { id: it.executor, lock: it.lock, process: it.process });
         let owner = Owner { installation, executor };
         let containers = Containers::new(env.clone(), engine.clone(), owner.clone(), logs);
         env.spawn("docker events", containers.events.clone().run(env.clone(), engine, owner));
+        if let Some(Sandbox { sweep_every, .. }) = sandbox {
+            env.spawn("leftovers", remove_leftovers_now_and_then(containers.clone(), sweep_every));
+        }
+        let parent = sandbox.as_ref().map(|_| rustix::process::getpid().as_raw_nonzero().get());
         let home = sandbox.as_ref().filter(|it| !it.is_shared).map(|sandbox| sandbox.path.clone());
-        let processes = Processes { env: env.clone(), root: process_dir, shim, logs, home };
+        let processes = Processes { env: env.clone(), root: process_dir, shim, logs, home, parent };
         let (tasks, kept, folders_swept) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        let inner = Inner { env, containers, processes, sandbox, sink, tasks, kept, folders_swept };
+        let guarded = OnceCell::new();
+        let inner = Inner { env, containers, processes, sandbox, guarded, sink, tasks, kept, folders_swept };
         LocalLauncher { inner: Arc::new(inner) }
     }
 
@@ -223,6 +235,10 @@ impl Inner {
     async fn discard(&self, id: &TaskId, handle: &Handle) {
         if handle.in_container {
             self.containers.remove(&container_name(id)).await;
+            if self.sandbox.is_some() {
+                // Nothing of ours is there; what looks so a container has put there.
+                return;
+            }
         }
         // A container has a folder if something was fetched for it.
         self.remove_folder(id).await;
@@ -252,17 +268,18 @@ impl Inner {
         order: &mut Order,
     ) -> End {
         let adopted = matches!(begin, Begin::Container { .. });
-        let running = match begin {
-            Begin::Container { id, address } => {
+        let placed = if adopted { Ok(None) } else { self.in_sandbox(task, container, order).await };
+        let placed = match placed {
+            Ok(placed) => placed,
+            Err(end) => return end,
+        };
+        let output = self.sandbox.as_ref().map(|sandbox| self.output_files(task, sandbox));
+        let running = match (begin, &placed) {
+            (Begin::Container { id, address }, _) => {
                 Ok(self.containers.found(&container_name(&task.id), &id, address))
             }
-            Begin::Launch | Begin::Process(_) => match self.in_sandbox(task, container, order).await {
-                Ok(Some((task, container))) => {
-                    self.containers.start(&task, &container, order, reporter).await
-                }
-                Ok(None) => self.containers.start(task, container, order, reporter).await,
-                Err(end) => Err(end),
-            },
+            (_, Some((task, container))) => self.containers.start(task, container, order, reporter).await,
+            (_, None) => self.containers.start(task, container, order, reporter).await,
         };
         let mut running = match running {
             Ok(running) => running,
@@ -273,7 +290,8 @@ impl Inner {
             let text = address.map(|address| address.to_string());
             reporter.running(Some(container_status(running.id(), text.as_deref()))).await;
         }
-        let output = self.sandbox.as_ref().map(|sandbox| self.capture(task, sandbox));
+        let Containers { env, engine, .. } = &self.containers;
+        let output = output.map(|files| Capture::begin(env, engine, &task.id, files));
         let findings = self.probe(task, address.unwrap_or(LOOPBACK), Arc::new(running.commands()));
         let end = stand_by(&mut running, order, findings, reporter).await;
         if let Some(output) = output {
@@ -282,12 +300,11 @@ impl Inner {
         end
     }
 
-    /// Begins to copy what a container writes into the sandbox.
-    fn capture(&self, task: &Task, sandbox: &Sandbox) -> Capture {
-        let Containers { env, engine, logs, .. } = &self.containers;
+    /// What a container writes goes there.
+    fn output_files(&self, task: &Task, sandbox: &Sandbox) -> OutputFiles {
         let dir = self.processes.dir(&task.id);
         let folder = if sandbox.is_shared { dir.path() } else { &sandbox.path };
-        Capture::begin(env, engine, &task.id, folder, *logs)
+        OutputFiles::open(folder, self.containers.logs)
     }
 
     /// The container with the task's sandbox in it, where it has one: of its agent's making, or of ours because something is to be
@@ -300,7 +317,12 @@ impl Inner {
     ) -> Result<Option<(Task, Container)>, End> {
         let folder = match &self.sandbox {
             Some(sandbox) => {
-                self.make_room().await;
+                tokio::select! {
+                    biased;
+                    _ = ordered(order) => return Err(End::KilledBeforeStart),
+                    () = make_room(&self.containers) => {}
+                }
+                self.guard().await;
                 if sandbox.is_shared {
                     sandbox.on_host(&self.filled(task, order).await?)
                 } else {
@@ -329,12 +351,12 @@ impl Inner {
         Ok(folder)
     }
 
-    /// Containers whose executors died with ports in their hands make room.
-    async fn make_room(&self) {
-        match remove_leftovers(&self.containers).await {
-            Ok(removed) if removed.is_empty() => {}
-            Ok(removed) => tracing::info!(?removed, "containers of dead executors are removed"),
-            Err(error) => tracing::warn!(%error, "containers of dead executors were not looked for"),
+    /// Sees to it, before there is a container, that none outlives this process for long.
+    async fn guard(&self) {
+        let Containers { owner, engine, .. } = &self.containers;
+        let begun = self.guarded.get_or_try_init(|| guard::begin(&self.processes.shim, owner, engine.host()));
+        if let Err(why) = begun.await {
+            tracing::warn!(why, "containers that outlive this executor are left to the next one on this machine");
         }
     }
 

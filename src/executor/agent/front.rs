@@ -22,6 +22,7 @@ use super::tls::Tls;
 use crate::env::Env;
 use crate::executor::complaint::Complaint;
 use crate::executor::launcher::LocalLauncher;
+use crate::executor::life::Life;
 use crate::mesos::launcher::{Launcher, Reports};
 use crate::mesos::wire::executor::Event;
 use crate::mesos::wire::{ExecutorEventType, TaskId};
@@ -69,6 +70,8 @@ pub(super) struct Front {
     idle_since: Option<Instant>,
     /// Removals of what is left of tasks. They last for as long as dockerd is away.
     discarding: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Others see by it that this process lives.
+    life: Life,
     stage: Stage,
 }
 
@@ -88,6 +91,7 @@ impl Front {
         tls: Option<Tls>,
         launcher: LocalLauncher,
         reports: Reports,
+        life: Life,
     ) -> Front {
         let Settings { framework_id, executor_id, is_shared, shutdown_grace, .. } = settings.clone();
         let now = Instant::now();
@@ -105,6 +109,7 @@ impl Front {
             told_at: now,
             idle_since: None,
             discarding: FuturesUnordered::new(),
+            life,
             stage: Stage::Serving,
         }
     }
@@ -133,7 +138,9 @@ impl Front {
                 () = wait_until(deadline) => self.late().await,
             }
         };
-        self.discard_all().await;
+        if self.discard_all().await {
+            self.life.end();
+        }
         outcome
     }
 
@@ -324,16 +331,18 @@ impl Front {
         }
     }
 
-    /// Nothing of the tasks is left: their output is in the sandbox, their ends are told.
-    async fn discard_all(&mut self) {
+    /// Nothing of the tasks is left: their output is in the sandbox, their ends are told. False when dockerd does not let it be so.
+    async fn discard_all(&mut self) -> bool {
         for task in self.talk.tasks() {
             self.discard(task);
         }
         let all = async { while self.discarding.next().await.is_some() {} };
-        if timeout(DISCARD_MAX, all).await.is_err() {
+        let is_done = timeout(DISCARD_MAX, all).await.is_ok();
+        if !is_done {
             let left = self.discarding.len();
-            tracing::warn!(left, "what is left of tasks is removed by the next executor on this machine");
+            tracing::warn!(left, "what is left of tasks is removed when dockerd answers");
         }
+        is_done
     }
 
     fn way(&self) -> Way {

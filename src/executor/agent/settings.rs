@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::link::Place;
+use crate::executor::life;
 use crate::mesos::wire::{AGENT_HOST, ExecutorId, FrameworkId, INSTALLATION, SHARED_EXECUTOR};
 
 /// What Mesos's agents use where they say nothing.
@@ -12,6 +13,8 @@ const RECOVERY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// The agent sends what waits for a new executor at once.
 const IDLE_MAX: Duration = Duration::from_secs(60);
+/// A look costs dockerd one list of this installation's containers.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// What this executor is, and how its agent wants it to behave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,10 @@ pub(super) struct Settings {
     pub(super) shutdown_grace: Duration,
     /// How long to stay, subscribed, without a task (`TENURE_EXECUTOR_IDLE_MAX`).
     pub(super) idle_max: Duration,
+    /// Where executors show that they live (`TENURE_EXECUTOR_LOCKS`).
+    pub(super) locks: PathBuf,
+    /// How often containers of dead executors are looked for (`TENURE_EXECUTOR_SWEEP`).
+    pub(super) sweep_every: Duration,
     /// Whose tasks these are; on every container.
     pub(super) installation: String,
     /// It runs all tasks of its agent, not one.
@@ -120,6 +127,8 @@ impl Settings {
             recovery: (given("MESOS_CHECKPOINT").as_deref() == Some("1")).then_some(recovery),
             shutdown_grace: span("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", SHUTDOWN_GRACE)?,
             idle_max: span("TENURE_EXECUTOR_IDLE_MAX", IDLE_MAX)?,
+            locks: PathBuf::from(given("TENURE_EXECUTOR_LOCKS").unwrap_or_else(|| life::FOLDER.to_owned())),
+            sweep_every: span("TENURE_EXECUTOR_SWEEP", SWEEP_EVERY)?,
             installation: needed(INSTALLATION)?,
             is_shared: given(SHARED_EXECUTOR).is_some(),
             docker_host: given("DOCKER_HOST"),
