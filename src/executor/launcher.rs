@@ -17,12 +17,12 @@ use crate::env::{Env, watch};
 use crate::executor::checks::{Check, LOOPBACK, ProbeCommand, Prober, Target};
 use crate::executor::docker::adopt::{self, Found, FoundState};
 use crate::executor::docker::{
-    Containers, Engine, Executor, Owner, container_name, guard, make_room, remove_leftovers_now_and_then,
+    Containers, Engine, Executor, Owner, container_name, guard, remove_leftovers_now_and_then,
 };
 use crate::executor::logs::{Capture, LogLimits, OutputFiles};
 use crate::executor::process::{ProcessError, ProcessRun, Processes, SandboxCommand, environment};
 use crate::executor::report::{Reporter, container_status, process_status};
-use crate::executor::run::{End, Findings, Group, Order, ordered, stand_by};
+use crate::executor::run::{End, Findings, Group, Order, stand_by};
 use crate::executor::task::{Container, Task, Volume, VolumeSource};
 use crate::executor::wire;
 use crate::mesos::launcher::fetch::fetch;
@@ -56,12 +56,20 @@ pub struct LauncherConfig {
 /// The folder, in the sandbox of an executor of many tasks, with a folder for each.
 pub const TASKS: &str = "tasks";
 
+/// Whose an executor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// It came with its task, and ends with it.
+    OneTask,
+    /// All tasks of its agent.
+    ManyTasks,
+}
+
 /// The sandbox of an executor. That of one task is the task's: it runs there, or finds it at [`SANDBOX_INSIDE`], and its output is
 /// kept there. With many tasks each has a folder of its own in it.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
-    /// For many tasks.
-    pub is_shared: bool,
+    pub serves: Serves,
     /// As this process sees it.
     pub path: PathBuf,
     /// As the machine's Docker engine sees it.
@@ -133,15 +141,17 @@ impl LocalLauncher {
     pub fn new(env: Env, config: LauncherConfig, sink: ReportSink) -> LocalLauncher {
         let LauncherConfig { installation, docker_host, process_dir, shim, logs, sandbox } = config;
         let engine = Engine::new(&docker_host);
-        let executor = sandbox.clone().map(|it| Executor { id: it.executor, lock: it.lock, process: it.process });
+        let executor =
+            sandbox.clone().map(|it| Executor { id: it.executor, lock: it.lock, process: it.process });
         let owner = Owner { installation, executor };
-        let containers = Containers::new(env.clone(), engine.clone(), owner.clone(), logs);
+        let home =
+            sandbox.as_ref().filter(|it| it.serves == Serves::OneTask).map(|sandbox| sandbox.path.clone());
+        let containers = Containers::new(env.clone(), engine.clone(), owner.clone(), logs, home.clone());
         env.spawn("docker events", containers.events.clone().run(env.clone(), engine, owner));
         if let Some(Sandbox { sweep_every, .. }) = sandbox {
             env.spawn("leftovers", remove_leftovers_now_and_then(containers.clone(), sweep_every));
         }
         let parent = sandbox.as_ref().map(|_| rustix::process::getpid().as_raw_nonzero().get());
-        let home = sandbox.as_ref().filter(|it| !it.is_shared).map(|sandbox| sandbox.path.clone());
         let processes = Processes { env: env.clone(), root: process_dir, shim, logs, home, parent };
         let (tasks, kept, folders_swept) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
         let guarded = OnceCell::new();
@@ -166,7 +176,7 @@ impl LocalLauncher {
     pub async fn discard(&self, task_id: &TaskId) {
         let handle = self.inner.tasks().remove(task_id);
         let Some(handle) = handle else { return };
-        if self.inner.sandbox.as_ref().is_some_and(|it| it.is_shared) {
+        if self.inner.sandbox.as_ref().is_some_and(|it| it.serves == Serves::ManyTasks) {
             self.inner.leave_output(task_id, &handle).await;
         } else {
             self.inner.discard(task_id, &handle).await;
@@ -303,7 +313,7 @@ impl Inner {
     /// What a container writes goes there.
     fn output_files(&self, task: &Task, sandbox: &Sandbox) -> OutputFiles {
         let dir = self.processes.dir(&task.id);
-        let folder = if sandbox.is_shared { dir.path() } else { &sandbox.path };
+        let folder = if sandbox.serves == Serves::ManyTasks { dir.path() } else { &sandbox.path };
         OutputFiles::open(folder, self.containers.logs)
     }
 
@@ -317,13 +327,8 @@ impl Inner {
     ) -> Result<Option<(Task, Container)>, End> {
         let folder = match &self.sandbox {
             Some(sandbox) => {
-                tokio::select! {
-                    biased;
-                    _ = ordered(order) => return Err(End::KilledBeforeStart),
-                    () = make_room(&self.containers) => {}
-                }
                 self.guard().await;
-                if sandbox.is_shared {
+                if sandbox.serves == Serves::ManyTasks {
                     sandbox.on_host(&self.filled(task, order).await?)
                 } else {
                     sandbox.host_path.clone()
@@ -356,7 +361,10 @@ impl Inner {
         let Containers { owner, engine, .. } = &self.containers;
         let begun = self.guarded.get_or_try_init(|| guard::begin(&self.processes.shim, owner, engine.host()));
         if let Err(why) = begun.await {
-            tracing::warn!(why, "containers that outlive this executor are left to the next one on this machine");
+            tracing::warn!(
+                why,
+                "containers that outlive this executor are left to the next one on this machine"
+            );
         }
     }
 

@@ -104,11 +104,10 @@ fn is_dead(process: &str) -> bool {
     let known = || {
         let mut words = process.split(' ');
         let (boot, namespace, pid) = (words.next()?, words.next()?, words.next()?.parse().ok()?);
-        Some((namespace.parse::<u64>().ok()?, ProcessId {
-            pid,
-            start_ticks: words.next()?.parse().ok()?,
-            boot: boot.to_owned(),
-        }))
+        Some((
+            namespace.parse::<u64>().ok()?,
+            ProcessId { pid, start_ticks: words.next()?.parse().ok()?, boot: boot.to_owned() },
+        ))
     };
     let Some((namespace, id)) = known() else { return false };
     let Ok(own) = ProcessId::own() else { return false };

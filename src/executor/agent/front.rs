@@ -93,10 +93,10 @@ impl Front {
         reports: Reports,
         life: Life,
     ) -> Front {
-        let Settings { framework_id, executor_id, is_shared, shutdown_grace, .. } = settings.clone();
+        let Settings { framework_id, executor_id, serves, shutdown_grace, .. } = settings.clone();
         let now = Instant::now();
         Front {
-            talk: Conversation::new(env.clone(), framework_id, executor_id, is_shared, shutdown_grace),
+            talk: Conversation::new(env.clone(), framework_id, executor_id, serves, shutdown_grace),
             env,
             settings,
             tls,

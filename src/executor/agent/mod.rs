@@ -32,8 +32,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::env::Env;
 use crate::executor::docker;
+use crate::executor::launcher::{LauncherConfig, LocalLauncher, Sandbox, Serves, TASKS};
 use crate::executor::life::Life;
-use crate::executor::launcher::{LauncherConfig, LocalLauncher, Sandbox, TASKS};
 use crate::executor::logs::{LogLimits, RotatingFile};
 use crate::mesos::launcher::reports;
 use front::{Front, Outcome};
@@ -110,15 +110,15 @@ fn serve() -> Result<(), ExecutorError> {
 }
 
 fn launcher_config(settings: &Settings, life: &Life) -> LauncherConfig {
-    let Settings { framework_id, executor_id, sandbox, host_sandbox, installation, is_shared, .. } = settings;
+    let Settings { framework_id, executor_id, sandbox, host_sandbox, installation, serves, .. } = settings;
     LauncherConfig {
         installation: installation.clone(),
         docker_host: settings.docker_host.clone().unwrap_or_else(|| docker::DEFAULT_HOST.to_owned()),
-        process_dir: sandbox.join(if *is_shared { TASKS } else { ".tenure" }),
+        process_dir: sandbox.join(if *serves == Serves::ManyTasks { TASKS } else { ".tenure" }),
         shim: PathBuf::from("/proc/self/exe"),
         logs: LogLimits::default(),
         sandbox: Some(Sandbox {
-            is_shared: *is_shared,
+            serves: *serves,
             path: sandbox.clone(),
             host_path: host_sandbox.clone(),
             executor: format!("{framework_id}/{executor_id}"),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::link::Place;
+use crate::executor::launcher::Serves;
 use crate::executor::life;
 use crate::mesos::wire::{AGENT_HOST, ExecutorId, FrameworkId, INSTALLATION, SHARED_EXECUTOR};
 
@@ -44,8 +45,7 @@ pub(super) struct Settings {
     pub(super) sweep_every: Duration,
     /// Whose tasks these are; on every container.
     pub(super) installation: String,
-    /// It runs all tasks of its agent, not one.
-    pub(super) is_shared: bool,
+    pub(super) serves: Serves,
     /// dockerd's address.
     pub(super) docker_host: Option<String>,
 }
@@ -130,7 +130,7 @@ impl Settings {
             locks: PathBuf::from(given("TENURE_EXECUTOR_LOCKS").unwrap_or_else(|| life::FOLDER.to_owned())),
             sweep_every: span("TENURE_EXECUTOR_SWEEP", SWEEP_EVERY)?,
             installation: needed(INSTALLATION)?,
-            is_shared: given(SHARED_EXECUTOR).is_some(),
+            serves: given(SHARED_EXECUTOR).map_or(Serves::OneTask, |_| Serves::ManyTasks),
             docker_host: given("DOCKER_HOST"),
         })
     }
@@ -252,8 +252,8 @@ mod tests {
         let recovery = Recovery { timeout: Duration::from_secs(900), backoff_max: Duration::from_secs(2) };
         assert_eq!(settings.recovery, Some(recovery));
         assert_eq!(settings.host_sandbox, PathBuf::from("/var/lib/mesos/runs/3aab6780"));
-        assert_eq!((settings.token, settings.docker_host, settings.is_shared), (None, None, false));
-        assert!(with(SHARED_EXECUTOR, "1").unwrap().is_shared);
+        assert_eq!((settings.token, settings.docker_host, settings.serves), (None, None, Serves::OneTask));
+        assert_eq!(with(SHARED_EXECUTOR, "1").unwrap().serves, Serves::ManyTasks);
 
         assert_eq!(with("MESOS_CHECKPOINT", "0").unwrap().recovery, None);
         let socket = with("MESOS_DOMAIN_SOCKET", "/run/agent.sock").unwrap();

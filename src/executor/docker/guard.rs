@@ -22,8 +22,10 @@ use crate::executor::life;
 pub const BEGIN: &str = "guard";
 pub const GUARD: &str = "guarding";
 
-/// Between two attempts to reach dockerd, for as long as it takes.
+/// Between two attempts to reach dockerd.
 const AGAIN: Duration = Duration::from_secs(2);
+/// How often it is tried, which is for an hour: without dockerd nobody can do anything about its containers.
+const ATTEMPTS_MAX: u32 = 1800;
 
 /// A guard begins to watch over the containers of `owner`, which is one of several executors. Of a machine that ends it nothing is left to
 /// guard.
@@ -70,7 +72,9 @@ pub fn begin_apart(args: impl Iterator<Item = OsString>) -> ExitCode {
 pub fn run(mut args: impl Iterator<Item = OsString>) -> ExitCode {
     let mut next = || args.next()?.into_string().ok();
     let (Some(lock), Some(id), Some(host)) = (next(), next(), next()) else { return ExitCode::from(2) };
-    match life::outlive(Path::new(&lock)).and_then(|left| if left { clear(&lock, &id, &host) } else { Ok(()) }) {
+    match life::outlive(Path::new(&lock))
+        .and_then(|left| if left { clear(&lock, &id, &host) } else { Ok(()) })
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
@@ -88,15 +92,18 @@ fn clear(lock: &str, id: &str, host: &str) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let engine = Engine::new(host);
-        let mut has_complained = false;
-        while let Err(error) = remove_all(&engine, lock, id).await {
-            if !std::mem::replace(&mut has_complained, true) {
-                complain(&error);
+        for attempt in 0..ATTEMPTS_MAX {
+            match remove_all(&engine, lock, id).await {
+                Ok(()) => return std::fs::remove_file(lock),
+                // Without the lock whoever looks for leftovers sees that the process is gone.
+                Err(_) if !Path::new(lock).exists() => return Ok(()),
+                Err(error) if attempt == 0 => complain(&error),
+                Err(_) => {}
             }
             tokio::time::sleep(AGAIN).await;
         }
-    });
-    std::fs::remove_file(lock)
+        Err(io::Error::other("gives up: containers may be left"))
+    })
 }
 
 async fn remove_all(engine: &Engine, lock: &str, id: &str) -> Result<(), EngineError> {
@@ -161,7 +168,11 @@ mod tests {
             cgroup /sys/fs/cgroup/pids cgroup rw,relatime,pids 0 0\n";
         let roots: Vec<_> = roots_to_join(own, mounts);
         let wanted = ["systemd", "freezer", "cpu,cpuacct", "unified"];
-        assert_eq!(roots, wanted.map(|name| Path::new("/sys/fs/cgroup").join(name)), "memory is not mounted here");
+        assert_eq!(
+            roots,
+            wanted.map(|name| Path::new("/sys/fs/cgroup").join(name)),
+            "memory is not mounted here"
+        );
         assert_eq!(roots_to_join("0::/\n", mounts), Vec::<PathBuf>::new());
     }
 }

@@ -25,7 +25,7 @@ pub async fn remove_leftovers_now_and_then(containers: Containers, every: Durati
 }
 
 /// Containers whose executors died with ports in their hands are gone afterwards, if dockerd answers.
-pub async fn make_room(containers: &Containers) {
+pub(super) async fn make_room(containers: &Containers) {
     match remove_leftovers(containers).await {
         Ok(removed) if removed.is_empty() => {}
         Ok(removed) => tracing::info!(?removed, "containers of dead executors are removed"),

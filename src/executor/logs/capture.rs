@@ -28,9 +28,8 @@ impl OutputFiles {
         let open = |stream: Stream| {
             let path = folder.join(stream.name());
             let opened = RotatingFile::open(&path, limits);
-            let told = opened.inspect_err(
-                |error| tracing::error!(path = %path.display(), %error, "output is not kept"),
-            );
+            let told = opened
+                .inspect_err(|error| tracing::error!(path = %path.display(), %error, "output is not kept"));
             Some((stream, told.ok()?))
         };
         OutputFiles { files: [Stream::Stdout, Stream::Stderr].into_iter().filter_map(open).collect() }

@@ -90,7 +90,11 @@ async fn with_its_guard_and_its_lock_gone_any_other_executor_of_the_installation
     other.launch(line("t.process", POLITE));
     other.update_of(TaskState::Running).await;
     until_none_is_left(&dockerd, &dead.installation).await;
-    assert_eq!(containers(&dockerd, &live.installation).await, 1, "another installation's is none of its business");
+    assert_eq!(
+        containers(&dockerd, &live.installation).await,
+        1,
+        "another installation's is none of its business"
+    );
     other.shut_down();
     live.shut_down();
     assert!(executor.ended().await.success() && its.ended().await.success());
