@@ -10,16 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
+use tokio::sync::{OnceCell, mpsc};
 use tokio::time::Instant;
 
 use crate::env::{Env, watch};
 use crate::executor::checks::{Check, LOOPBACK, ProbeCommand, Prober, Target};
 use crate::executor::docker::adopt::{self, Found, FoundState};
 use crate::executor::docker::{
-    Containers, Engine, Executor, Owner, container_name, effective_network, remove_leftovers,
+    Containers, Engine, Executor, Owner, container_name, effective_network, guard,
+    remove_leftovers_now_and_then,
 };
-use crate::executor::logs::{Capture, LogLimits};
+use crate::executor::logs::{Capture, LogLimits, OutputFiles};
 use crate::executor::process::{ProcessError, ProcessRun, Processes, SandboxCommand, environment};
 use crate::executor::report::{Reporter, container_status, process_status};
 use crate::executor::run::{End, Findings, Group, Order, stand_by};
@@ -56,20 +57,31 @@ pub struct LauncherConfig {
 /// The folder, in the sandbox of an executor of many tasks, with a folder for each.
 pub const TASKS: &str = "tasks";
 
+/// Whose an executor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// It came with its task, and ends with it.
+    OneTask,
+    /// All tasks of its agent.
+    ManyTasks,
+}
+
 /// The sandbox of an executor. That of one task is the task's: it runs there, or finds it at [`SANDBOX_INSIDE`], and its output is
 /// kept there. With many tasks each has a folder of its own in it.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
-    /// For many tasks.
-    pub is_shared: bool,
+    pub serves: Serves,
     /// As this process sees it.
     pub path: PathBuf,
     /// As the machine's Docker engine sees it.
     pub host_path: PathBuf,
     /// Which executor this is, of all on this machine.
     pub executor: String,
-    /// A file that this process keeps locked, as others on the machine see it.
+    /// A file that this process keeps locked, as others on the machine see it, and what process it is.
     pub lock: PathBuf,
+    pub process: String,
+    /// How often containers of dead executors are looked for.
+    pub sweep_every: Duration,
 }
 
 impl Sandbox {
@@ -93,6 +105,8 @@ struct Inner {
     containers: Containers,
     processes: Processes,
     sandbox: Option<Sandbox>,
+    /// Something outlives this process that ends its containers, if it has any.
+    guarded: OnceCell<()>,
     sink: ReportSink,
     tasks: Mutex<BTreeMap<TaskId, Handle>>,
     /// Tasks that ended and whose output is kept a while, the oldest first: in a shared sandbox, of any end; elsewhere, of those that
@@ -128,14 +142,21 @@ impl LocalLauncher {
     pub fn new(env: Env, config: LauncherConfig, sink: ReportSink) -> LocalLauncher {
         let LauncherConfig { installation, docker_host, process_dir, shim, logs, sandbox } = config;
         let engine = Engine::new(&docker_host);
-        let executor = sandbox.clone().map(|it| Executor { id: it.executor, lock: it.lock });
+        let executor =
+            sandbox.clone().map(|it| Executor { id: it.executor, lock: it.lock, process: it.process });
         let owner = Owner { installation, executor };
-        let containers = Containers::new(env.clone(), engine.clone(), owner.clone(), logs);
+        let home =
+            sandbox.as_ref().filter(|it| it.serves == Serves::OneTask).map(|sandbox| sandbox.path.clone());
+        let containers = Containers::new(env.clone(), engine.clone(), owner.clone(), logs, home.clone());
         env.spawn("docker events", containers.events.clone().run(env.clone(), engine, owner));
-        let home = sandbox.as_ref().filter(|it| !it.is_shared).map(|sandbox| sandbox.path.clone());
-        let processes = Processes { env: env.clone(), root: process_dir, shim, logs, home };
+        if let Some(Sandbox { sweep_every, .. }) = sandbox {
+            env.spawn("leftovers", remove_leftovers_now_and_then(containers.clone(), sweep_every));
+        }
+        let parent = sandbox.as_ref().map(|_| rustix::process::getpid().as_raw_nonzero().get());
+        let processes = Processes { env: env.clone(), root: process_dir, shim, logs, home, parent };
         let (tasks, kept, folders_swept) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        let inner = Inner { env, containers, processes, sandbox, sink, tasks, kept, folders_swept };
+        let guarded = OnceCell::new();
+        let inner = Inner { env, containers, processes, sandbox, guarded, sink, tasks, kept, folders_swept };
         LocalLauncher { inner: Arc::new(inner) }
     }
 
@@ -156,7 +177,7 @@ impl LocalLauncher {
     pub async fn discard(&self, task_id: &TaskId) {
         let handle = self.inner.tasks().remove(task_id);
         let Some(handle) = handle else { return };
-        if self.inner.sandbox.as_ref().is_some_and(|it| it.is_shared) {
+        if self.inner.sandbox.as_ref().is_some_and(|it| it.serves == Serves::ManyTasks) {
             self.inner.leave_output(task_id, &handle).await;
         } else {
             self.inner.discard(task_id, &handle).await;
@@ -225,6 +246,10 @@ impl Inner {
     async fn discard(&self, id: &TaskId, handle: &Handle) {
         if handle.in_container {
             self.containers.remove(&container_name(id)).await;
+            if self.sandbox.is_some() {
+                // Nothing of ours is there; what looks so a container has put there.
+                return;
+            }
         }
         // A container has a folder if something was fetched for it.
         self.remove_folder(id).await;
@@ -254,17 +279,18 @@ impl Inner {
         order: &mut Order,
     ) -> End {
         let adopted = matches!(begin, Begin::Container { .. });
-        let running = match begin {
-            Begin::Container { id, address } => {
+        let placed = if adopted { Ok(None) } else { self.in_sandbox(task, container, order).await };
+        let placed = match placed {
+            Ok(placed) => placed,
+            Err(end) => return end,
+        };
+        let output = self.sandbox.as_ref().map(|sandbox| self.output_files(task, sandbox));
+        let running = match (begin, &placed) {
+            (Begin::Container { id, address }, _) => {
                 Ok(self.containers.found(&container_name(&task.id), &id, address))
             }
-            Begin::Launch | Begin::Process(_) => match self.in_sandbox(task, container, order).await {
-                Ok(Some((task, container))) => {
-                    self.containers.start(&task, &container, order, reporter).await
-                }
-                Ok(None) => self.containers.start(task, container, order, reporter).await,
-                Err(end) => Err(end),
-            },
+            (_, Some((task, container))) => self.containers.start(task, container, order, reporter).await,
+            (_, None) => self.containers.start(task, container, order, reporter).await,
         };
         let mut running = match running {
             Ok(running) => running,
@@ -274,7 +300,8 @@ impl Inner {
         if !adopted {
             reporter.running(Some(self.status_of(container, running.id(), address))).await;
         }
-        let output = self.sandbox.as_ref().map(|sandbox| self.capture(task, sandbox));
+        let Containers { env, engine, .. } = &self.containers;
+        let output = output.map(|files| Capture::begin(env, engine, &task.id, files));
         let findings = self.probe(task, address.unwrap_or(LOOPBACK), Arc::new(running.commands()));
         let end = stand_by(&mut running, order, findings, reporter).await;
         if let Some(output) = output {
@@ -292,12 +319,11 @@ impl Inner {
         container_status(id, network.mode(), address.as_deref())
     }
 
-    /// Begins to copy what a container writes into the sandbox.
-    fn capture(&self, task: &Task, sandbox: &Sandbox) -> Capture {
-        let Containers { env, engine, logs, .. } = &self.containers;
+    /// What a container writes goes there.
+    fn output_files(&self, task: &Task, sandbox: &Sandbox) -> OutputFiles {
         let dir = self.processes.dir(&task.id);
-        let folder = if sandbox.is_shared { dir.path() } else { &sandbox.path };
-        Capture::begin(env, engine, &task.id, folder, *logs)
+        let folder = if sandbox.serves == Serves::ManyTasks { dir.path() } else { &sandbox.path };
+        OutputFiles::open(folder, self.containers.logs)
     }
 
     /// The container with the task's sandbox in it, where it has one: of its agent's making, or of ours because something is to be
@@ -310,8 +336,8 @@ impl Inner {
     ) -> Result<Option<(Task, Container)>, End> {
         let folder = match &self.sandbox {
             Some(sandbox) => {
-                self.make_room().await;
-                if sandbox.is_shared {
+                self.guard().await;
+                if sandbox.serves == Serves::ManyTasks {
                     sandbox.on_host(&self.filled(task, order).await?)
                 } else {
                     sandbox.host_path.clone()
@@ -339,12 +365,15 @@ impl Inner {
         Ok(folder)
     }
 
-    /// Containers whose executors died with ports in their hands make room.
-    async fn make_room(&self) {
-        match remove_leftovers(&self.containers).await {
-            Ok(removed) if removed.is_empty() => {}
-            Ok(removed) => tracing::info!(?removed, "containers of dead executors are removed"),
-            Err(error) => tracing::warn!(%error, "containers of dead executors were not looked for"),
+    /// Sees to it, before there is a container, that none outlives this process for long.
+    async fn guard(&self) {
+        let Containers { owner, engine, .. } = &self.containers;
+        let begun = self.guarded.get_or_try_init(|| guard::begin(&self.processes.shim, owner, engine.host()));
+        if let Err(why) = begun.await {
+            tracing::warn!(
+                why,
+                "containers that outlive this executor are left to the next one on this machine"
+            );
         }
     }
 

@@ -21,6 +21,7 @@ mod complaint;
 pub mod docker;
 pub mod exec;
 pub mod launcher;
+pub mod life;
 pub mod logs;
 pub mod process;
 mod readable;

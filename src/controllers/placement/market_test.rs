@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::api::Kind;
+use crate::controllers::runner::Runner;
 use crate::plan::placement::{Demand, DemandState, LeasePolicy};
 
 fn at(second: i64) -> Timestamp {
@@ -107,7 +108,7 @@ fn an_app_that_fits_nowhere_gives_back_all_but_a_share_at_once_and_that_soon() {
         task("web-a", &Value::Null, &Value::Null, "Pending"),
     ];
     let snapshot = Snapshot::of(1, docs);
-    let mut market = Market::of(&snapshot, at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, at(100));
     let held = leases(40, 100);
     market.lease(&held, &snapshot, at(100));
     let demand = DemandState { revived: Some(at(100)), fruitless: 1, ..DemandState::default() };
@@ -138,7 +139,7 @@ fn what_starts_or_stops_holds_nothing_and_asks_for_nothing() {
         task("web-b", &binding("S01"), &Value::Null, "Starting"),
     ];
     let snapshot = Snapshot::of(1, docs);
-    let mut market = Market::of(&snapshot, at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, at(100));
     let idle = DemandState { suppressed: true, revived: Some(at(10)), ..DemandState::default() };
     let plan_of = plan(&mut market, 100, idle);
     assert_eq!((plan_of.demand, plan_of.again), (Demand::Unchanged, crate::plan::Again::OnChange));
@@ -151,7 +152,7 @@ fn what_starts_or_stops_holds_nothing_and_asks_for_nothing() {
 #[test]
 fn an_update_holds_offers_for_its_next_step_and_goes_on_being_offered_some() {
     let snapshot = Snapshot::of(1, [app(2, "RollingOut"), revision(1, &json!([]))]);
-    let mut market = Market::of(&snapshot, at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, at(100));
     market.lease(&leases(4, 100), &snapshot, at(100));
     let wanted = market.wanted(&snapshot);
     assert_eq!((wanted.held, wanted.apps), (Held::Imminent, vec![ObjectName::new("shop", "web")]));
@@ -170,7 +171,7 @@ fn a_task_whose_secret_comes_late_is_shown_what_was_refused_before() {
     let env = json!([{"name": "P", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]);
     let docs = [app(1, "Starting"), revision(1, &env), task("web-a", &Value::Null, &Value::Null, "Pending")];
     let mut snapshot = Snapshot::of(1, docs.clone());
-    let mut market = Market::of(&snapshot, at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, at(100));
     let idle = DemandState { suppressed: true, revived: Some(at(20)), ..DemandState::default() };
     assert_eq!(plan(&mut market, 100, idle).demand, Demand::Unchanged, "it could not use an offer");
     let busy = DemandState { suppressed: false, filtered: Some(market.index().arrivals()), ..idle };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::updates::Updates;
 use crate::env::Env;
+use crate::executor::launcher::Serves;
 use crate::mesos::launcher::Launch;
 use crate::mesos::wire::executor::{Acknowledged, Call, Subscribe, Subscribed};
 use crate::mesos::wire::scheduler::Update;
@@ -27,8 +28,7 @@ pub(super) struct Conversation {
     env: Env,
     framework_id: FrameworkId,
     executor_id: ExecutorId,
-    /// It runs all tasks of its agent, not one.
-    is_shared: bool,
+    serves: Serves,
     /// Between the stop signal and SIGKILL where neither task nor KILL says it.
     default_grace: Duration,
     agent_id: AgentId,
@@ -53,14 +53,14 @@ impl Conversation {
         env: Env,
         framework_id: FrameworkId,
         executor_id: ExecutorId,
-        is_shared: bool,
+        serves: Serves,
         default_grace: Duration,
     ) -> Conversation {
         Conversation {
             env,
             framework_id,
             executor_id,
-            is_shared,
+            serves,
             default_grace,
             agent_id: AgentId::default(),
             tells_killing: false,
@@ -109,7 +109,7 @@ impl Conversation {
             tracing::warn!(task = %id, "launched twice: the first one stays");
             return None;
         }
-        let other = self.tasks.keys().next().filter(|_| !self.is_shared).cloned();
+        let other = self.tasks.keys().next().filter(|_| self.serves == Serves::OneTask).cloned();
         self.tasks
             .insert(id.clone(), Known { info: info.clone(), state: TaskState::Staging, is_stored: false });
         if self.stopping.is_some() {
@@ -202,7 +202,7 @@ impl Conversation {
 
     /// Tasks that have ended and of whose end the agent knows. An executor of many has no more to do with them.
     pub(super) fn take_ended(&mut self) -> Vec<TaskId> {
-        if !self.is_shared {
+        if self.serves == Serves::OneTask {
             return Vec::new();
         }
         let is_over = |id: &TaskId, task: &Known| task.state.is_terminal() && !self.updates.has_of(id);
@@ -214,9 +214,10 @@ impl Conversation {
         over
     }
 
-    /// Whether an executor of many tasks has none, and nothing to tell.
+    /// Whether there is no task, and nothing to tell. One that never got its only task is idle, too: what the agent sent when nobody
+    /// heard it never comes again.
     pub(super) fn is_idle(&self) -> bool {
-        self.is_shared && self.tasks.is_empty() && self.updates.is_empty()
+        self.tasks.is_empty() && self.updates.is_empty()
     }
 
     /// The agent will never take this update.

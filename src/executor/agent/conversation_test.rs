@@ -6,12 +6,12 @@ use crate::mesos::wire::{AgentInfo, ContainerId, ContainerStatus, FrameworkInfo,
 const GRACE: Duration = Duration::from_secs(5);
 
 fn conversation() -> Conversation {
-    of(false)
+    of(Serves::OneTask)
 }
 
-fn of(is_shared: bool) -> Conversation {
+fn of(serves: Serves) -> Conversation {
     let env = Env::simulated("executor", 1, jiff::Timestamp::UNIX_EPOCH);
-    let mut talk = Conversation::new(env, FrameworkId::new("f"), ExecutorId::new("e"), is_shared, GRACE);
+    let mut talk = Conversation::new(env, FrameworkId::new("f"), ExecutorId::new("e"), serves, GRACE);
     talk.subscribed(&Subscribed {
         framework_info: FrameworkInfo {
             capabilities: vec![Capability::TaskKillingState.into()],
@@ -136,7 +136,7 @@ async fn what_comes_while_everything_is_stopped_is_not_begun() {
 
 #[tokio::test]
 async fn an_executor_of_many_forgets_a_task_whose_end_is_stored_and_goes_on() {
-    let mut talk = of(true);
+    let mut talk = of(Serves::ManyTasks);
     assert!(talk.is_idle());
     for id in ["a", "b"] {
         assert!(matches!(talk.launch(task(id)), Some(Act::Launch(_))), "{id}");

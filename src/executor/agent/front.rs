@@ -17,26 +17,27 @@ use super::conversation::{Act, Conversation};
 use super::exec;
 use super::line::{Line, News};
 use super::link::{LinkError, Way};
-use super::settings::Settings;
+use super::settings::{Recovery, Settings};
 use super::tls::Tls;
 use crate::env::Env;
 use crate::executor::complaint::Complaint;
 use crate::executor::launcher::LocalLauncher;
+use crate::executor::life::Life;
 use crate::mesos::launcher::{Launcher, Reports};
 use crate::mesos::wire::executor::Event;
 use crate::mesos::wire::{ExecutorEventType, TaskId};
 
-/// A running agent that is being restarted takes its executors back for seconds only: it is asked often at first.
-const HURRY: Duration = Duration::from_secs(10);
-const HURRIED_WAIT_MAX: Duration = Duration::from_millis(500);
+/// The longest wait between two attempts to reach the agent. One that has been restarted takes its executors back for seconds only,
+/// however long it was away.
+const WAIT_MAX: Duration = Duration::from_millis(500);
+/// How many attempts fall at least into the time in which it takes them back.
+const ATTEMPTS_MIN: u32 = 4;
 /// How long the agent may take to store the last update: what it knew to have ended already it never confirms.
 const STORE_MAX: Duration = Duration::from_secs(60);
 /// How long the agent may be away before the first subscription where there is no recovery.
 const FIRST_MAX: Duration = Duration::from_secs(10);
 /// How long the end may wait until what is left of the tasks is removed.
 const DISCARD_MAX: Duration = Duration::from_secs(10);
-/// How long an executor of many tasks stays when there is none.
-const IDLE_MAX: Duration = Duration::from_secs(60);
 /// What is left of the agent's patience when a task is ended by force: its end is still to be told.
 const TELL: Duration = Duration::from_secs(1);
 
@@ -65,10 +66,12 @@ pub(super) struct Front {
     insecure: Complaint,
     /// When the agent took an update last.
     told_at: Instant,
-    /// Since when an executor of many tasks has none.
+    /// Since when there is no task, nor anything left of one.
     idle_since: Option<Instant>,
     /// Removals of what is left of tasks. They last for as long as dockerd is away.
     discarding: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Others see by it that this process lives.
+    life: Life,
     stage: Stage,
 }
 
@@ -88,11 +91,12 @@ impl Front {
         tls: Option<Tls>,
         launcher: LocalLauncher,
         reports: Reports,
+        life: Life,
     ) -> Front {
-        let Settings { framework_id, executor_id, is_shared, shutdown_grace, .. } = settings.clone();
+        let Settings { framework_id, executor_id, serves, shutdown_grace, .. } = settings.clone();
         let now = Instant::now();
         Front {
-            talk: Conversation::new(env.clone(), framework_id, executor_id, is_shared, shutdown_grace),
+            talk: Conversation::new(env.clone(), framework_id, executor_id, serves, shutdown_grace),
             env,
             settings,
             tls,
@@ -105,6 +109,7 @@ impl Front {
             told_at: now,
             idle_since: None,
             discarding: FuturesUnordered::new(),
+            life,
             stage: Stage::Serving,
         }
     }
@@ -133,7 +138,9 @@ impl Front {
                 () = wait_until(deadline) => self.late().await,
             }
         };
-        self.discard_all().await;
+        if self.discard_all().await {
+            self.life.end();
+        }
         outcome
     }
 
@@ -141,7 +148,10 @@ impl Front {
     fn outcome(&self) -> Option<Outcome> {
         match &self.stage {
             Stage::Serving => {
-                let idle = self.idle_since.is_some_and(|since| since + IDLE_MAX <= Instant::now());
+                let idle = self.idle_until().is_some_and(|until| until <= Instant::now());
+                if idle && self.talk.tasks().is_empty() {
+                    tracing::info!("ending: the agent has no task for it");
+                }
                 (idle || self.talk.is_over()).then_some(Outcome::Done)
             }
             Stage::Stopping { until, outcome } => {
@@ -161,8 +171,13 @@ impl Front {
         let all_ended = !self.talk.tasks().is_empty() && self.talk.has_ended() && !self.talk.is_stored();
         let heard_since = self.line.open_since().filter(|_| all_ended);
         let stored = heard_since.map(|since| since.max(self.told_at) + STORE_MAX);
-        let idle = self.idle_since.map(|since| since + IDLE_MAX);
-        stopping.into_iter().chain(stored).chain(idle).min()
+        stopping.into_iter().chain(stored).chain(self.idle_until()).min()
+    }
+
+    /// When an executor without tasks ends. While there is no subscription none can come, and that is another matter.
+    fn idle_until(&self) -> Option<Instant> {
+        let since = self.idle_since?.max(self.line.open_since()?);
+        Some(since + self.settings.idle_max)
     }
 
     /// An executor of many tasks keeps nothing of those that are over but their last output. Nothing waits for the removal.
@@ -171,7 +186,9 @@ impl Front {
             self.discard(task);
         }
         let since = self.idle_since.unwrap_or_else(Instant::now);
-        self.idle_since = self.talk.is_idle().then_some(since);
+        // What is still being removed would keep it from hearing of a new task while it ends.
+        let is_idle = self.talk.is_idle() && self.discarding.is_empty();
+        self.idle_since = is_idle.then_some(since);
     }
 
     fn discard(&self, task: TaskId) {
@@ -270,15 +287,15 @@ impl Front {
         } else {
             tracing::debug!(%error, "no subscription");
         }
-        let since = *self.away_since.get_or_insert_with(Instant::now);
+        self.away_since.get_or_insert_with(Instant::now);
         match &error {
-            LinkError::Away(_) => return self.line.wait(self.wait(since)),
+            LinkError::Away(_) => return self.line.wait(self.wait()),
             // The agent has come back otherwise than it was: its operator may mend it while the tasks run.
             LinkError::Insecure(why) if self.was_subscribed => {
                 if self.insecure.is_due(why) {
                     tracing::error!(%error, "no subscription");
                 }
-                return self.line.wait(self.wait_max());
+                return self.line.wait(self.wait());
             }
             LinkError::Insecure(_) | LinkError::Unwanted(_) | LinkError::Refused(_) => {}
         }
@@ -288,15 +305,9 @@ impl Front {
     }
 
     /// Until the agent is asked again: chance, so that a machine's executors do not ask in step.
-    fn wait(&self, since: Instant) -> Duration {
-        let most = self.wait_max();
-        let most = if since.elapsed() < HURRY { most.min(HURRIED_WAIT_MAX) } else { most };
-        let millis = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
+    fn wait(&self) -> Duration {
+        let millis = u64::try_from(longest_wait(self.settings.recovery).as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(self.env.below(millis))
-    }
-
-    fn wait_max(&self) -> Duration {
-        self.settings.recovery.map_or(HURRIED_WAIT_MAX, |recovery| recovery.backoff_max)
     }
 
     /// Ends everything. The first reason stays.
@@ -320,16 +331,18 @@ impl Front {
         }
     }
 
-    /// Nothing of the tasks is left: their output is in the sandbox, their ends are told.
-    async fn discard_all(&mut self) {
+    /// Nothing of the tasks is left: their output is in the sandbox, their ends are told. False when dockerd does not let it be so.
+    async fn discard_all(&mut self) -> bool {
         for task in self.talk.tasks() {
             self.discard(task);
         }
         let all = async { while self.discarding.next().await.is_some() {} };
-        if timeout(DISCARD_MAX, all).await.is_err() {
+        let is_done = timeout(DISCARD_MAX, all).await.is_ok();
+        if !is_done {
             let left = self.discarding.len();
-            tracing::warn!(left, "what is left of tasks is removed by the next executor on this machine");
+            tracing::warn!(left, "what is left of tasks is removed when dockerd answers");
         }
+        is_done
     }
 
     fn way(&self) -> Way {
@@ -338,9 +351,28 @@ impl Front {
     }
 }
 
+/// The longest wait between two attempts to reach the agent.
+fn longest_wait(recovery: Option<Recovery>) -> Duration {
+    recovery.map_or(WAIT_MAX, |recovery| WAIT_MAX.min(recovery.backoff_max / ATTEMPTS_MIN))
+}
+
 async fn wait_until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_asked_at_least_four_times_while_it_takes_executors_back() {
+        for (window, most) in [(2_000, 500), (1_000, 250), (15_000, 500), (0, 0)] {
+            let backoff_max = Duration::from_millis(window);
+            let recovery = Recovery { timeout: Duration::from_secs(900), backoff_max };
+            assert_eq!(longest_wait(Some(recovery)), Duration::from_millis(most), "{window} ms");
+        }
     }
 }

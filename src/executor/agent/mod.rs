@@ -10,8 +10,8 @@
 //!
 //! It subscribes before it does anything else, because the agent's patience covers the pull of an image otherwise. An update is
 //! kept, with its id, until the agent has stored it; a new subscription tells those again. While an agent restarts the tasks run
-//! on. There is no journal: Mesos never starts an executor again, and whatever container outlives its executor is
-//! removed by the next one on the machine, which sees that nobody holds the lock that the container names.
+//! on. There is no journal: Mesos never starts an executor again. Whatever container outlives its executor is removed by the executor's guard,
+//! or by another executor on the machine, which both see that nobody holds the lock that the container names.
 
 mod conversation;
 mod exec;
@@ -22,19 +22,18 @@ mod settings;
 mod tls;
 mod updates;
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use rustix::fs::{FlockOperation, flock};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::env::Env;
 use crate::executor::docker;
-use crate::executor::launcher::{LauncherConfig, LocalLauncher, Sandbox, TASKS};
+use crate::executor::launcher::{LauncherConfig, LocalLauncher, Sandbox, Serves, TASKS};
+use crate::executor::life::Life;
 use crate::executor::logs::{LogLimits, RotatingFile};
 use crate::mesos::launcher::reports;
 use front::{Front, Outcome};
@@ -43,8 +42,6 @@ use tls::{Tls, TlsError};
 
 /// What this program itself has to say; `stdout` and `stderr` are the task's.
 const LOG: &str = "executor.log";
-/// Held while this process lives.
-const LOCK: &str = "executor.lock";
 
 /// Why nothing was begun, or how it ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -88,7 +85,6 @@ pub fn usage() -> ExitCode {
 fn serve() -> Result<(), ExecutorError> {
     let settings = Settings::read(|name| std::env::var(name).ok())?;
     log_to(&settings.sandbox)?;
-    let _lock = lock(&settings.sandbox)?;
     let tls = settings.tls.as_ref().map(Tls::load).transpose()?;
     let start = |action| move |source| ExecutorError::Start { action, source };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -99,8 +95,9 @@ fn serve() -> Result<(), ExecutorError> {
         let env = Env::system().map_err(start("get randomness"))?;
         let mut terminated = signal(SignalKind::terminate()).map_err(start("listen for signals"))?;
         let (sink, reports) = reports();
-        let launcher = LocalLauncher::new(env.clone(), launcher_config(&settings), sink);
-        let front = Front::new(env, settings, tls, launcher, reports);
+        let life = show_life(&env, &settings)?;
+        let launcher = LocalLauncher::new(env.clone(), launcher_config(&settings, &life), sink);
+        let front = Front::new(env, settings, tls, launcher, reports, life);
         let told = async move {
             let _signal = terminated.recv().await;
         };
@@ -112,20 +109,22 @@ fn serve() -> Result<(), ExecutorError> {
     }
 }
 
-fn launcher_config(settings: &Settings) -> LauncherConfig {
-    let Settings { framework_id, executor_id, sandbox, host_sandbox, installation, is_shared, .. } = settings;
+fn launcher_config(settings: &Settings, life: &Life) -> LauncherConfig {
+    let Settings { framework_id, executor_id, sandbox, host_sandbox, installation, serves, .. } = settings;
     LauncherConfig {
         installation: installation.clone(),
         docker_host: settings.docker_host.clone().unwrap_or_else(|| docker::DEFAULT_HOST.to_owned()),
-        process_dir: sandbox.join(if *is_shared { TASKS } else { ".tenure" }),
+        process_dir: sandbox.join(if *serves == Serves::ManyTasks { TASKS } else { ".tenure" }),
         shim: PathBuf::from("/proc/self/exe"),
         logs: LogLimits::default(),
         sandbox: Some(Sandbox {
-            is_shared: *is_shared,
+            serves: *serves,
             path: sandbox.clone(),
             host_path: host_sandbox.clone(),
             executor: format!("{framework_id}/{executor_id}"),
-            lock: host_sandbox.join(LOCK),
+            lock: life.path().to_owned(),
+            process: life.process().to_owned(),
+            sweep_every: settings.sweep_every,
         }),
     }
 }
@@ -144,11 +143,15 @@ fn log_to(sandbox: &Path) -> Result<(), ExecutorError> {
     Ok(())
 }
 
-/// Says, for as long as this process lives, that its container is somebody's.
-fn lock(sandbox: &Path) -> Result<File, ExecutorError> {
-    let path = sandbox.join(LOCK);
-    let failed = |source| ExecutorError::Sandbox { action: "take the lock", path: path.clone(), source };
-    let file = File::create(&path).map_err(failed)?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
-    Ok(file)
+/// Says, for as long as this process lives, that its containers are somebody's.
+fn show_life(env: &Env, settings: &Settings) -> Result<Life, ExecutorError> {
+    let Settings { locks, host_sandbox, executor_id, .. } = settings;
+    let clean = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' };
+    let id: String = executor_id.value.chars().take(100).map(clean).collect();
+    let name = format!("executor-{id}-{}", env.uid());
+    Life::begin(locks, &name).or_else(|error| {
+        tracing::warn!(folder = %locks.display(), %error, "the lock is kept in the sandbox, where the task can reach it");
+        let failed = |source| ExecutorError::Sandbox { action: "lock a file", path: host_sandbox.clone(), source };
+        Life::begin(host_sandbox, &name).map_err(failed)
+    })
 }

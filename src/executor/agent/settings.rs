@@ -4,12 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::link::Place;
+use crate::executor::launcher::Serves;
+use crate::executor::life;
 use crate::mesos::wire::{AGENT_HOST, ExecutorId, FrameworkId, INSTALLATION, SHARED_EXECUTOR};
 
 /// What Mesos's agents use where they say nothing.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// The agent sends what waits for a new executor at once.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+/// A look costs dockerd one list of this installation's containers.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// What this executor is, and how its agent wants it to behave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,10 +37,15 @@ pub(super) struct Settings {
     pub(super) recovery: Option<Recovery>,
     /// After SHUTDOWN the agent ends this process by force in this time.
     pub(super) shutdown_grace: Duration,
+    /// How long to stay, subscribed, without a task (`TENURE_EXECUTOR_IDLE_MAX`).
+    pub(super) idle_max: Duration,
+    /// Where executors show that they live (`TENURE_EXECUTOR_LOCKS`).
+    pub(super) locks: PathBuf,
+    /// How often containers of dead executors are looked for (`TENURE_EXECUTOR_SWEEP`).
+    pub(super) sweep_every: Duration,
     /// Whose tasks these are; on every container.
     pub(super) installation: String,
-    /// It runs all tasks of its agent, not one.
-    pub(super) is_shared: bool,
+    pub(super) serves: Serves,
     /// dockerd's address.
     pub(super) docker_host: Option<String>,
 }
@@ -115,8 +126,11 @@ impl Settings {
             sandbox,
             recovery: (given("MESOS_CHECKPOINT").as_deref() == Some("1")).then_some(recovery),
             shutdown_grace: span("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", SHUTDOWN_GRACE)?,
+            idle_max: span("TENURE_EXECUTOR_IDLE_MAX", IDLE_MAX)?,
+            locks: PathBuf::from(given("TENURE_EXECUTOR_LOCKS").unwrap_or_else(|| life::FOLDER.to_owned())),
+            sweep_every: span("TENURE_EXECUTOR_SWEEP", SWEEP_EVERY)?,
             installation: needed(INSTALLATION)?,
-            is_shared: given(SHARED_EXECUTOR).is_some(),
+            serves: given(SHARED_EXECUTOR).map_or(Serves::OneTask, |_| Serves::ManyTasks),
             docker_host: given("DOCKER_HOST"),
         })
     }
@@ -238,8 +252,8 @@ mod tests {
         let recovery = Recovery { timeout: Duration::from_secs(900), backoff_max: Duration::from_secs(2) };
         assert_eq!(settings.recovery, Some(recovery));
         assert_eq!(settings.host_sandbox, PathBuf::from("/var/lib/mesos/runs/3aab6780"));
-        assert_eq!((settings.token, settings.docker_host, settings.is_shared), (None, None, false));
-        assert!(with(SHARED_EXECUTOR, "1").unwrap().is_shared);
+        assert_eq!((settings.token, settings.docker_host, settings.serves), (None, None, Serves::OneTask));
+        assert_eq!(with(SHARED_EXECUTOR, "1").unwrap().serves, Serves::ManyTasks);
 
         assert_eq!(with("MESOS_CHECKPOINT", "0").unwrap().recovery, None);
         let socket = with("MESOS_DOMAIN_SOCKET", "/run/agent.sock").unwrap();

@@ -109,6 +109,15 @@ impl EngineError {
     }
 }
 
+/// An image of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// A digest.
+    pub id: String,
+    /// Whom its processes run as; empty where it does not say.
+    pub user: String,
+}
+
 /// dockerd, at one address. Cloning is cheap.
 #[derive(Clone)]
 pub struct Engine {
@@ -239,14 +248,15 @@ impl Engine {
         settled(removed.map_err(failed(Operation::Remove, name)))
     }
 
-    /// The id (a digest) of a local image.
+    /// What there is to know of a local image.
     ///
     /// # Errors
     /// `NotFound` when this machine does not have it.
-    pub async fn image_id(&self, image: &str) -> Result<String, EngineError> {
+    pub async fn image(&self, image: &str) -> Result<Image, EngineError> {
         let found =
             self.docker()?.inspect_image(image).await.map_err(failed(Operation::InspectImage, image))?;
-        Ok(found.id.unwrap_or_default())
+        let user = found.config.and_then(|config| config.user).unwrap_or_default();
+        Ok(Image { id: found.id.unwrap_or_default(), user })
     }
 
     /// Pulls an image to the end; dockerd reports failures inside a successful answer.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
 
-use super::engine::{Engine, EngineError};
+use super::engine::{Engine, EngineError, Image};
 use crate::executor::task::{PullPolicy, RegistryLogin};
 
 /// More outcomes than any machine has revisions; all are forgotten when it is reached.
@@ -44,8 +44,7 @@ pub struct Wanted {
 }
 
 type Key = (String, String, PullPolicy);
-/// Resolves to the image's id, a digest.
-type Outcome = Shared<BoxFuture<'static, Result<String, ImageError>>>;
+type Outcome = Shared<BoxFuture<'static, Result<Image, ImageError>>>;
 
 /// The images that this process has seen to.
 #[derive(Debug, Clone)]
@@ -61,11 +60,11 @@ impl Images {
         Images { engine, outcomes: Arc::default() }
     }
 
-    /// The machine has the image afterwards; its id.
+    /// The machine has the image afterwards.
     ///
     /// # Errors
     /// Failures are not remembered: the next task tries again.
-    pub async fn ensure(&self, wanted: &Wanted) -> Result<String, ImageError> {
+    pub async fn ensure(&self, wanted: &Wanted) -> Result<Image, ImageError> {
         let key = (wanted.image.clone(), wanted.scope.clone(), wanted.policy);
         let outcome = self.outcome(&key, wanted);
         let result = outcome.clone().await;
@@ -97,11 +96,11 @@ impl Images {
     }
 }
 
-async fn obtain(engine: Engine, wanted: Wanted) -> Result<String, ImageError> {
+async fn obtain(engine: Engine, wanted: Wanted) -> Result<Image, ImageError> {
     let Wanted { image, policy, login, scope: _ } = wanted;
     if policy != PullPolicy::Always {
-        match engine.image_id(&image).await {
-            Ok(id) => return Ok(id),
+        match engine.image(&image).await {
+            Ok(found) => return Ok(found),
             Err(error) if !error.is_not_found() => return Err(error.into()),
             Err(_) if policy == PullPolicy::Never => return Err(ImageError::Absent { image }),
             Err(_) => {}
@@ -110,7 +109,7 @@ async fn obtain(engine: Engine, wanted: Wanted) -> Result<String, ImageError> {
     let (name, tag) = split(&image);
     let login = login.map(|login| for_registry_of(&image, login));
     engine.pull(name, tag, login.as_ref()).await?;
-    Ok(engine.image_id(&image).await?)
+    Ok(engine.image(&image).await?)
 }
 
 /// Name and tag, or name and digest. Without either Docker would fetch every tag there is.

@@ -9,6 +9,8 @@ pub const INSTALLATION_LABEL: &str = "tenure.dev/installation";
 pub const EXECUTOR_LABEL: &str = "tenure.dev/executor";
 /// The label that holds the path of a file that this executor keeps locked while it lives.
 pub const LOCK_LABEL: &str = "tenure.dev/executor-lock";
+/// The label that holds what process this executor is, for when that file is not there any more.
+pub const PROCESS_LABEL: &str = "tenure.dev/executor-process";
 
 /// Who makes containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct Executor {
     pub id: String,
     /// Locked while it lives.
     pub lock: PathBuf,
+    /// Which process it is.
+    pub process: String,
 }
 
 impl Owner {
@@ -33,9 +37,10 @@ impl Owner {
     #[must_use]
     pub fn labels(&self) -> BTreeMap<&'static str, String> {
         let mut labels = BTreeMap::from([(INSTALLATION_LABEL, self.installation.clone())]);
-        if let Some(Executor { id, lock }) = &self.executor {
+        if let Some(Executor { id, lock, process }) = &self.executor {
             labels.insert(EXECUTOR_LABEL, id.clone());
             labels.insert(LOCK_LABEL, lock.display().to_string());
+            labels.insert(PROCESS_LABEL, process.clone());
         }
         labels
     }

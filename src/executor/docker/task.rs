@@ -7,8 +7,11 @@
 //!
 //! While dockerd is away every step waits and tries again; only dockerd's own word moves a task on.
 
+use std::fs::Permissions;
 use std::future::Future;
 use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +20,11 @@ use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSt
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::Semaphore;
 
-use super::engine::{Engine, EngineError};
+use super::engine::{Engine, EngineError, Image};
 use super::events::{Events, Followed};
+use super::gpus;
 use super::image::{ImageError, Images, Wanted};
+use super::leftovers::make_room;
 use super::owner::Owner;
 use super::spec::{TASK_ID_LABEL, container_name, create_request, effective_network};
 use crate::env::{Env, watch};
@@ -36,6 +41,8 @@ use crate::mesos::wire::Engine as State;
 pub(crate) const AT_ONCE_MAX: usize = 16;
 /// A look at local images takes milliseconds; what takes longer than this is a pull, and people are told.
 const PULL_SHOWS_AFTER: Duration = Duration::from_millis(300);
+/// dockerd answers a first call in milliseconds; it is busy, or hangs.
+const ANSWER_SHOWS_AFTER: Duration = Duration::from_secs(2);
 const AWAY_FIRST: Duration = Duration::from_millis(100);
 const AWAY_MAX: Duration = Duration::from_secs(2);
 /// Docker's own default, when neither image nor task names one.
@@ -51,6 +58,8 @@ pub struct Containers {
     pub owner: Owner,
     pub logs: LogLimits,
     pub slots: Arc<Semaphore>,
+    /// A folder of somebody else's making that stands in the containers, and that their own users are to use as well.
+    pub home: Option<PathBuf>,
 }
 
 /// Why a container does not run, short of being told to stop.
@@ -69,7 +78,7 @@ impl From<EngineError> for Failure {
 impl Containers {
     /// Everything about containers behind one dockerd; [`Events::run`] must be spawned beside it.
     #[must_use]
-    pub fn new(env: Env, engine: Engine, owner: Owner, logs: LogLimits) -> Containers {
+    pub fn new(env: Env, engine: Engine, owner: Owner, logs: LogLimits, home: Option<PathBuf>) -> Containers {
         Containers {
             env,
             images: Images::new(engine.clone()),
@@ -78,6 +87,7 @@ impl Containers {
             owner,
             logs,
             slots: Arc::new(Semaphore::new(AT_ONCE_MAX)),
+            home,
         }
     }
 
@@ -92,11 +102,15 @@ impl Containers {
         order: &mut Order,
         reporter: &Reporter,
     ) -> Result<RunningContainer, End> {
-        if let Some(why) = self.absence(order).await? {
+        if let Some(why) = self.absence(order, reporter).await? {
             return Err(End::NotStarted { why: format!("this machine has no Docker engine: {why}") });
         }
         let mut body = create_request(task, container, self.logs)
             .map_err(|error| End::NotStarted { why: error.to_string() })?;
+        if self.owner.executor.is_some() {
+            gpus::name(&mut body, task.resources.gpus, Path::new("/"))
+                .map_err(|why| End::NotStarted { why })?;
+        }
         let labels = self.owner.labels().into_iter().map(|(label, value)| (label.to_owned(), value));
         body.labels.get_or_insert_default().extend(labels);
         let wanted = wanted(task, container);
@@ -117,8 +131,9 @@ impl Containers {
     }
 
     /// Waits until it is known whether there is an engine at all; why there is none.
-    async fn absence(&self, order: &mut Order) -> Result<Option<String>, End> {
+    async fn absence(&self, order: &mut Order, reporter: &Reporter) -> Result<Option<String>, End> {
         let mut engine = self.events.engine();
+        let mut told = false;
         loop {
             match &*engine.borrow_and_update() {
                 State::Unknown => {}
@@ -129,6 +144,10 @@ impl Containers {
                 biased;
                 _ = ordered(order) => return Err(End::KilledBeforeStart),
                 changed = engine.changed() => if changed.is_err() { std::future::pending::<()>().await },
+                () = self.env.sleep(ANSWER_SHOWS_AFTER), if !told => {
+                    told = true;
+                    reporter.starting("waiting for an answer of dockerd".to_owned()).await;
+                }
             }
         }
     }
@@ -143,7 +162,15 @@ impl Containers {
     ) -> Result<RunningContainer, Failure> {
         let name = container_name(&task.id);
         let followed = self.events.follow(&name);
-        self.image(wanted, order, reporter).await?;
+        let image = self.image(wanted, order, reporter).await?;
+        if self.owner.executor.is_some() {
+            tokio::select! {
+                biased;
+                _ = ordered(order) => return Err(Failure::End(End::KilledBeforeStart)),
+                () = make_room(self) => {}
+            }
+        }
+        self.welcome(body.user.as_ref().unwrap_or(&image.user));
         let slot = tokio::select! {
             biased;
             _ = ordered(order) => return Err(Failure::End(End::KilledBeforeStart)),
@@ -169,7 +196,17 @@ impl Containers {
         })
     }
 
-    async fn image(&self, wanted: &Wanted, order: &mut Order, reporter: &Reporter) -> Result<(), Failure> {
+    /// Lets a user who is not root use what is in the container's folder, as in `/tmp`: what is not theirs they cannot take away.
+    fn welcome(&self, user: &str) {
+        let Some(home) = self.home.as_ref().filter(|_| !is_root(user)) else { return };
+        if let Err(error) = std::fs::set_permissions(home, Permissions::from_mode(0o1777)) {
+            tracing::warn!(user, %error, "the container's user may not be able to use the sandbox");
+        }
+    }
+
+    /// The machine has the image afterwards. What it waits for is told: a pull, or a dockerd that does not answer.
+    async fn image(&self, wanted: &Wanted, order: &mut Order, reporter: &Reporter) -> Result<Image, Failure> {
+        let mut engine = self.events.engine();
         let mut backoff = Backoff::new(AWAY_FIRST, AWAY_MAX);
         let mut told = false;
         let mut ensuring = Box::pin(self.images.ensure(wanted));
@@ -178,13 +215,18 @@ impl Containers {
                 biased;
                 _ = ordered(order) => return Err(Failure::End(End::KilledBeforeStart)),
                 ensured = &mut ensuring => match ensured {
-                    Ok(_) => return Ok(()),
+                    Ok(image) => return Ok(image),
                     Err(error) if error.is_away() => {
                         self.env.sleep(backoff.next()).await;
                         ensuring = Box::pin(self.images.ensure(wanted));
                     }
                     Err(error) => return Err(Failure::End(End::NotStarted { why: image_words(&error) })),
                 },
+                why = changed(&mut engine) => {
+                    told = true;
+                    let words = why.unwrap_or_else(|| format!("waiting for image {}", wanted.image));
+                    reporter.starting(words).await;
+                }
                 () = self.env.sleep(PULL_SHOWS_AFTER), if !told => {
                     told = true;
                     reporter.starting(format!("waiting for image {}", wanted.image)).await;
@@ -311,6 +353,10 @@ fn wanted(task: &Task, container: &Container) -> Wanted {
         login: container.registry_login.clone(),
         scope: revision.unwrap_or(&task.id.value).clone(),
     }
+}
+
+fn is_root(user: &str) -> bool {
+    matches!(user.split(':').next(), None | Some("" | "0" | "root"))
 }
 
 fn image_words(error: &ImageError) -> String {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-pub use capture::Capture;
+pub use capture::{Capture, OutputFiles};
 pub use docker::read_container;
 pub use files::read_files;
 pub use rotate::RotatingFile;

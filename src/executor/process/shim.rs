@@ -14,7 +14,10 @@ use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, setsid, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, getppid, kill_process, kill_process_group,
+    set_parent_process_death_signal, setsid, waitpid,
+};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
@@ -42,6 +45,9 @@ pub struct ShimSpec {
     /// Where it runs and where its output goes; the task's own folder if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<PathBuf>,
+    /// The process that has started the shim, where the task must not outlive it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<i32>,
 }
 
 /// Why a shim gave up.
@@ -55,6 +61,8 @@ enum ShimError {
     Spec(io::Error),
     #[error("nothing to run: argv is empty")]
     Empty,
+    #[error("whoever wanted it run is dead already")]
+    Orphan,
     #[error("this task was started before; it is not started again")]
     StartedBefore,
     #[error("failed to {action}: {source}")]
@@ -106,6 +114,9 @@ fn supervise(dir: &TaskDir) -> Result<(), ShimError> {
     let mut text = Vec::new();
     io::stdin().read_to_end(&mut text).map_err(ShimError::Spec)?;
     let spec: ShimSpec = serde_json::from_slice(&text).map_err(|error| ShimError::Spec(error.into()))?;
+    if let Some(parent) = spec.parent {
+        end_with(parent)?;
+    }
     rustix::process::set_child_subreaper(Some(getpid())).map_err(|e| failed("become subreaper")(e.into()))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -116,6 +127,17 @@ fn supervise(dir: &TaskDir) -> Result<(), ShimError> {
     say()?;
     drop(lock);
     Ok(())
+}
+
+/// From now on the death of `parent`, which has started this shim, is an order to end everything by force.
+fn end_with(parent: i32) -> Result<(), ShimError> {
+    let asked = set_parent_process_death_signal(Some(Signal::USR1));
+    asked.map_err(|error| failed("ask for word of the executor's death")(error.into()))?;
+    // It may have died before it was asked for.
+    match getppid() {
+        Some(present) if present.as_raw_nonzero().get() == parent => Ok(()),
+        _ => Err(ShimError::Orphan),
+    }
 }
 
 /// Whoever started the shim waits for this line; nobody does after a restart of the server.

@@ -54,6 +54,8 @@ pub struct Processes {
     pub logs: LogLimits,
     /// Where a process runs and writes, where somebody else has made a folder for it; its own otherwise.
     pub home: Option<PathBuf>,
+    /// This very process, where its shims must not outlive it: nobody would take them up again.
+    pub parent: Option<i32>,
 }
 
 impl Processes {
@@ -78,7 +80,8 @@ impl Processes {
             return Ok(run);
         }
         let home = self.home_of(&dir);
-        let spec = ShimSpec { home: self.home.clone(), ..shim_spec(task, &home, self.logs)? };
+        let spec =
+            ShimSpec { home: self.home.clone(), parent: self.parent, ..shim_spec(task, &home, self.logs)? };
         dir.create().map_err(|source| ProcessError::Folder { path: dir.path().to_owned(), source })?;
         self.spawn_shim(&dir, &spec)
             .await
@@ -274,7 +277,13 @@ impl Running for ProcessRun {
 /// # Errors
 /// When there is nothing to run.
 pub fn shim_spec(task: &Task, sandbox: &Path, logs: LogLimits) -> Result<ShimSpec, ProcessError> {
-    Ok(ShimSpec { argv: argv(&task.command)?, env: environment(task, sandbox), logs, home: None })
+    Ok(ShimSpec {
+        argv: argv(&task.command)?,
+        env: environment(task, sandbox),
+        logs,
+        home: None,
+        parent: None,
+    })
 }
 
 fn argv(command: &Command) -> Result<Vec<String>, ProcessError> {

@@ -46,6 +46,8 @@ pub(crate) struct Agent {
     told: Arc<Told>,
     listening: Option<(CancellationToken, Spawned<()>)>,
     pub(crate) sandbox: tempfile::TempDir,
+    /// Where its executors show that they live.
+    pub(crate) locks: tempfile::TempDir,
     pub(crate) installation: String,
     pub(crate) executor_id: String,
     variables: Vec<(String, String)>,
@@ -89,6 +91,7 @@ impl Agent {
             told,
             listening: None,
             sandbox: tempfile::tempdir().unwrap(),
+            locks: tempfile::tempdir().unwrap(),
             executor_id: executor_id.to_owned(),
             variables: Vec::new(),
             tls: Tls::default(),
@@ -131,6 +134,7 @@ impl Agent {
             .env("MESOS_RECOVERY_TIMEOUT", "15mins")
             .env("MESOS_SANDBOX", sandbox)
             .env("MESOS_SUBSCRIPTION_BACKOFF_MAX", "2secs")
+            .env("TENURE_EXECUTOR_LOCKS", self.locks.path())
             .env("TENURE_INSTALLATION", &self.installation)
             .envs(self.variables.iter().cloned())
             .current_dir(sandbox)
@@ -262,6 +266,19 @@ impl Agent {
 
     pub(crate) fn shut_down(&self) {
         self.send(ExecutorEventType::Shutdown, Event::default());
+    }
+
+    /// The process that watches over its executor's containers.
+    pub(crate) fn guard(&self) -> i32 {
+        let locks = self.locks.path().to_str().unwrap();
+        let is_it = |pid: &i32| {
+            let line = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.contains("\0guarding\0") && line.contains(locks)
+        };
+        let pids = std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        pids.into_iter().find(is_it).expect("a guard runs")
     }
 
     /// What a task wrote.
@@ -422,6 +439,10 @@ impl Executor {
     /// As `kill -9` does.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id().unwrap().cast_signed()
     }
 
     /// Its resident memory in KiB.

@@ -2,6 +2,8 @@
 
 mod agent;
 mod authority;
+mod leftovers;
+mod reach;
 mod secured;
 mod shared;
 
@@ -263,6 +265,8 @@ async fn a_container_whose_executor_was_killed_makes_room_for_the_next_executor_
     let task = |id: &str| for_executor(container(id, "sleep 600").published(port, 80).launch().task);
     dead.launch(task("t.dead"));
     dead.update_of(TaskState::Running).await;
+    let guard = rustix::process::Pid::from_raw(dead.guard()).unwrap();
+    rustix::process::kill_process(guard, rustix::process::Signal::KILL).unwrap();
     executor.kill().await;
     assert_eq!(containers(&dockerd, &dead.installation).await, 1, "Docker keeps it");
 

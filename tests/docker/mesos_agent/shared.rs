@@ -66,3 +66,41 @@ async fn while_dockerd_is_away_a_shared_executor_goes_on_and_afterwards_it_remov
     agent.shut_down();
     assert!(executor.ended().await.success());
 }
+
+#[tokio::test]
+async fn an_executor_whose_only_launch_was_lost_ends_after_a_while() {
+    let mut agent = Agent::start("e1").await.with("TENURE_EXECUTOR_IDLE_MAX", "3secs");
+    // While the agent is away nothing can come, and nothing ends.
+    agent.refuse(&[(503, "Agent has not finished recovery"); 3]);
+    let mut executor = agent.executor();
+    agent.subscription(1).await;
+    agent.kill().await;
+    agent.launch(line("t.lost", POLITE));
+    agent.listen().await;
+    let again = agent.subscription(2).await.subscribe.unwrap();
+    assert!(again.unacknowledged_tasks.is_empty());
+    assert!(executor.ended().await.success());
+    assert!(agent.output("executor.log").contains("the agent has no task for it"));
+}
+
+#[tokio::test]
+async fn a_shared_executor_is_not_idle_while_it_removes_what_has_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    drop(UnixListener::bind(&socket).unwrap());
+    let agent =
+        Agent::start("all").await.with(SHARED_EXECUTOR, "1").with("TENURE_EXECUTOR_IDLE_MAX", "2secs");
+    let agent = agent.with("DOCKER_HOST", &format!("unix://{}", socket.display()));
+    let mut executor = agent.executor();
+    agent.subscription(1).await;
+    agent.launch(for_executor(container("t.ended", "sleep 600").launch().task));
+    agent.kill_task("t.ended", None);
+    agent.update_of(TaskState::Killed).await;
+    // Longer than it would be idle: there is no sign by which one sees that it does not go.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    agent.launch(line("t.next", POLITE));
+    assert_eq!(agent.update_of(TaskState::Running).await.task_id.value, "t.next");
+    agent.shut_down();
+    agent.update_of(TaskState::Killed).await;
+    assert!(executor.ended().await.success());
+}

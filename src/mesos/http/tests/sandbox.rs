@@ -151,6 +151,64 @@ async fn who_follows_misses_nothing_when_the_file_is_rotated_and_stops_with_its_
     assert_eq!(text(tail).await, "six\n");
 }
 
+fn rotate(agent: &Agent, kept: u32) {
+    let name = |number: u32| if number == 0 { "stdout".to_owned() } else { format!("stdout.{number}") };
+    for number in (0..kept).rev() {
+        std::fs::rename(agent.path(&name(number)), agent.path(&name(number + 1))).ok();
+    }
+}
+
+fn lines(file: u32, count: u32) -> String {
+    (0..count).map(|number| format!("line {number} of file {file}\n")).collect()
+}
+
+#[tokio::test]
+async fn who_is_slower_than_the_writer_misses_nothing_as_long_as_it_is_there() {
+    let env = Env::system().unwrap();
+    let agent = Agent::start(&env).await;
+    let over: HasEnded = Arc::new(|| true);
+    for rotations in 1..=3 {
+        for number in 1..=3 {
+            std::fs::remove_file(agent.path(&format!("stdout.{number}"))).ok();
+        }
+        std::fs::write(agent.path("stdout"), lines(0, 10_000)).unwrap();
+        let mut tail = agent.file("stdout").tail(Some(9_000), Some(over.clone())).await.unwrap();
+        let mut read = next_text(&mut tail, 1).await;
+        // Each is longer than the one before, so that nothing seems to be shorter than it was.
+        for file in 1..=rotations {
+            rotate(&agent, 3);
+            std::fs::write(agent.path("stdout"), lines(file, 10_000 + 1000 * file)).unwrap();
+        }
+        read += &text(tail).await;
+        let all: String = (0..=rotations).map(|file| lines(file, 10_000 + 1000 * file)).collect();
+        let wanted = &all[all.find("line 1000 ").unwrap()..];
+        assert!(read == wanted, "{rotations}: {} bytes, not {}", read.len(), wanted.len());
+    }
+}
+
+#[tokio::test]
+async fn what_was_removed_before_it_could_be_read_is_told() {
+    let env = Env::system().unwrap();
+    let agent = Agent::start(&env).await;
+    std::fs::write(agent.path("stdout"), lines(0, 10_000)).unwrap();
+    let over: HasEnded = Arc::new(|| true);
+    let mut tail = agent.file("stdout").tail(None, Some(over)).await.unwrap();
+    let begun = next_text(&mut tail, 1).await;
+    for file in 1..=4 {
+        rotate(&agent, 2);
+        std::fs::write(agent.path("stdout"), lines(file, 11_000)).unwrap();
+    }
+    let rest = text(tail).await;
+    let separator = if begun.ends_with('\n') { "" } else { "\n" };
+    let wanted = format!(
+        "{separator}… output was lost here\n{}{}{}",
+        lines(2, 11_000),
+        lines(3, 11_000),
+        lines(4, 11_000)
+    );
+    assert!(rest == wanted, "{} bytes, not {}: {:?}", rest.len(), wanted.len(), &rest[..80]);
+}
+
 #[tokio::test]
 async fn what_cannot_be_read_is_told() {
     let env = Env::system().unwrap();
