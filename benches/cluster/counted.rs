@@ -170,7 +170,8 @@ pub(crate) struct CountedConnection<C> {
 #[async_trait]
 impl<C: Connection> Connection for CountedConnection<C> {
     async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError> {
-        let Subscription { events, calls, acknowledgements } = self.connection.subscribe(call, may_act).await?;
+        let Subscription { events, calls, acknowledgements } =
+            self.connection.subscribe(call, may_act).await?;
         let counted = |calls| Box::new(CountedCalls { calls, counts: self.counts.clone() });
         Ok(Subscription { events, calls: counted(calls), acknowledgements: counted(acknowledgements) })
     }

@@ -282,8 +282,11 @@ mod tests {
 
     #[test]
     fn mesos_pulls_with_the_login_of_the_registry() {
-        let login =
-            RegistryLogin { username: "u".to_owned(), password: "p:w".to_owned(), server: "r:5000".to_owned() };
+        let login = RegistryLogin {
+            username: "u".to_owned(),
+            password: "p:w".to_owned(),
+            server: "r:5000".to_owned(),
+        };
         let data = TaskData { registry_login: Some(login), ..TaskData::default() };
         let described = Runner::Mesos.describe(Some(Containerizer::Mesos), AT, info(), data);
         let image = described.container.unwrap().mesos.unwrap().image.unwrap();

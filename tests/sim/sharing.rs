@@ -93,7 +93,7 @@ struct Other {
 impl Other {
     async fn subscribe(master: &MasterHandle, framework_info: FrameworkInfo) -> Other {
         let subscribe = Call::subscribe(Subscribe { framework_info, ..Subscribe::default() });
-        let mut subscription = master.subscribe(subscribe).await.unwrap();
+        let mut subscription = master.subscribe(subscribe, &|| true).await.unwrap();
         let first = subscription.events.next().await.unwrap().unwrap();
         Other { id: first.subscribed.unwrap().framework_id, subscription }
     }

@@ -38,12 +38,12 @@ impl Connection for Door {
         if *self.shut.borrow() {
             return Err(ConnectionError::Unreachable { message: "the door is shut".to_owned() });
         }
-        let Subscription { events, calls } = self.master.subscribe(call, may_act).await?;
+        let Subscription { events, calls, acknowledgements } = self.master.subscribe(call, may_act).await?;
         let mut shut = self.shut.clone();
         let closed = async move {
             let _closed = shut.wait_for(|shut| *shut).await;
         };
-        Ok(Subscription { events: events.take_until(Box::pin(closed)).boxed(), calls })
+        Ok(Subscription { events: events.take_until(Box::pin(closed)).boxed(), calls, acknowledgements })
     }
 }
 

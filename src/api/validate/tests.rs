@@ -322,7 +322,10 @@ fn mesos_own_containerizers_are_refused_what_they_would_leave_undone() {
         ]
         .map(|fault| format!("{fault} with containerizer {name}"))
     };
-    let mut docker = vec!["spec.container.pullSecret: Forbidden: no credentials are handed on with containerizer Docker".to_owned()];
+    let mut docker = vec![
+        "spec.container.pullSecret: Forbidden: no credentials are handed on with containerizer Docker"
+            .to_owned(),
+    ];
     docker.extend(common("Docker"));
     assert_eq!(faults(spec("Docker")), docker);
     let mesos = faults(spec("Mesos"));

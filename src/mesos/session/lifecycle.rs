@@ -239,13 +239,7 @@ impl Lifecycle {
         kept
     }
 
-    async fn subscribed(
-        &mut self,
-        subscribed: &Subscribed,
-        suppressed: bool,
-        pipes: Pipes,
-        shown: &Shown,
-    ) {
+    async fn subscribed(&mut self, subscribed: &Subscribed, suppressed: bool, pipes: Pipes, shown: &Shown) {
         self.generation += 1;
         self.since = Instant::now();
         let framework_id = subscribed.framework_id.clone();

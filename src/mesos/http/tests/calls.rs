@@ -19,7 +19,7 @@ async fn calls_go_to_the_address_at_which_the_stream_was_found() {
     let connection = HttpConnection::new(&env, HttpConfig::new(vec![master.url()]));
     let client = connection.client.clone();
     let url = master.url();
-    let finding = env.spawn("find", async move { client.find_leader(&url, &Bytes::new()).await });
+    let finding = env.spawn("find", async move { client.find_leader(&url, &Bytes::new(), &|| true).await });
     master.next().await.answer(STREAM);
     let (leader, _stream) = finding.join().await.unwrap().unwrap();
     assert_eq!(leader.address, Some(master.address));

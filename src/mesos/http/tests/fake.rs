@@ -54,8 +54,8 @@ impl Fake {
     /// The subscription of the next request.
     pub(super) async fn subscribed(&mut self, env: &Env) -> Subscription {
         let connection = HttpConnection::new(env, HttpConfig::new(vec![self.url()]));
-        let subscribing =
-            env.spawn("subscribe", async move { connection.subscribe(refusals::subscribe(), &|| true).await });
+        let subscribing = env
+            .spawn("subscribe", async move { connection.subscribe(refusals::subscribe(), &|| true).await });
         self.next().await.answer(STREAM);
         subscribing.join().await.unwrap().unwrap()
     }
