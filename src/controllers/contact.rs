@@ -2,8 +2,8 @@
 //! why Tasks wait.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use prometheus_client::collector::Collector;
@@ -13,6 +13,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::env::watch;
+use crate::mesos::session::Tally;
 
 /// What is known of the contact. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +24,13 @@ pub struct Contact {
 #[derive(Debug)]
 struct Shared {
     state: watch::Sender<State>,
+    /// The region of the master, as the last subscription told it.
+    region: Mutex<Option<Arc<str>>>,
     subscriptions: AtomicU64,
     failures: AtomicU64,
+    /// Whether Mesos has removed the framework, and no person has decided yet.
+    removed: AtomicBool,
+    tally: Tally,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +61,14 @@ impl fmt::Display for Trouble {
 impl Default for Shared {
     fn default() -> Shared {
         let (subscriptions, failures) = (AtomicU64::new(0), AtomicU64::new(0));
-        Shared { state: watch::Sender::new(State::Standby), subscriptions, failures }
+        Shared {
+            state: watch::Sender::new(State::Standby),
+            region: Mutex::default(),
+            removed: AtomicBool::new(false),
+            tally: Tally::default(),
+            subscriptions,
+            failures,
+        }
     }
 }
 
@@ -69,7 +82,23 @@ impl Contact {
         }
     }
 
+    /// The region of the master that let us in last.
+    pub(super) fn region(&self) -> Option<Arc<str>> {
+        self.shared.region.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where sessions count what they do.
+    pub(super) fn tally(&self) -> Tally {
+        self.shared.tally.clone()
+    }
+
+    /// Whether Mesos has removed the framework for good, as the store tells.
+    pub(super) fn removed(&self, is_removed: bool) {
+        self.shared.removed.store(is_removed, Ordering::Relaxed);
+    }
+
     pub(super) fn standby(&self) {
+        self.removed(false);
         self.shared.state.send_replace(State::Standby);
     }
 
@@ -84,7 +113,9 @@ impl Contact {
         });
     }
 
-    pub(super) fn subscribed(&self) {
+    /// A master has let us in, which is in `region` if it has one.
+    pub(super) fn subscribed(&self, region: Option<Arc<str>>) {
+        *self.shared.region.lock().unwrap_or_else(PoisonError::into_inner) = region;
         self.shared.subscriptions.fetch_add(1, Ordering::Relaxed);
         self.shared.state.send_replace(State::Subscribed);
     }
@@ -105,14 +136,25 @@ impl Contact {
 /// What `/metrics` tells of it.
 impl Collector for Contact {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let subscribed = i64::from(*self.shared.state.borrow() == State::Subscribed);
-        let help = "Whether this process leads and is subscribed to the Mesos master: 1 or 0";
-        ConstGauge::new(subscribed).encode(encoder.encode_descriptor(
-            "tenure_mesos_subscribed",
-            help,
-            None,
-            MetricType::Gauge,
-        )?)?;
+        let state = self.shared.state.borrow().clone();
+        let gauges = [
+            ("tenure_leader", "Whether this process leads: 1 or 0", state != State::Standby),
+            (
+                "tenure_mesos_subscribed",
+                "Whether this process leads and is subscribed to the Mesos master: 1 or 0",
+                state == State::Subscribed,
+            ),
+            (
+                "tenure_mesos_framework_removed",
+                "Whether this process leads and Mesos has removed its framework, until a person decides: 1 or 0",
+                self.shared.removed.load(Ordering::Relaxed),
+            ),
+        ];
+        for (name, help, holds) in gauges {
+            let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(i64::from(holds)).encode(descriptor)?;
+        }
+        self.shared.tally.encode(&mut encoder)?;
         let counts = [
             ("tenure_mesos_subscriptions", "Subscriptions to a Mesos master", &self.shared.subscriptions),
             (
@@ -151,7 +193,7 @@ mod tests {
         contact.subscribing();
         let trouble = contact.trouble().unwrap();
         assert_eq!((&*trouble.reason, trouble.since), ("no route", at(1)));
-        contact.subscribed();
+        contact.subscribed(None);
         assert_eq!(contact.trouble(), None);
         contact.lost("the master closed the stream", at(9));
         assert_eq!(contact.trouble().unwrap().since, at(9));
@@ -160,11 +202,31 @@ mod tests {
     }
 
     #[test]
+    fn who_leads_and_what_sessions_did_is_told() {
+        let contact = Contact::default();
+        let mut metrics = prometheus_client::registry::Registry::default();
+        metrics.register_collector(Box::new(contact.clone()));
+        let told = |line: &str| {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &metrics).unwrap();
+            assert!(text.lines().any(|it| it == line), "{line} in {text}");
+        };
+        told("tenure_leader 0");
+        contact.subscribing();
+        contact.removed(true);
+        told("tenure_leader 1");
+        told("tenure_mesos_framework_removed 1");
+        contact.standby();
+        told("tenure_leader 0");
+        told("tenure_mesos_framework_removed 0");
+    }
+
+    #[test]
     fn subscriptions_and_failures_are_counted() {
         let contact = Contact::default();
         contact.lost("refused", at(1));
         contact.lost("refused", at(2));
-        contact.subscribed();
+        contact.subscribed(None);
         let mut metrics = prometheus_client::registry::Registry::default();
         metrics.register_collector(Box::new(contact));
         let mut text = String::new();

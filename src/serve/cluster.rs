@@ -13,7 +13,7 @@ use super::logs::{LocalLogs, SandboxLogs};
 use super::machine;
 use super::offers::WhoLeads;
 use crate::cli::server_args::{ExecutorOrigin, ExecutorPer, MesosEncoding, MesosTarget, ServerConfig};
-use crate::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
+use crate::controllers::{Census, Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
 use crate::env::Env;
 use crate::executor::logs::{LogLimits, TaskLogs};
 use crate::executor::{LauncherConfig, LocalLauncher, docker};
@@ -140,6 +140,7 @@ impl Way {
             policy,
             contact: Contact::default(),
             ends: Ends::default(),
+            census: Census::default(),
             offers: Offers::default(),
             messages,
             anew,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenure::api::{App, Endpoints, Task};
-use tenure::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, framework};
+use tenure::controllers::{Census, Contact, Ends, Leader, Messages, Offers, Policy, framework};
 use tenure::env::Env;
 use tenure::mesos::connection::Connection;
 use tenure::mesos::embedded;
@@ -168,6 +168,7 @@ impl World {
             policy: Policy::sole(),
             contact: Contact::default(),
             ends: Ends::default(),
+            census: Census::default(),
             offers: Offers::default(),
             messages: Messages::default(),
             anew: None,
@@ -177,6 +178,7 @@ impl World {
             store,
             key: prefix.leader(),
             holder: env.name().to_owned(),
+            door: serde_json::Value::Null,
             ttl: LEADER_TTL,
         };
         env.spawn("leader", async move {

@@ -10,11 +10,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::caller::Line;
+use super::tally::Fate;
 use super::{EndReason, Identity, SessionConfig, SessionEvent, Shared};
 use crate::env::Env;
 use crate::mesos::connection::{CallPipe, Connection, ConnectionError, Subscription};
 use crate::mesos::wire::scheduler::{Call, Event, Subscribe, Subscribed};
-use crate::mesos::wire::{CallType, EventType, FrameworkInfo};
+use crate::mesos::wire::{CallType, EventType, FrameworkInfo, MasterInfo};
 
 /// The task that owns the stream.
 #[derive(Debug)]
@@ -174,12 +175,15 @@ impl Lifecycle {
     ) {
         self.generation += 1;
         let framework_id = subscribed.framework_id.clone();
-        let master_id = subscribed.master_info.as_ref().map(|master| master.id.clone());
+        let master = subscribed.master_info.as_ref();
+        let master_id = master.map(|master| master.id.clone());
+        let region = master.and_then(MasterInfo::region).map(ToOwned::to_owned);
         tracing::info!(framework = %framework_id, generation = self.generation, "subscribed");
         // The caller ends only with the session.
         let _ended = self.lines.send(Some(Line { framework_id: framework_id.clone(), calls, broken })).await;
         let generation = self.generation;
-        self.shared.mailbox.subscribed(SessionEvent::Subscribed { framework_id, generation, master_id });
+        let event = SessionEvent::Subscribed { framework_id, generation, master_id, region };
+        self.shared.mailbox.subscribed(event);
     }
 
     async fn read(&self, events: &mut EventStream, interval: Duration) -> After {
@@ -210,11 +214,13 @@ impl Lifecycle {
             EventType::Offers => {
                 let offers: Vec<_> =
                     event.offers.unwrap_or_default().offers.into_iter().map(Arc::new).collect();
+                self.shared.tally.offers(Fate::Received, offers.len());
                 mailbox.offers(self.shared.leases.grant(&offers, self.generation, self.env.now()));
             }
             EventType::Rescind => {
                 let offer = event.rescind.unwrap_or_default().offer_id;
                 if self.shared.leases.end(&offer) {
+                    self.shared.tally.offers(Fate::Rescinded, 1);
                     mailbox.rescinded(vec![offer]);
                 }
             }

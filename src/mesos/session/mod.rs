@@ -10,6 +10,7 @@ mod lifecycle;
 mod mailbox;
 #[cfg(test)]
 pub(super) mod support;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod updates;
@@ -35,6 +36,7 @@ use super::wire::{
 };
 use crate::env::Env;
 use mailbox::Mailbox;
+pub use tally::Tally;
 
 /// Who we are to Mesos, and where that is remembered.
 #[async_trait]
@@ -78,6 +80,8 @@ pub struct SessionConfig {
     pub backoff_max: Duration,
     /// The wait after the master refused the framework as it is configured.
     pub backoff_refused: Duration,
+    /// Where it is counted what the session does.
+    pub tally: Tally,
 }
 
 impl Default for SessionConfig {
@@ -89,6 +93,7 @@ impl Default for SessionConfig {
             backoff_min: Duration::from_millis(500),
             backoff_max: Duration::from_secs(15),
             backoff_refused: Duration::from_secs(60),
+            tally: Tally::default(),
         }
     }
 }
@@ -104,6 +109,8 @@ pub enum SessionEvent {
         generation: u64,
         /// The master's id, when it told one: it differs after every change of leader.
         master_id: Option<String>,
+        /// The region of the master, when it told one.
+        region: Option<String>,
     },
     /// New offers, entered in [`Session::leases`].
     Offers(Vec<Lease>),
@@ -191,6 +198,7 @@ pub fn start(
         suppressed: Arc::default(),
         mailbox: Mailbox::default(),
         closed: CancellationToken::new(),
+        tally: config.tally.clone(),
     };
     let (commands, received) = mpsc::channel(COMMAND_QUEUE);
     let (lines, received_lines) = mpsc::channel(1);
@@ -223,6 +231,7 @@ struct Shared {
     suppressed: Arc<AtomicBool>,
     mailbox: Mailbox,
     closed: CancellationToken,
+    tally: Tally,
 }
 
 /// A call to send, and where to tell what became of it.

@@ -108,7 +108,7 @@ async fn await_event<T>(events: &mut SessionEvents, mut pick: impl FnMut(Session
 /// Our id, the number of the subscription, and the master's id.
 async fn subscribed(events: &mut SessionEvents) -> (FrameworkId, u64, Option<String>) {
     await_event(events, |event| match event {
-        SessionEvent::Subscribed { framework_id, generation, master_id } => {
+        SessionEvent::Subscribed { framework_id, generation, master_id, .. } => {
             Some((framework_id, generation, master_id))
         }
         _ => None,
