@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tenure::api::Task;
-use tenure::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, framework};
+use tenure::controllers::{Census, Contact, Ends, Leader, Messages, Offers, Policy, framework};
 use tenure::env::Env;
 use tenure::mesos::embedded::fleet::Fleet;
 use tenure::mesos::embedded::master::{self, MasterConfig, MasterHandle};
@@ -113,6 +113,7 @@ impl World {
             policy: Policy::sole(),
             contact: Contact::default(),
             ends: Ends::default(),
+            census: Census::default(),
             offers: Offers::default(),
             messages: Messages::default(),
             anew: None,
@@ -122,6 +123,7 @@ impl World {
             store: self.store.clone(),
             key: prefix().leader(),
             holder: format!("server {}", self.servers),
+            door: serde_json::Value::Null,
             ttl: LEADER_TTL,
             rivals: true,
         };

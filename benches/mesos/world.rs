@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tenure::api::{Phase, Task};
-use tenure::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
+use tenure::controllers::{Census, Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
 use tenure::env::Env;
 use tenure::mesos::connection::Connection;
 use tenure::registry::{Cache, Doc, Fence, Prefix, Registry, Resource, Scheme, Write};
@@ -51,6 +51,7 @@ impl World {
             policy: Policy::shared(Runner::Mesos),
             contact: Contact::default(),
             ends: Ends::default(),
+            census: Census::default(),
             offers: Offers::default(),
             messages: Messages::default(),
             anew: None,
@@ -60,6 +61,7 @@ impl World {
             store,
             key: prefix.leader(),
             holder: "server".to_owned(),
+            door: serde_json::Value::Null,
             ttl: LEADER_TTL,
             rivals: true,
         };

@@ -46,7 +46,8 @@ pub struct OfferStatus {
     pub resources: Totals,
     /// Why it is held.
     pub held: Held,
-    /// For whom, `NAMESPACE/NAME`: ten of them at most. Empty when it is held for nobody in particular.
+    /// For whom it could be, `NAMESPACE/NAME`: Apps that wait, or may soon want a place, and of which its agent could take a task; ten of
+    /// them at most.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub apps: Vec<String>,
     /// When its operator takes the machine away.

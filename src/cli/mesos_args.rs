@@ -22,6 +22,9 @@ pub struct MesosArgs {
     /// The attributes of each agent, such as `rack:r1;zone:a`
     #[arg(long, value_name = "ATTRIBUTES")]
     pub agent_attributes: Option<AgentAttributes>,
+    /// The regions of agents, one after the other, such as `eu,us`; the master is in the first [default: none]
+    #[arg(long, value_name = "REGIONS", value_delimiter = ',')]
+    pub regions: Vec<String>,
     /// Where agents keep sandboxes: with it, they fetch and run the executors of tasks [default: they only say that tasks run]
     #[arg(long, value_name = "DIR")]
     pub work_dir: Option<PathBuf>,

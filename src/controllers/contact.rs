@@ -3,8 +3,8 @@
 
 use std::fmt;
 use std::future::pending;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use tokio::time::Instant;
 
 use crate::env::watch;
-use crate::mesos::session::Cause;
+use crate::mesos::session::{Cause, Tally};
 
 /// What is known of the contact. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -27,10 +27,15 @@ pub struct Contact {
 #[derive(Debug)]
 struct Shared {
     state: watch::Sender<State>,
+    /// The region of the master, as the last subscription told it.
+    region: Mutex<Option<Arc<str>>>,
     subscriptions: AtomicU64,
     failures: AtomicU64,
     given_up: AtomicU64,
     usurped: AtomicU64,
+    /// Whether Mesos has removed the framework, and no person has decided yet.
+    removed: AtomicBool,
+    tally: Tally,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,9 +69,11 @@ impl fmt::Display for Trouble {
 
 impl Default for Shared {
     fn default() -> Shared {
-        let state = watch::Sender::new(State::Standby);
         Shared {
-            state,
+            state: watch::Sender::new(State::Standby),
+            region: Mutex::default(),
+            removed: AtomicBool::new(false),
+            tally: Tally::default(),
             subscriptions: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
@@ -89,7 +96,23 @@ impl Contact {
         }
     }
 
+    /// The region of the master that let us in last.
+    pub(super) fn region(&self) -> Option<Arc<str>> {
+        self.shared.region.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where sessions count what they do.
+    pub(super) fn tally(&self) -> Tally {
+        self.shared.tally.clone()
+    }
+
+    /// Whether Mesos has removed the framework for good, as the store tells.
+    pub(super) fn removed(&self, is_removed: bool) {
+        self.shared.removed.store(is_removed, Ordering::Relaxed);
+    }
+
     pub(super) fn standby(&self) {
+        self.removed(false);
         self.shared.state.send_replace(State::Standby);
     }
 
@@ -144,7 +167,9 @@ impl Contact {
         }
     }
 
-    pub(super) fn subscribed(&self) {
+    /// A master has let us in, which is in `region` if it has one.
+    pub(super) fn subscribed(&self, region: Option<Arc<str>>) {
+        *self.shared.region.lock().unwrap_or_else(PoisonError::into_inner) = region;
         self.shared.subscriptions.fetch_add(1, Ordering::Relaxed);
         self.shared.state.send_replace(State::Subscribed);
     }
@@ -166,14 +191,25 @@ impl Contact {
 /// What `/metrics` tells of it.
 impl Collector for Contact {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let subscribed = i64::from(*self.shared.state.borrow() == State::Subscribed);
-        let help = "Whether this process leads and is subscribed to the Mesos master: 1 or 0";
-        ConstGauge::new(subscribed).encode(encoder.encode_descriptor(
-            "tenure_mesos_subscribed",
-            help,
-            None,
-            MetricType::Gauge,
-        )?)?;
+        let state = self.shared.state.borrow().clone();
+        let gauges = [
+            ("tenure_leader", "Whether this process leads: 1 or 0", state != State::Standby),
+            (
+                "tenure_mesos_subscribed",
+                "Whether this process leads and is subscribed to the Mesos master: 1 or 0",
+                state == State::Subscribed,
+            ),
+            (
+                "tenure_mesos_framework_removed",
+                "Whether this process leads and Mesos has removed its framework, until a person decides: 1 or 0",
+                self.shared.removed.load(Ordering::Relaxed),
+            ),
+        ];
+        for (name, help, holds) in gauges {
+            let descriptor = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            ConstGauge::new(i64::from(holds)).encode(descriptor)?;
+        }
+        self.shared.tally.encode(&mut encoder)?;
         let counts = [
             ("tenure_mesos_subscriptions", "Subscriptions to a Mesos master", &self.shared.subscriptions),
             (
@@ -229,7 +265,7 @@ mod tests {
         contact.subscribing();
         let trouble = contact.trouble().unwrap();
         assert_eq!((&*trouble.reason, trouble.since), ("no route", at(1)));
-        contact.subscribed();
+        contact.subscribed(None);
         assert_eq!(contact.trouble(), None);
         contact.broken("the master closed the stream", at(9));
         assert_eq!(contact.trouble().unwrap().since, at(9));
@@ -251,7 +287,7 @@ mod tests {
         assert_eq!(&*contact.trouble().unwrap().reason, "refused", "it leads again");
         contact.broken("no route", at(9));
         assert_eq!(contact.trouble().unwrap().since, at(1));
-        contact.subscribed();
+        contact.subscribed(None);
         assert_eq!(contact.trouble(), None);
     }
 
@@ -267,7 +303,7 @@ mod tests {
                 tokio::time::sleep_until(began + Duration::from_secs(second)).await;
                 contact.broken("still no route", at(0));
             }
-            contact.subscribed();
+            contact.subscribed(None);
             contact.lost("no such role", Cause::Refused, at(0));
             tokio::time::sleep_until(began + Duration::from_secs(500)).await;
             contact.broken("the stream broke", at(0));
@@ -278,12 +314,32 @@ mod tests {
     }
 
     #[test]
+    fn who_leads_and_what_sessions_did_is_told() {
+        let contact = Contact::default();
+        let mut metrics = prometheus_client::registry::Registry::default();
+        metrics.register_collector(Box::new(contact.clone()));
+        let told = |line: &str| {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &metrics).unwrap();
+            assert!(text.lines().any(|it| it == line), "{line} in {text}");
+        };
+        told("tenure_leader 0");
+        contact.subscribing();
+        contact.removed(true);
+        told("tenure_leader 1");
+        told("tenure_mesos_framework_removed 1");
+        contact.standby();
+        told("tenure_leader 0");
+        told("tenure_mesos_framework_removed 0");
+    }
+
+    #[test]
     fn subscriptions_and_failures_are_counted() {
         let contact = Contact::default();
         contact.broken("refused", at(1));
         contact.broken("refused", at(2));
         contact.lost("somebody else has our id", Cause::Usurped, at(3));
-        contact.subscribed();
+        contact.subscribed(None);
         let mut metrics = prometheus_client::registry::Registry::default();
         metrics.register_collector(Box::new(contact));
         let mut text = String::new();

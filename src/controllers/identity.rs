@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
+use super::contact::Contact;
 use super::framework::FRAMEWORK_ID;
 use super::objects::{Stored, resource};
 use crate::api::Task;
@@ -29,6 +30,8 @@ pub(super) struct StoredIdentity {
     pub(super) framework: FrameworkInfo,
     /// The removed framework in whose place a person wants a new one.
     pub(super) anew: Option<Arc<str>>,
+    /// Whoever looks is told there of a removal.
+    pub(super) contact: Contact,
     /// To the status writer.
     pub(super) updates: mpsc::Sender<TaskStatus>,
 }
@@ -96,7 +99,9 @@ impl StoredIdentity {
     async fn introduction(&self) -> Result<FrameworkInfo, IdentityError> {
         let failed = |message: String| IdentityError { message };
         let id = self.known().await?;
-        if let Some(removed) = self.removed(id.as_ref()).await? {
+        let removed = self.removed(id.as_ref()).await?;
+        self.contact.removed(removed.is_some_and(|removed| !self.is_given_up(removed)));
+        if let Some(removed) = removed {
             self.tell_the_end(removed).await?;
             return match self.is_given_up(removed) {
                 true => Ok(FrameworkInfo { id: None, ..self.framework.clone() }),

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::agents::{self, Agents};
+use super::census::Census;
 use super::contact::{Contact, Trouble};
 use super::deployment::Deployment;
 use super::endpoints::Publish;
@@ -66,6 +67,8 @@ pub struct Leader {
     pub contact: Contact,
     /// How tasks ended, for whoever counts them.
     pub ends: Ends,
+    /// What there is in numbers, for whoever shows them.
+    pub census: Census,
     /// The offers that are held, for whoever shares them.
     pub offers: Offers,
     /// The way to executors, for whoever shares it.
@@ -151,6 +154,7 @@ impl Leader {
                 () = stop.cancelled() => Ok(Over::Deposed),
             };
             self.contact.standby();
+            self.census.standby();
             self.offers.standby();
             self.messages.standby();
             if let Err(error) = term.resign().await {
@@ -270,6 +274,7 @@ impl Leader {
     fn identity(&self, term: &Term, updates: mpsc::Sender<TaskStatus>) -> StoredIdentity {
         StoredIdentity {
             updates,
+            contact: self.contact.clone(),
             facts: self.facts.clone(),
             term: term.clone(),
             cache: self.registry.cache().clone(),
@@ -282,6 +287,7 @@ impl Leader {
         self.contact.subscribing();
         let config = SessionConfig {
             lease: self.policy.leases.hold_imminent + LEASE_MARGIN,
+            tally: self.contact.tally(),
             ..SessionConfig::default()
         };
         session::start(&self.env, self.connection.clone(), identity, config)
@@ -325,6 +331,7 @@ impl Leader {
             session: session.clone(),
             signals: signals.clone(),
             contact: self.contact.clone(),
+            census: self.census.clone(),
             offers: self.offers.clone(),
             policy: self.policy.leases.clone(),
             runner: self.policy.runner.clone(),
@@ -362,6 +369,7 @@ impl Leader {
             recorder: recorder.clone(),
             session: session.clone(),
             ends: self.ends.clone(),
+            runner: self.policy.runner.clone(),
             updates,
             strangers,
         };

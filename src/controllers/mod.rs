@@ -18,6 +18,7 @@
 
 mod agents;
 mod by_app;
+mod census;
 mod contact;
 mod deployment;
 mod endpoints;
@@ -54,13 +55,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+pub use census::Census;
 pub use contact::{Contact, Trouble};
 pub use ends::Ends;
 pub use framework::{FRAMEWORK_ID, framework};
 pub use leader::{LeadError, Leader, Policy};
 pub use messages::{MessageError, Messages};
 pub use objects::{agent_key, task_key};
-pub use offers::Offers;
+pub use offers::{Busy, Offers};
 pub use runner::{Program, Runner, Share};
 pub use secrets::{SecretError, Secrets};
 pub use task_info::{Launch, LaunchError, task_info};

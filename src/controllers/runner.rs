@@ -1,5 +1,6 @@
 //! Who runs tasks on the agents of a cluster: the agents themselves, or an executor of ours that they start for each task.
 
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine;
@@ -40,6 +41,26 @@ pub enum Program {
     Installed { path: String },
 }
 
+impl Program {
+    /// From where it is fetched, if it is.
+    #[must_use]
+    pub(super) fn uri(&self) -> Option<&str> {
+        match self {
+            Program::Fetched { uri } => Some(uri),
+            Program::Installed { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Program::Fetched { uri } => write!(f, "fetched from {uri}"),
+            Program::Installed { path } => write!(f, "{path} on the agent"),
+        }
+    }
+}
+
 /// Which tasks have an executor in common.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Share {
@@ -70,6 +91,14 @@ impl Runner {
         let undone = validate::left_undone_by_mesos(template);
         let undone: Vec<_> = undone.iter().map(|(path, what)| format!("{path}: {what}")).collect();
         (!undone.is_empty()).then(|| format!("{} with --mesos-executor off", undone.join(", ")))
+
+    /// The executor of ours that runs a task for which this containerizer is chosen, if one does.
+    #[must_use]
+    pub(super) fn program(&self, containerizer: Option<Containerizer>) -> Option<&Program> {
+        match self {
+            Runner::Executor(program, _) if containerizer.is_none() => Some(program),
+            Runner::Executor(..) | Runner::Embedded | Runner::Mesos => None,
+        }
     }
 
     /// The task as this one is told of it. `info` describes what to run; `data` what Mesos has no field for.

@@ -1,5 +1,7 @@
 //! One session per term: each kind of its news goes to the loop that handles it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
@@ -70,8 +72,8 @@ impl Dispatch {
     pub(super) async fn run(mut self) -> EndReason {
         while let Some(event) = self.events.next().await {
             match event {
-                SessionEvent::Subscribed { generation, suppressed, .. } => {
-                    self.contact.subscribed();
+                SessionEvent::Subscribed { generation, suppressed, region, .. } => {
+                    self.contact.subscribed(region.map(Arc::from));
                     self.signals.send_modify(|signals| {
                         signals.generation = generation;
                         signals.since = self.env.now();

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use super::ends::Ends;
 use super::events::{Happening, Recorder};
 use super::objects::{self, Stored, is, key, typed_difference};
+use super::runner::Runner;
 use crate::api::{Phase, Task, TaskStatus};
 use crate::env::Env;
 use crate::mesos::session::Session;
@@ -42,6 +43,8 @@ pub(super) struct StatusWriter {
     pub(super) recorder: Recorder,
     pub(super) session: Session,
     pub(super) ends: Ends,
+    /// Who runs the tasks: what they are run by may be what failed.
+    pub(super) runner: Runner,
     pub(super) updates: mpsc::Receiver<wire::TaskStatus>,
     /// To whoever judges orphans; what does not fit is reported again by the next reconciliation.
     pub(super) strangers: mpsc::Sender<wire::TaskStatus>,
@@ -177,8 +180,8 @@ impl StatusWriter {
             name.name = format!("{}-{}", name.name, told.len()).into();
         }
         let told = told.entry(name).or_insert_with(|| Told { task, after: None });
-        let after =
-            super::updates::merge(&told.task.object, told.after.as_ref(), update, snapshot, self.env.now());
+        let present = (&*told.task.object, told.after.as_ref());
+        let after = super::updates::merge(present, update, &self.runner, snapshot, self.env.now());
         told.after = after.or_else(|| told.after.take());
     }
 
@@ -190,11 +193,13 @@ impl StatusWriter {
             let before = task.object.status.clone().unwrap_or_default();
             let Some(patch) = typed_difference(&before, after)? else { continue };
             writes.push(task.merge(serde_json::json!({"status": patch})));
-            let failed = after.phase == Phase::Failed && before.phase != Phase::Failed;
-            if failed && task.object.spec.stop.is_none() {
-                let message = after.message.clone().unwrap_or_else(|| "the task failed".to_owned());
-                let happening = Happening::warning("TaskFailed", message);
-                writes.extend(self.recorder.writes(snapshot, task, vec![happening], now));
+            if after.phase != before.phase && task.object.spec.stop.is_none() {
+                writes.extend(self.recorder.writes(
+                    snapshot,
+                    task,
+                    bad_end(after).into_iter().collect(),
+                    now,
+                ));
             }
         }
         self.writer.commit(writes).await?;
@@ -206,6 +211,22 @@ impl StatusWriter {
         }
         Ok(())
     }
+}
+
+/// What people hear of a task that failed or was lost: Mesos's words. Its reason is told with them where they may leave it open what
+/// happened: of what is lost, and where a limit was passed.
+fn bad_end(after: &TaskStatus) -> Option<Happening> {
+    let (word, otherwise) = match after.phase {
+        Phase::Failed => ("TaskFailed", "the task failed"),
+        Phase::Lost => ("TaskLost", "the task is lost"),
+        _ => return None,
+    };
+    let message = after.message.as_deref().unwrap_or(otherwise);
+    let is_open = |reason: &&str| after.phase == Phase::Lost || reason.contains("LIMITATION");
+    Some(match after.reason.as_deref().filter(is_open) {
+        Some(reason) => Happening::warning(word, format!("{message} ({reason})")),
+        None => Happening::warning(word, message),
+    })
 }
 
 /// Whether it says that the task runs, or soon will. One whose end is stored has no business to.
@@ -231,4 +252,31 @@ pub(super) fn name_of(id: &str) -> Option<ObjectName> {
     let (namespace, rest) = id.split_once('.')?;
     let (task, _uid) = rest.rsplit_once('.')?;
     Some(ObjectName::new(namespace, task))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_task_that_is_lost_or_was_too_greedy_mesoss_reason_is_told() {
+        let rows = [
+            (Phase::Failed, "REASON_COMMAND_EXECUTOR_FAILED", Some("TaskFailed: because")),
+            (
+                Phase::Failed,
+                "REASON_CONTAINER_LIMITATION_DISK",
+                Some("TaskFailed: because (REASON_CONTAINER_LIMITATION_DISK)"),
+            ),
+            (Phase::Lost, "REASON_AGENT_REMOVED", Some("TaskLost: because (REASON_AGENT_REMOVED)")),
+            (Phase::Finished, "", None),
+            (Phase::Running, "", None),
+        ];
+        for (phase, reason, told) in rows {
+            let (message, reason) = (Some("because".to_owned()), Some(reason.to_owned()));
+            let happening = bad_end(&TaskStatus { phase, message, reason, ..TaskStatus::default() });
+            assert!(happening.as_ref().is_none_or(|it| it.type_ == "Warning"));
+            let words = happening.map(|it| format!("{}: {}", it.reason, it.message));
+            assert_eq!(words.as_deref(), told);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::objects::key;
+use super::runner::Runner;
 use crate::api::{Network, Revision, Task, TaskStatus, Template};
 use crate::mesos::wire::{self, CheckStatusInfo};
 use crate::plan::ObjectName;
@@ -10,11 +11,11 @@ use crate::plan::status::{self, TaskState, Update};
 use crate::registry::Snapshot;
 
 /// The status of `task` after `told`; nothing when it says nothing new. `present` is what was told before and is not stored
-/// yet.
+/// yet. `runner` is who runs the task.
 pub(super) fn merge(
-    task: &Task,
-    present: Option<&TaskStatus>,
+    (task, present): (&Task, Option<&TaskStatus>),
     told: &wire::TaskStatus,
+    runner: &Runner,
     snapshot: &Snapshot,
     now: Timestamp,
 ) -> Option<TaskStatus> {
@@ -23,7 +24,10 @@ pub(super) fn merge(
     let revision = snapshot.get(&revision).and_then(|doc| doc.typed::<Revision>().ok());
     let without = Template::default();
     let template = revision.as_ref().map_or(&without, |it| &it.spec.template);
-    let update = update(told, template, now)?;
+    let mut update = update(told, template, now)?;
+    if let Some(cause) = never_began(present.or(task.status.as_ref()), told, runner, template) {
+        update.message = Some(format!("{}: {cause}", update.message.unwrap_or_default()));
+    }
     let Some(present) = present else { return status::merge(task, template, update) };
     let task = Task { status: Some(present.clone()), ..task.clone() };
     status::merge(&task, template, update)
@@ -34,6 +38,38 @@ fn own_address<'a>(container: &'a wire::ContainerStatus, template: &Template) ->
     match template.network() {
         Network::Bridge => container.ip_on_its_network(),
         _ => container.ip(),
+    }
+}
+
+/// What to look at when a task ended before anybody began to run it: Mesos does not say what its agent fetches, nor what it starts.
+fn never_began(
+    before: Option<&TaskStatus>,
+    told: &wire::TaskStatus,
+    runner: &Runner,
+    template: &Template,
+) -> Option<String> {
+    let has_begun = before.and_then(|it| it.state.as_deref()).is_some_and(|it| it != "TASK_STAGING");
+    let containerizer = template.container.as_ref().and_then(|it| it.containerizer);
+    let program = runner.program(containerizer);
+    match (told.state(), told.reason()) {
+        _ if has_begun => None,
+        (wire::TaskState::Failed, wire::Reason::ContainerLaunchFailed) => {
+            let is_of_fetching = told.message.as_deref().is_some_and(|it| it.contains("fetch"));
+            let program = program.and_then(|it| it.uri()).map(|uri| format!("the executor from {uri}"));
+            let own = template.fetch.iter().map(|file| file.uri.clone());
+            let fetched: Vec<String> = program.into_iter().chain(own).filter(|_| is_of_fetching).collect();
+            (!fetched.is_empty()).then(|| {
+                format!(
+                    "the agent fetches {}; what failed, as a full disk, stands in stderr of the sandbox",
+                    fetched.join(", ")
+                )
+            })
+        }
+        (
+            wire::TaskState::Failed,
+            wire::Reason::ExecutorTerminated | wire::Reason::ExecutorRegistrationTimeout,
+        ) => Some(format!("its executor is {}", program?)),
+        _ => None,
     }
 }
 
@@ -88,6 +124,7 @@ fn from_nanoseconds(nanoseconds: i64) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controllers::runner::{Program, Share};
     use crate::mesos::wire::{TaskId, TaskState as WireState};
 
     fn told(state: WireState) -> wire::TaskStatus {
@@ -120,6 +157,52 @@ mod tests {
         assert_eq!(told("bridge", of_container).as_deref(), Some("172.17.0.2"));
         assert_eq!(told("bridge", of_agent.clone()), None);
         assert_eq!(told("backend", of_agent).as_deref(), Some("10.0.0.1"), "other executors name no network");
+    }
+
+    #[test]
+    fn what_failed_before_it_began_names_what_was_fetched_and_started() {
+        let uri = "http://10.0.0.1:7480/executor".to_owned();
+        let fetched = Runner::Executor(Program::Fetched { uri }, Share::Task);
+        let installed = Runner::Executor(Program::Installed { path: "/opt/executor".into() }, Share::Task);
+        let own = r#"{"fetch": [{"uri": "http://files/a.tar"}]}"#;
+        let (launch, ended) = (wire::Reason::ContainerLaunchFailed, wire::Reason::ExecutorTerminated);
+        let hint = "what failed, as a full disk, stands in stderr of the sandbox";
+        let both = format!(
+            "the agent fetches the executor from http://10.0.0.1:7480/executor, http://files/a.tar; {hint}"
+        );
+        let one = format!("the agent fetches http://files/a.tar; {hint}");
+        let rows = [
+            (&fetched, own, None, launch, "Failed to fetch all URIs", Some(both.as_str())),
+            (&installed, own, Some("TASK_STAGING"), launch, "Failed to fetch all URIs", Some(one.as_str())),
+            (&installed, "{}", None, launch, "Failed to fetch all URIs", None),
+            (&Runner::Mesos, own, None, launch, "Failed to pull image", None),
+            (&fetched, own, Some("TASK_STARTING"), launch, "no such image, failed to fetch", None),
+            (
+                &installed,
+                "{}",
+                None,
+                ended,
+                "Executor terminated",
+                Some("its executor is /opt/executor on the agent"),
+            ),
+            (&Runner::Mesos, "{}", None, ended, "Executor terminated", None),
+            (&installed, "{}", Some("TASK_RUNNING"), ended, "Executor terminated", None),
+        ];
+        for (runner, template, before, reason, message, expected) in rows {
+            let before =
+                before.map(|state: &str| TaskStatus { state: Some(state.into()), ..TaskStatus::default() });
+            let told = wire::TaskStatus {
+                reason: reason.wire(),
+                message: Some(message.to_owned()),
+                ..told(WireState::Failed)
+            };
+            let template: Template = serde_json::from_str(template).unwrap();
+            assert_eq!(
+                never_began(before.as_ref(), &told, runner, &template).as_deref(),
+                expected,
+                "{message}"
+            );
+        }
     }
 
     #[test]

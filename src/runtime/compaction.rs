@@ -75,6 +75,7 @@ mod tests {
             store: store.clone(),
             key: prefix.leader(),
             holder: "test".to_owned(),
+            door: serde_json::Value::Null,
             ttl: Duration::from_secs(10),
             rivals: true,
         };

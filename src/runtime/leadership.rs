@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
+use serde_json::{Value, json};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,8 @@ pub struct Election {
     pub key: Arc<str>,
     /// Who leads, for people: host name and process.
     pub holder: String,
+    /// How the other candidates reach who leads, as they understand it; it stands in the leader's key.
+    pub door: Value,
     /// Whole seconds.
     pub ttl: Duration,
     /// Whether other processes may stand: not where one process has the store for itself.
@@ -82,7 +85,8 @@ impl Election {
         }
         let granted_at = Instant::now();
         let lease = self.store.grant(self.ttl).await?;
-        let ballot = Bytes::from(format!(r#"{{"holder":{:?},"ballot":"{}"}}"#, self.holder, self.env.uid()));
+        let ballot = json!({"holder": self.holder, "door": self.door, "ballot": self.env.uid()});
+        let ballot = Bytes::from(ballot.to_string());
         let put = Op::Put { key: self.key.clone(), value: ballot.clone(), lease: Some(lease) };
         let txn = Txn { guards: vec![Guard::Absent(self.key.clone())], ops: vec![put] };
         let won = match self.store.txn(txn).await {
@@ -274,6 +278,7 @@ mod tests {
             store: store.clone(),
             key: Arc::from("/tenure/demo/leader"),
             holder: name.to_owned(),
+            door: Value::Null,
             ttl: LEADER_TTL,
             rivals: true,
         }

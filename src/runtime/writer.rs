@@ -112,7 +112,8 @@ pub(crate) async fn leading(env: &crate::env::Env) -> Writer {
     let cache = Cache::start(env, store.clone(), &prefix);
     let registry =
         Registry::new(env, store.clone(), cache, &prefix, Scheme::ours().expect("our kinds can be read"));
-    let (key, ttl) = (prefix.leader(), super::LEADER_TTL);
-    let election = super::Election { env: env.clone(), store, key, holder: "a".into(), ttl, rivals: true };
+    let (key, door, ttl) = (prefix.leader(), serde_json::Value::Null, super::LEADER_TTL);
+    let election =
+        super::Election { env: env.clone(), store, key, holder: "a".into(), door, ttl, rivals: true };
     Writer::new(registry, election.campaign().await)
 }

@@ -13,7 +13,7 @@ use super::machine;
 use super::offers::WhoLeads;
 use crate::api::Span;
 use crate::cli::server_args::{ExecutorOrigin, ExecutorPer, MesosEncoding, MesosTarget, ServerConfig};
-use crate::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
+use crate::controllers::{Census, Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
 use crate::env::Env;
 use crate::executor::logs::{LogLimits, TaskLogs};
 use crate::executor::{LauncherConfig, LocalLauncher, docker};
@@ -147,6 +147,7 @@ impl Way {
             policy,
             contact: Contact::default(),
             ends: Ends::default(),
+            census: Census::default(),
             offers: Offers::default(),
             messages,
             anew,

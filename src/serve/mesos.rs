@@ -25,7 +25,7 @@ use crate::mesos::embedded::http::{Accounts, AgentFront, Front, Role};
 use crate::mesos::embedded::launcher::reports;
 use crate::mesos::embedded::master::{self, MasterConfig, MasterHandle};
 use crate::mesos::embedded::resources::{parse_attributes, parse_resources};
-use crate::mesos::wire::AgentInfo;
+use crate::mesos::wire::{AgentInfo, DomainInfo};
 
 /// Runs the simulated Mesos until SIGTERM or SIGINT.
 #[must_use]
@@ -40,7 +40,8 @@ async fn simulate(args: MesosArgs) -> Result<()> {
     let listener = listener.with_context(|| format!("failed to listen at {}", args.listen))?;
     let address = listener.local_addr().context("no address")?;
 
-    let config = MasterConfig { address, history: true, ..MasterConfig::default() };
+    let domain = args.regions.first().map(|region| DomainInfo::in_region(region));
+    let config = MasterConfig { address, history: true, domain, ..MasterConfig::default() };
     let master = master::start(&env, config, BTreeSet::new());
     let stop = CancellationToken::new();
     match &args.work_dir {
@@ -121,7 +122,7 @@ fn accounts(file: &Path) -> Result<Accounts> {
     Accounts::parse(&text).with_context(place)
 }
 
-/// All alike but for their names; at `port`, if that is known.
+/// All alike but for their names and regions; at `port`, if that is known.
 fn agents(args: &MesosArgs, port: Option<u16>) -> Result<Vec<AgentInfo>> {
     let given = args.agent_resources.clone().unwrap_or_default();
     let whole = AgentResources {
@@ -138,11 +139,16 @@ fn agents(args: &MesosArgs, port: Option<u16>) -> Result<Vec<AgentInfo>> {
         .map(|(name, value)| format!("{name}:{value}"))
         .collect();
     let attributes = parse_attributes(&attributes.join(";"))?;
+    let region = |number: u32| {
+        let place = (number - 1) as usize % args.regions.len().max(1);
+        args.regions.get(place).map(String::as_str)
+    };
     let agent = |number| AgentInfo {
         hostname: format!("agent{number}"),
         resources: resources.clone(),
         attributes: attributes.clone(),
         port: port.map(i32::from),
+        domain: region(number).map(DomainInfo::in_region),
         ..AgentInfo::default()
     };
     Ok((1..=args.agents).map(agent).collect())

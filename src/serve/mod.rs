@@ -33,13 +33,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::ServerArgs;
 use crate::cli::server_args::{Listen, ServerConfig, StoreTarget};
-use crate::controllers::{Contact, Ends};
+use crate::controllers::{Census, Contact, Ends, Offers};
 use crate::env::{Env, watch};
 use crate::registry::{Cache, Prefix, Registry, Scheme};
 use crate::runtime::{Election, LEADER_TTL};
 use crate::server::{
-    Audit, Authority, ClientAuthority, Kubeconfig, LiveOffers, ReadyCheck, ReadyMetrics, RequestMetrics,
-    Server, ServerCertificate, SigningKeys, Token,
+    Audit, Authority, ClientAuthority, Kubeconfig, LiveOffers, PeerKeys, ReadyCheck, ReadyMetrics,
+    RequestMetrics, Server, ServerCertificate, SigningKeys, Token,
 };
 use cluster::{Inside, Scene, Way};
 use documents::{Documents, Hall};
@@ -48,6 +48,8 @@ pub use mesos::run_mesos;
 use offers::{HeldOffers, WhoLeads};
 use sealing::Sealing;
 
+/// What the secrets of peers are derived for.
+const PEERS: &str = "servers among each other";
 /// How long the end may take before whatever still runs is cut off.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -88,7 +90,8 @@ async fn serve(config: ServerConfig) -> Result<()> {
     let documents = Documents::open(&env, &config, &sealing).await?;
     let store = documents.store.clone();
     let listener = listen(config.listen)?;
-    let certificate = certificate(&env, &config)?;
+    let host = host_of(&config, &listener).await?;
+    let certificate = certificate(&env, &config, &host)?;
     let hall = Hall { env: &env, listener: &listener, certificate: &certificate };
     let prefix = Prefix::new(&config.name);
     let installation = hall.wait(|| Installation::open(&env, &*store, &prefix)).await?;
@@ -115,6 +118,7 @@ async fn serve(config: ServerConfig) -> Result<()> {
         store: store.clone(),
         key: prefix.leader(),
         holder: format!("{} (pid {})", leader.host, std::process::id()),
+        door: door_at(&host, listener.local_addr().context("no address")?.port(), &certificate)?,
         ttl: LEADER_TTL,
         rivals: config.store != StoreTarget::Embedded,
     };
@@ -122,12 +126,18 @@ async fn serve(config: ServerConfig) -> Result<()> {
     let address = listener.local_addr().context("no address")?;
     env.spawn("room", documents.probe_room(&env, prefix.meta("room")));
     let full = documents.full.clone();
-    let held = HeldOffers { offers: leader.offers.clone(), leader: who };
+    let held = HeldOffers {
+        offers: leader.offers.clone(),
+        leader: who,
+        keys: PeerKeys::new(&sealing.keys.derived(PEERS)),
+    };
     let cluster = Cluster {
         inside,
         offers: Arc::new(held),
         contact: leader.contact.clone(),
         ends: leader.ends.clone(),
+        census: leader.census.clone(),
+        held: leader.offers.clone(),
     };
     let door = front_door(&env, &config, &registry, &installation, &sealing, cluster, (certificate, full))?;
     let (server, kubeconfig) = door.at(address);
@@ -183,9 +193,27 @@ fn listen(address: SocketAddr) -> Result<std::net::TcpListener> {
     Ok(listener)
 }
 
-fn certificate(env: &Env, config: &ServerConfig) -> Result<Arc<ServerCertificate>> {
+/// The name or address at which others reach what listens there.
+async fn host_of(config: &ServerConfig, listener: &std::net::TcpListener) -> Result<String> {
+    let address = listener.local_addr().context("no address")?;
+    Ok(match (&config.address, address.ip()) {
+        (_, ip) if !ip.is_unspecified() => ip.to_string(),
+        (Some(address), _) => address.clone(),
+        (None, _) => machine::address_of_default_route().await,
+    })
+}
+
+/// How other servers reach this one, as they find it in the leader's key.
+fn door_at(host: &str, port: u16, certificate: &ServerCertificate) -> Result<serde_json::Value> {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let authority = certificate.authority_pem().to_owned();
+    serde_json::to_value(offers::Door { url: format!("https://{host}:{port}"), authority }).context("no door")
+}
+
+fn certificate(env: &Env, config: &ServerConfig, host: &str) -> Result<Arc<ServerCertificate>> {
     let tls: &Path = &config.data_dir.join("tls");
-    let names: Vec<String> = config.address.iter().cloned().chain([machine::hostname()?]).collect();
+    let names: Vec<String> =
+        config.address.iter().cloned().chain([machine::hostname()?, host.to_owned()]).collect();
     let certificate = ServerCertificate::new(env.clone(), Authority::load_or_create(tls)?, &names)?;
     let Some(file) = &config.client_ca_file else { return Ok(Arc::new(certificate)) };
     let place = || format!("--client-ca-file {}", file.display());
@@ -200,6 +228,7 @@ struct Door {
     installation: String,
     token: Token,
     signing: SigningKeys,
+    peers: PeerKeys,
     audit: Audit,
     certificate: Arc<ServerCertificate>,
     full: watch::Receiver<Option<String>>,
@@ -212,6 +241,8 @@ struct Cluster {
     offers: Arc<dyn LiveOffers>,
     contact: Contact,
     ends: Ends,
+    census: Census,
+    held: Offers,
 }
 
 fn front_door(
@@ -229,6 +260,7 @@ fn front_door(
         installation: installation.uid.clone(),
         token: Token::load_or_create(&config.data_dir.join("token"), env)?,
         signing: SigningKeys::new(&sealing.keys.derived("tokens of service accounts")),
+        peers: PeerKeys::new(&sealing.keys.derived(PEERS)),
         audit: Audit::open(env, &config.data_dir.join("audit")).context("failed to open the audit log")?,
         certificate,
         full,
@@ -253,8 +285,9 @@ impl Entrance {
 impl Door {
     /// The server, and how to enter it at `address`.
     fn at(self, address: SocketAddr) -> (Server, Entrance) {
-        let Door { env, registry, installation, token, signing, audit, certificate, full, cluster } = self;
-        let Cluster { inside: Inside { logs, exec }, offers, contact, ends } = cluster;
+        let Door { env, registry, installation, token, signing, peers, audit, .. } = self;
+        let Door { certificate, full, cluster, .. } = self;
+        let Cluster { inside: Inside { logs, exec }, offers, contact, ends, census, held } = cluster;
         // Nobody connects to an unspecified address.
         let url = match address.ip().is_unspecified() {
             true => format!("https://127.0.0.1:{}", address.port()),
@@ -279,6 +312,8 @@ impl Door {
         });
         metrics.register_collector(Box::new(contact));
         metrics.register_collector(Box::new(ends));
+        metrics.register_collector(Box::new(census));
+        metrics.register_collector(Box::new(held));
         let ready: Arc<[ReadyCheck]> = [store, mesos].into();
         metrics.register_collector(Box::new(ReadyMetrics::of(ready.clone())));
         let metrics = Arc::new(metrics);
@@ -288,6 +323,7 @@ impl Door {
             installation,
             token,
             signing,
+            peers,
             audit,
             certificate,
             logs,

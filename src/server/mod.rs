@@ -6,8 +6,8 @@
 //!                                   └── audit (what they did)
 //! ```
 //!
-//! Everything enters through [`Server::run`]. Health and version are answered to anybody, all else to who is known and may
-//! ask it.
+//! Everything enters through [`Server::run`]. Health and version are answered to anybody, what servers ask each other to peers, all else
+//! to who is known and may ask it.
 
 mod artifacts;
 mod audit;
@@ -24,6 +24,7 @@ mod listen;
 mod logs;
 mod metrics;
 mod offers;
+mod peers;
 mod rates;
 mod rbac;
 mod shares;
@@ -54,6 +55,7 @@ pub use lines::Lines;
 pub use logs::{LogError, LogQuery, LogStream, TaskLogs};
 pub use metrics::{ReadyMetrics, RequestMetrics};
 pub use offers::LiveOffers;
+pub use peers::{PEER_OFFERS, PeerKeys};
 pub use tls::{Authority, ClientAuthority, ServerCertificate, TlsError};
 pub use waiting::Waiting;
 
@@ -76,6 +78,8 @@ pub struct Server {
     pub token: Token,
     /// What the tokens of ServiceAccounts are signed with.
     pub signing: SigningKeys,
+    /// What other servers of the installation show.
+    pub peers: PeerKeys,
     /// Where changes and denials are written down.
     pub audit: Audit,
     pub certificate: Arc<ServerCertificate>,
@@ -107,13 +111,13 @@ impl Server {
 
     fn router(self, shutdown: CancellationToken) -> Router {
         let Server { env, registry, token, signing, logs, exec, offers, requests, .. } = self;
-        let Server { installation, audit, certificate: _, ready, metrics, .. } = self;
+        let Server { installation, peers, audit, certificate: _, ready, metrics, .. } = self;
         let authenticator = Authenticator::new(&env, &registry, &token, signing);
         let api = Arc::new(Api::new(
             env.clone(),
             registry.clone(),
             authenticator.clone(),
-            kube::Cluster { logs, exec, offers },
+            kube::Cluster { logs, exec, offers: offers.clone() },
             requests,
             shutdown,
         ));
@@ -121,6 +125,8 @@ impl Server {
             env,
             registry,
             authenticator,
+            peers,
+            offers,
             audit,
             users: Shares::of(REQUESTS_OF_USER_MAX),
             installation,
@@ -150,6 +156,8 @@ struct Door {
     registry: Arc<Registry>,
     installation: String,
     authenticator: Authenticator,
+    peers: PeerKeys,
+    offers: Arc<dyn LiveOffers>,
     audit: Audit,
     users: Arc<Shares>,
     /// A permit is held while an answer is made.
@@ -181,6 +189,10 @@ impl Door {
                 return health::readyz(&self.ready, verbose);
             }
             "/version" if reads => return kube::version(&self.installation),
+            PEER_OFFERS if reads && self.peers.recognise(request.headers()) => {
+                let Ok(_place) = self.places.try_acquire() else { return kube::busy() };
+                return peers::offers(&*self.offers).await;
+            }
             _ => {}
         }
         let Some(user) = self.authenticator.identify(&request) else { return kube::unauthorized() };

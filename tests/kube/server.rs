@@ -19,8 +19,8 @@ use tenure::registry::cache::CacheOptions;
 use tenure::registry::{Cache, Fence, Prefix, Registry, Scheme, Write, crd};
 use tenure::server::{
     Audit, Authority, ClientAuthority, ExecError, ExecRequest, Kubeconfig, Line, LiveOffers, LogError,
-    LogQuery, LogStream, ReadyCheck, RequestMetrics, Server, ServerCertificate, SigningKeys, TaskExec,
-    TaskLogs, Token,
+    LogQuery, LogStream, PeerKeys, ReadyCheck, RequestMetrics, Server, ServerCertificate, SigningKeys,
+    TaskExec, TaskLogs, Token,
 };
 use tenure::store::memory::MemoryStore;
 use tokio::io::AsyncWriteExt;
@@ -96,6 +96,7 @@ impl TestServer {
             installation: "test".to_owned(),
             token,
             signing: SigningKeys::new(&[[7; 32]]),
+            peers: PeerKeys::new(&[[9; 32]]),
             audit: Audit::open(&env, &folder.path().join("audit")).unwrap(),
             certificate,
             logs: Arc::new(CannedLogs),
@@ -249,6 +250,10 @@ impl LiveOffers for CannedOffers {
             offer
         };
         Ok(vec![offer(1, Held::Waiting, &["shop/web", "shop/db"]), offer(2, Held::Lease, &[])])
+    }
+
+    async fn held(&self) -> Result<Vec<Offer>, String> {
+        self.live().await
     }
 }
 

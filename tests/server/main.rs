@@ -23,6 +23,7 @@ mod cluster;
 mod engine;
 mod exec;
 mod failover;
+mod faults;
 mod harness;
 mod kill;
 mod kubernetes;

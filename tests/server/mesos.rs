@@ -363,6 +363,8 @@ async fn a_framework_that_mesos_has_removed_is_registered_anew_only_by_order() {
     waits_for(&server, &format!("--mesos-register-anew {id}")).await;
     let (brief, verbose) = readyz(&server).await;
     assert!(brief == "ok" && verbose.contains(&format!("--mesos-register-anew {id}")), "{verbose}");
+    let removed = async || server.metrics().await.contains("tenure_mesos_framework_removed 1\n");
+    assert!(removed().await);
     assert_eq!(server.lines_with("subscribed framework="), 1);
 
     server.kill9();
@@ -374,6 +376,7 @@ async fn a_framework_that_mesos_has_removed_is_registered_anew_only_by_order() {
         })
         .await;
     let after = names(&server).await;
+    assert!(server.metrics().await.contains("tenure_mesos_framework_removed 0\n"));
     assert!(after.is_disjoint(&before) && after.len() == 3, "{before:?} became {after:?}");
     assert_eq!(server.lines_with("subscribed framework="), 2);
     assert_eq!(server.lines_with(&format!("subscribed framework={id} ")), 1);

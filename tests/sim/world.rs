@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenure::api::{App, Endpoints, Task};
-use tenure::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
+use tenure::controllers::{Census, Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
 use tenure::env::Env;
 use tenure::mesos::connection::Connection;
 use tenure::mesos::embedded;
@@ -184,6 +184,7 @@ impl World {
             policy,
             contact: Contact::default(),
             ends: Ends::default(),
+            census: Census::default(),
             offers: Offers::default(),
             messages: Messages::default(),
             anew: None,
@@ -193,6 +194,7 @@ impl World {
             store,
             key: prefix.leader(),
             holder: env.name().to_owned(),
+            door: serde_json::Value::Null,
             ttl: LEADER_TTL,
             rivals: true,
         };

@@ -47,6 +47,24 @@ pub(super) struct Launcher {
     pub(super) runner: Runner,
 }
 
+/// What came of a launch.
+#[derive(Debug, Default)]
+pub(super) struct Launched {
+    /// Each Task as its last write left it.
+    pub(super) written: Vec<Arc<Doc>>,
+    /// What could not be launched.
+    pub(super) left: Vec<Left>,
+}
+
+/// A Task that could not be launched although there was a place for it.
+#[derive(Debug)]
+pub(super) struct Left {
+    pub(super) task: ObjectName,
+    pub(super) class: ObjectName,
+    /// Why, in words.
+    pub(super) reason: String,
+}
+
 /// Everything for one ACCEPT.
 struct Group {
     offers: Vec<wire::OfferId>,
@@ -63,16 +81,17 @@ struct Launch {
 }
 
 impl Launcher {
-    /// Commits and launches; `written` gets each Task as its last write left it, even if others fail. What cannot be launched is
-    /// left out: the Task still waits, and the next pass sees why.
+    /// Commits and launches; `outcome` gets what came of it, even if others fail. What cannot be launched is left out: the Task still
+    /// waits.
     pub(super) async fn launch(
         &self,
         bindings: Vec<Binding>,
         snapshot: &Snapshot,
         now: Timestamp,
-        written: &mut Vec<Arc<Doc>>,
+        outcome: &mut Launched,
     ) -> Result<(), Setback> {
-        let mut groups = self.prepare(bindings, snapshot, now);
+        let Launched { written, left } = outcome;
+        let mut groups = self.prepare(bindings, snapshot, now, left);
         while !groups.is_empty() {
             let mut batch = next_batch(&mut groups);
             let bound = self.bind(&mut batch).await;
@@ -89,7 +108,13 @@ impl Launcher {
     }
 
     /// One group per agent, in the order of the bindings.
-    fn prepare(&self, bindings: Vec<Binding>, snapshot: &Snapshot, now: Timestamp) -> Vec<Group> {
+    fn prepare(
+        &self,
+        bindings: Vec<Binding>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+        left: &mut Vec<Left>,
+    ) -> Vec<Group> {
         let leases = self.session.leases().snapshot();
         let mut pools: BTreeMap<AgentId, Vec<wire::Resource>> = BTreeMap::new();
         let mut groups: Vec<Group> = Vec::new();
@@ -100,7 +125,18 @@ impl Launcher {
                 let leased = offers.iter().filter_map(|id| leases.get(id));
                 leased.flat_map(|lease| lease.offer.resources.clone()).collect()
             });
-            let Some(launch) = self.prepare_one(&binding, pool, snapshot, now) else { continue };
+            let launch = match self.prepare_one(&binding, pool, snapshot, now) {
+                Ok(launch) => launch,
+                Err(None) => continue,
+                Err(Some(reason)) => {
+                    // An offer that went meanwhile is no reason: the next pass does without it.
+                    if offers.iter().all(|offer| leases.contains_key(offer)) {
+                        tracing::warn!(task = %binding.task, reason, "task cannot be launched");
+                        left.push(Left { task: binding.task, class: binding.class, reason });
+                    }
+                    continue;
+                }
+            };
             match of_agent.get(&binding.agent) {
                 Some(group) => groups[*group].launches.push(launch),
                 None => {
@@ -112,16 +148,22 @@ impl Launcher {
         groups
     }
 
+    /// A Task made ready; why that cannot be, or nothing if it is not there any more.
     fn prepare_one(
         &self,
         binding: &Binding,
         pool: &mut Vec<wire::Resource>,
         snapshot: &Snapshot,
         now: Timestamp,
-    ) -> Option<Launch> {
-        let task = market::task(&binding.task, snapshot)?;
-        let revision = Stored::<Revision>::find(snapshot, &binding.class).ok()??;
-        let resources = convert::cut(pool, &binding.resources, &binding.ports)?;
+    ) -> Result<Launch, Option<String>> {
+        let task = market::task(&binding.task, snapshot).ok_or(None)?;
+        let revision = Stored::<Revision>::find(snapshot, &binding.class).ok().flatten().ok_or(None)?;
+        let resources = convert::cut(pool, &binding.resources, &binding.ports).ok_or_else(|| {
+            format!(
+                "the offers of {} do not hold what they seemed to: they are asked for anew",
+                binding.hostname
+            )
+        })?;
         let binding = bound(binding, &task, now);
         let with_binding = with_binding(&task, binding.clone());
         let secrets = market::secrets(&revision.object.spec.template, &task.doc.key().namespace, snapshot);
@@ -136,12 +178,9 @@ impl Launcher {
         match info {
             Ok(info) => {
                 let binding = api::Binding { executor_id: shared_executor(&info), ..binding };
-                Some(Launch { task, binding, info, bound: None })
+                Ok(Launch { task, binding, info, bound: None })
             }
-            Err(error) => {
-                tracing::warn!(task = %task.name(), %error, "task cannot be launched");
-                None
-            }
+            Err(error) => Err(Some(format!("it cannot be described to an agent: {error}"))),
         }
     }
 

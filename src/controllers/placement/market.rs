@@ -9,9 +9,12 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use jiff::Timestamp;
 
+use super::backlog::{Backlog, Cause, LEFT_UNDONE, NOT_LAUNCHABLE, SECRET_MISSING};
 use super::convert;
+use super::launch::Left;
 use super::soon::Soon;
 use crate::api::{Agent, App, Held, Phase, Revision, Task, Template, labels};
+use crate::controllers::census::{FOR_CORRECTION, FOR_MASTER, FOR_OFFERS, FOR_SECRETS};
 use crate::controllers::objects::{Stored, is, key, name_of, resource};
 use crate::controllers::offers::{APPS, Wanted};
 use crate::controllers::runner::Runner;
@@ -21,7 +24,9 @@ use crate::mesos::wire;
 use crate::plan::ObjectName;
 use crate::plan::agent::runs_containers;
 use crate::plan::maintenance;
-use crate::plan::placement::{self, AgentId, Change as Fact, Class, Index, OfferId, Plan, Waiting};
+use crate::plan::placement::{
+    self, AgentId, Change as Fact, Class, ConstraintError, Index, OfferId, Plan, Waiting,
+};
 use crate::registry::{Change, Doc, Key, Resource, Snapshot};
 use crate::runtime::Revision as StoreRevision;
 
@@ -33,14 +38,16 @@ pub(super) struct Market {
     index: Index,
     /// Revisions that are in the index.
     classes: BTreeSet<ObjectName>,
+    /// The master's region, where Tasks stay unless their constraints speak of regions.
+    home: Option<Arc<str>>,
     /// Revisions that Tasks were of before the view showed them.
     missed: BTreeSet<ObjectName>,
     /// Tasks that this loop wrote, by the revision that wrote them last, where the view does not show that yet.
     ahead: BTreeMap<ObjectName, StoreRevision>,
     /// Leases whose offers are in the index.
     leases: OrdMap<wire::OfferId, Lease>,
-    /// Tasks that cannot be launched although they wait, by Revision.
-    withheld: BTreeMap<ObjectName, Withheld>,
+    /// Tasks that cannot be launched although they wait, or that are to end.
+    backlog: Backlog,
     /// Apps that are about to want offers.
     soon: Soon,
     /// The present, as far as what is taken in goes.
@@ -55,22 +62,23 @@ pub(super) struct Market {
     told: BTreeSet<ObjectName>,
 }
 
-/// Tasks of one Revision that are withheld.
-#[derive(Debug, Clone)]
-pub(super) struct Withheld {
-    pub(super) tasks: BTreeSet<ObjectName>,
-    pub(super) since: Timestamp,
-    pub(super) hindrance: Hindrance,
-}
-
 /// Why a Task cannot be launched wherever it were placed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Hindrance {
+enum Hindrance {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// Asked for, and not done by who runs tasks.
     #[error("{0}")]
     LeftUndone(String),
+}
+
+impl Hindrance {
+    fn word(&self) -> &'static str {
+        match self {
+            Hindrance::Secret(_) => SECRET_MISSING,
+            Hindrance::LeftUndone(_) => LEFT_UNDONE,
+        }
+    }
 }
 
 impl Market {
@@ -82,6 +90,17 @@ impl Market {
             market.show(doc.key(), Some(doc), snapshot);
         }
         market
+    }
+
+    /// The master is in this region now, if it has one.
+    pub(super) fn settle(&mut self, home: Option<Arc<str>>, snapshot: &Snapshot) {
+        if self.home != home {
+            self.home = home;
+            for class in std::mem::take(&mut self.classes) {
+                // It was understood before.
+                let _understood = self.know_class(&class, snapshot);
+            }
+        }
     }
 
     pub(super) fn index(&self) -> &Index {
@@ -118,14 +137,30 @@ impl Market {
         self.is_catching_up
     }
 
-    /// Why offers are held now, and for whom.
+    /// Why offers are held now, and for whom each agent's could be: Apps that wait, or may soon.
     pub(super) fn wanted(&self, snapshot: &Snapshot) -> Wanted {
-        if !self.waiting.is_empty() {
-            let apps = self.waiting.iter().filter_map(|it| app_of(&it.class, snapshot));
-            return Wanted { held: Held::Waiting, apps: few(apps) };
+        let soon = self.soon.at(self.now).filter_map(|(_, app)| class_of(app, snapshot));
+        let mut soon = soon.take(10 * APPS).peekable();
+        let held = match (self.waiting.is_empty(), soon.peek()) {
+            (false, _) => Held::Waiting,
+            (true, Some(_)) => Held::Imminent,
+            (true, None) => Held::Lease,
+        };
+        let waiting =
+            self.waiting.iter().map(|it| &it.class).chain(self.backlog.withheld().map(|(class, _)| class));
+        let mut classes: Vec<ObjectName> = Vec::new();
+        for class in waiting.cloned().chain(soon).take(10 * APPS) {
+            if !classes.contains(&class) {
+                classes.push(class);
+            }
         }
-        let apps = few(self.soon.at(self.now).map(|(_, app)| app.clone()));
-        Wanted { held: if apps.is_empty() { Held::Lease } else { Held::Imminent }, apps }
+        let few = |classes: Vec<ObjectName>| {
+            let apps = classes.iter().filter_map(|class| app_of(class, snapshot));
+            apps.collect::<BTreeSet<_>>().into_iter().take(APPS).collect()
+        };
+        let takers = placement::takers(&self.index, &classes).into_iter();
+        let apps = takers.map(|(agent, classes)| (wire::AgentId::new(&*agent.0), few(classes))).collect();
+        Wanted { held, apps }
     }
 
     /// Classes that the last pass left waiting.
@@ -133,8 +168,26 @@ impl Market {
         &self.waiting
     }
 
-    pub(super) fn withheld(&self) -> &BTreeMap<ObjectName, Withheld> {
-        &self.withheld
+    /// Tasks that wait and cannot be launched, and those that are to end.
+    pub(super) fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    /// How many Tasks wait for what.
+    pub(super) fn waiting_for(&self, is_cut_off: bool) -> [(&'static str, usize); 4] {
+        let waiting = self.waiting.iter().map(|it| it.tasks).sum();
+        let (offers, master) = if is_cut_off { (0, waiting) } else { (waiting, 0) };
+        let (secrets, others) = self.backlog.count();
+        [(FOR_OFFERS, offers), (FOR_MASTER, master), (FOR_SECRETS, secrets), (FOR_CORRECTION, others)]
+    }
+
+    /// These could not be launched although they had a place.
+    pub(super) fn left(&mut self, left: Vec<Left>, snapshot: &Snapshot, now: Timestamp) {
+        for Left { task, class, reason } in left {
+            let created = snapshot.get(&key::<Task>(&task)).and_then(|doc| doc.meta().created);
+            let cause = Cause { since: created.unwrap_or(now), word: NOT_LAUNCHABLE, reason };
+            self.backlog.leave(task, class, cause);
+        }
     }
 
     /// Apps whose condition says that they wait.
@@ -195,22 +248,25 @@ impl Market {
     }
 
     fn show_task(&mut self, name: &ObjectName, doc: Option<&Arc<Doc>>, snapshot: &Snapshot) {
-        self.withheld.retain(|_, withheld| {
-            withheld.tasks.remove(name);
-            !withheld.tasks.is_empty()
-        });
+        self.backlog.forget(name);
         let task = doc.and_then(|doc| Some((doc, doc.typed::<Task>().ok()?)));
         let Some((doc, task)) = task.as_ref().filter(|(_, task)| !task.is_terminal()) else {
             let failed = task.and_then(|(_, task)| failed(name, &task));
             return self.index.apply(failed.unwrap_or_else(|| Fact::TaskGone(name.clone())));
         };
+        let told = task.spec.stop.as_ref().map(|stop| stop.at.0).or(doc.meta().deletion);
+        if let Some(since) = told.filter(|_| task.spec.binding.is_some()) {
+            let app = ObjectName::new(&name.namespace, &task.spec.app);
+            self.backlog.stop(name, app, since);
+        }
         let reachable = task.status.as_ref().is_none_or(|status| status.reachable);
         let class =
             ObjectName { namespace: name.namespace.clone(), name: task.spec.revision.as_str().into() };
         let class = self.classes.get(&class).cloned().unwrap_or(class);
         match &task.spec.binding {
             Some(binding) if reachable => {
-                self.know_class(&class, snapshot);
+                // What runs has been understood once; what waits says why it is not.
+                let _understood = self.know_class(&class, snapshot);
                 let agent = AgentId(Arc::from(binding.agent_id.as_str()));
                 self.index.apply(Fact::Placed { task: name.clone(), class, agent });
             }
@@ -223,16 +279,18 @@ impl Market {
     }
 
     fn show_waiting(&mut self, task: &ObjectName, class: ObjectName, since: Timestamp, snapshot: &Snapshot) {
-        self.know_class(&class, snapshot);
-        match launchable(&class, &self.runner, snapshot) {
+        let understood =
+            self.know_class(&class, snapshot).map_err(|error| (NOT_LAUNCHABLE, error.to_string()));
+        let launchable =
+            || launchable(&class, &self.runner, snapshot).map_err(|it| (it.word(), it.to_string()));
+        match understood.and_then(|()| launchable()) {
             Ok(()) => {
                 let asks = self.now;
                 self.index.apply(Fact::Waiting { task: task.clone(), class, since, asks });
             }
-            Err(hindrance) => {
+            Err((word, reason)) => {
                 self.index.apply(Fact::TaskGone(task.clone()));
-                let first = Withheld { tasks: BTreeSet::new(), since, hindrance };
-                self.withheld.entry(class).or_insert(first).tasks.insert(task.clone());
+                self.backlog.withhold(task, class, Cause { since, word, reason });
             }
         }
     }
@@ -262,23 +320,23 @@ impl Market {
         }
     }
 
-    fn know_class(&mut self, name: &ObjectName, snapshot: &Snapshot) {
+    /// Enters the class, unless it is known or its Revision is not there yet.
+    ///
+    /// # Errors
+    /// When its constraints cannot be understood. Validation lets no such template in; one from a newer version waits for that.
+    fn know_class(&mut self, name: &ObjectName, snapshot: &Snapshot) -> Result<(), ConstraintError> {
         if self.classes.contains(name) {
-            return;
+            return Ok(());
         }
         let revision = snapshot.get(&key::<Revision>(name)).and_then(|doc| doc.typed::<Revision>().ok());
         let Some(revision) = revision else {
             self.missed.insert(name.clone());
-            return;
+            return Ok(());
         };
-        match Class::new(name.clone(), &revision.spec.template) {
-            Ok(class) => {
-                self.classes.insert(name.clone());
-                self.index.apply(Fact::Class(class));
-            }
-            // Validation lets no such template in; one from a newer version waits for that version.
-            Err(error) => tracing::warn!(revision = %name, %error, "constraints cannot be read"),
-        }
+        let class = Class::new(name.clone(), &revision.spec.template)?;
+        self.classes.insert(name.clone());
+        self.index.apply(Fact::Class(class.at_home(self.home.as_ref())));
+        Ok(())
     }
 
     fn has_changed(&self, agent: &wire::AgentId) -> bool {
@@ -317,12 +375,6 @@ fn failed(name: &ObjectName, task: &Task) -> Option<Fact> {
     let agent = AgentId(Arc::from(task.spec.binding.as_ref()?.agent_id.as_str()));
     let class = ObjectName::new(&name.namespace, &task.spec.revision);
     Some(Fact::Failed { task: name.clone(), class, agent, at: status.finished_at.as_ref()?.0 })
-}
-
-/// The first of `apps`, each once. So few are looked at that a pass does not feel it.
-fn few(apps: impl Iterator<Item = ObjectName>) -> Vec<ObjectName> {
-    let apps: BTreeSet<ObjectName> = apps.take(10 * APPS).collect();
-    apps.into_iter().take(APPS).collect()
 }
 
 /// The machine that an offer speaks of, with what its object tells of it.
@@ -378,6 +430,12 @@ pub(super) fn secrets(template: &Template, namespace: &str, snapshot: &Snapshot)
 pub(super) fn app_of(class: &ObjectName, snapshot: &Snapshot) -> Option<ObjectName> {
     let app = snapshot.get(&key::<Revision>(class))?.meta().labels.get(labels::APP)?;
     Some(ObjectName::new(&class.namespace, app))
+}
+
+/// The class of what an App starts now.
+fn class_of(app: &ObjectName, snapshot: &Snapshot) -> Option<ObjectName> {
+    let status = snapshot.get(&key::<App>(app))?.typed::<App>().ok()?.status.clone()?;
+    Some(ObjectName::new(&app.namespace, status.revision.as_deref()?))
 }
 
 /// A Task that is stored, by name.

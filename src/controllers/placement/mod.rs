@@ -3,6 +3,7 @@
 //! observe (`market`: waiting Tasks and leased offers, kept change by change) → `plan::placement` → act (`launch`: commit,
 //! then ACCEPT; DECLINE, SUPPRESS, REVIVE) → report (`waiting`: why Tasks wait, in their App's condition).
 
+mod backlog;
 mod convert;
 mod launch;
 mod market;
@@ -14,13 +15,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use self::launch::Launcher;
+use self::launch::{Launched, Launcher};
 use self::market::Market;
 use self::waiting::WaitingReport;
+use super::census::{AgentStates, Census};
 use super::contact::Contact;
 use super::events::Recorder;
-use super::offers::Offers;
+use super::offers::{Ask, Offers};
 use super::rest::rest;
 use super::runner::Runner;
 use super::session::Signals;
@@ -47,11 +51,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Placement {
     env: Env,
-    view: View<()>,
+    view: View<AgentStates>,
     session: Session,
     signals: watch::Receiver<Signals>,
     contact: Contact,
-    offers: Offers,
+    census: Census,
+    /// Who wants to know what offers are held for.
+    asked: mpsc::Receiver<Ask>,
     policy: LeasePolicy,
     launcher: Launcher,
     report: WaitingReport,
@@ -71,6 +77,7 @@ pub(super) struct Parts {
     pub(super) session: Session,
     pub(super) signals: watch::Receiver<Signals>,
     pub(super) contact: Contact,
+    pub(super) census: Census,
     pub(super) offers: Offers,
     pub(super) policy: LeasePolicy,
     pub(super) runner: Runner,
@@ -80,8 +87,8 @@ pub(super) struct Parts {
 
 impl Placement {
     pub(super) fn new(parts: Parts) -> Placement {
-        let Parts { env, cache, writer, recorder, session, signals, contact, offers, .. } = parts;
-        let Parts { policy, runner, installation, .. } = parts;
+        let Parts { env, cache, writer, recorder, session, signals, contact, .. } = parts;
+        let Parts { census, offers, policy, runner, installation, .. } = parts;
         let view = View::open(&cache);
         let launcher = Launcher {
             env: env.clone(),
@@ -100,7 +107,8 @@ impl Placement {
             session,
             signals,
             contact,
-            offers,
+            census,
+            asked: offers.answering(),
             policy,
             launcher,
         }
@@ -110,6 +118,10 @@ impl Placement {
     pub(super) async fn run(mut self) {
         let mut failures = 0;
         loop {
+            // Passes may follow each other without a rest.
+            while let Ok(ask) = self.asked.try_recv() {
+                self.answer(ask);
+            }
             let wait = match self.pass().await {
                 Ok(wait) => {
                     failures = 0;
@@ -122,10 +134,29 @@ impl Placement {
                     Some(if is_stale { AGAIN } else { Backoff::RETRY.after(failures, &self.env) })
                 }
             };
-            if let Some(news) = rest(&self.env, &mut self.view, &mut self.signals, wait).await {
+            if let Some(news) = self.rest(wait).await {
                 self.take_in(news);
             }
         }
+    }
+
+    /// Waits until there is something to do, and answers meanwhile what offers are held for.
+    async fn rest(&mut self, wait: Option<Duration>) -> Option<News> {
+        let over = wait.map(|wait| Instant::now() + wait);
+        loop {
+            let wait = over.map(|over| over.saturating_duration_since(Instant::now()));
+            tokio::select! {
+                biased;
+                news = rest(&self.env, &mut self.view, &mut self.signals, wait) => return news,
+                Some(ask) = self.asked.recv() => self.answer(ask),
+            }
+        }
+    }
+
+    /// Tells what offers are held for.
+    fn answer(&self, ask: Ask) {
+        // Whoever asked may have stopped waiting.
+        drop(ask.send(self.market.wanted(&self.view.scene().snapshot)));
     }
 
     fn take_in(&mut self, news: News) {
@@ -140,6 +171,7 @@ impl Placement {
         let now = self.env.now();
         self.note(signals);
         self.market.advance(now);
+        self.market.settle(self.contact.region(), &self.view.scene().snapshot);
         self.market.lease(&self.session.leases().snapshot(), &self.view.scene().snapshot, now);
         let trouble = self.contact.trouble();
         if trouble.is_some() {
@@ -148,6 +180,7 @@ impl Placement {
         let snapshot = &self.view.scene().snapshot;
         let looked_again = self.report.tell(&self.market, trouble.as_ref(), snapshot, now).await?;
         if !signals.subscribed {
+            self.count(trouble.is_some());
             return Ok(looked_again);
         }
         let plan = placement::plan(&placement::Snapshot {
@@ -165,9 +198,15 @@ impl Placement {
             Again::At(at) => Some(until(now, at)),
         };
         self.market.note(&plan);
-        self.offers.want(self.market.wanted(&self.view.scene().snapshot));
+        self.count(false);
         let tell_again = self.carry_out(plan, now).await?;
         Ok([again, looked_again, tell_again].into_iter().flatten().min())
+    }
+
+    /// Shows what there is in numbers.
+    fn count(&self, is_cut_off: bool) {
+        self.census.agents(&self.view.scene().index);
+        self.census.waiting(self.market.waiting_for(is_cut_off));
     }
 
     /// A new subscription knows of our demand what it was told as it began.
@@ -185,9 +224,11 @@ impl Placement {
             let snapshot = self.view.scene().snapshot.clone();
             self.demand.spent = Some(now);
             self.demand.fruitless = 0;
-            let mut written = Vec::new();
-            let launched = self.launcher.launch(bindings, &snapshot, now, &mut written).await;
+            let mut outcome = Launched::default();
+            let launched = self.launcher.launch(bindings, &snapshot, now, &mut outcome).await;
+            let Launched { written, left } = outcome;
             self.market.wrote(&written, &snapshot);
+            self.market.left(left, &snapshot, now);
             launched?;
             let revision = written.iter().map(|doc| doc.revision()).max().unwrap_or_default();
             let news = tokio::time::timeout(PATIENCE, self.view.reach(revision)).await;

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::market::{Hindrance, Market, app_of};
+use super::backlog::{LEFT_UNDONE, NOT_LAUNCHABLE, SECRET_MISSING};
+use super::market::{Market, app_of};
 use crate::api::{App, Condition, Time};
 use crate::controllers::contact::Trouble;
 use crate::controllers::events::{Happening, Recorder, is_told};
@@ -24,10 +25,6 @@ use crate::runtime::{Setback, Writer};
 pub(super) const CONDITION: &str = "Waiting";
 /// Why: every offer was refused.
 const NO_OFFER_FITS: &str = "NoOfferFits";
-/// Why: what the template refers to is not there.
-const SECRET_MISSING: &str = "SecretMissing";
-/// Why: those who would run it leave undone what it asks for.
-const LEFT_UNDONE: &str = "NotSupportedByMesos";
 /// Why: there is no master to ask for offers.
 const NOT_SUBSCRIBED: &str = "NotSubscribed";
 /// A Task that waits no longer than this is ordinary.
@@ -88,14 +85,7 @@ impl WaitingReport {
         }
         let mut again = None;
         let mut later = |wait: Duration| again = Some(again.map_or(wait, |other: Duration| other.min(wait)));
-        let mut apps: BTreeMap<ObjectName, Vec<(ObjectName, usize, Timestamp)>> = BTreeMap::new();
-        let offered = market.waiting().iter().map(|it| (it.class.clone(), it.tasks, it.since));
-        let withheld = market.withheld().iter().map(|(class, it)| (class.clone(), it.tasks.len(), it.since));
-        for (class, tasks, since) in withheld.chain(offered) {
-            if let Some(app) = app_of(&class, snapshot) {
-                apps.entry(app).or_default().push((class, tasks, since));
-            }
-        }
+        let mut apps = wants(market, trouble, snapshot);
         for seen in [&mut self.written, &mut self.explained] {
             seen.retain(|_, at| at.elapsed() < PAUSE);
         }
@@ -105,10 +95,9 @@ impl WaitingReport {
                 later(if looks > LOOKS { TURN } else { Duration::ZERO });
                 break;
             }
-            let classes = apps.remove(app).unwrap_or_default();
-            let oldest = classes.iter().map(|(_, _, since)| *since).min();
-            let waited = oldest.map_or(PATIENCE, |since| elapsed(since, now));
-            let explained = self.explained.get(app).filter(|_| !classes.is_empty());
+            let wants = apps.remove(app);
+            let waited = wants.as_ref().map_or(PATIENCE, |wants| elapsed(wants.since, now));
+            let explained = self.explained.get(app).filter(|_| wants.is_some());
             let pause = explained.max(self.written.get(app));
             let pause = pause.map_or(Duration::ZERO, |at| PAUSE.saturating_sub(at.elapsed()));
             let wait = pause.max(PATIENCE.saturating_sub(waited));
@@ -117,18 +106,13 @@ impl WaitingReport {
                 continue;
             }
             self.last = Some(app.clone());
-            if !classes.is_empty() {
+            if wants.is_some() {
                 self.explained.insert(app.clone(), Instant::now());
                 looks += market.index().known_agents() + 1;
-            }
-            let reason = classes
-                .first()
-                .zip(oldest)
-                .map(|((class, tasks, _), since)| reason(class, *tasks, since, market, trouble, now));
-            tellings.extend(self.telling(app, reason, snapshot, now)?);
-            if !classes.is_empty() {
                 later(PAUSE);
             }
+            let reason = wants.map(|wants| reason(&wants, market, trouble, now));
+            tellings.extend(self.telling(app, reason, snapshot, now)?);
         }
         self.commit(tellings).await?;
         Ok(again)
@@ -207,7 +191,7 @@ impl Reason {
     /// Whether people should look, of an App that has said since `said_since` that it waits. What they forgot does not come by
     /// itself, nor does what nobody does; what does not fit now may do so in a moment, and a master that fell silent may be back.
     fn is_worth_a_warning(&self, said_since: Timestamp, now: Timestamp) -> bool {
-        matches!(self.word, SECRET_MISSING | LEFT_UNDONE)
+        matches!(self.word, SECRET_MISSING | LEFT_UNDONE | NOT_LAUNCHABLE)
             || elapsed(self.since.max(said_since), now) >= LASTING
     }
 }
@@ -216,31 +200,71 @@ fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since)).unwrap_or(Duration::ZERO)
 }
 
-fn reason(
-    class: &ObjectName,
-    tasks: usize,
+/// What an App wants of the cluster and does not get.
+struct Wants {
+    /// The Revision that is told of, and how many of its Tasks have no place.
+    waiting: Option<(ObjectName, usize)>,
+    /// How many Tasks are to end, while there is no master to tell.
+    stopping: usize,
+    /// Since when the first of all does.
     since: Timestamp,
-    market: &Market,
-    trouble: Option<&Trouble>,
-    now: Timestamp,
-) -> Reason {
-    let count = if tasks == 1 { "1 task waits".to_owned() } else { format!("{tasks} tasks wait") };
-    match (market.withheld().get(class), trouble) {
+}
+
+/// What Apps want, of those that do not get it.
+fn wants(market: &Market, trouble: Option<&Trouble>, snapshot: &Snapshot) -> BTreeMap<ObjectName, Wants> {
+    let mut apps: BTreeMap<ObjectName, Wants> = BTreeMap::new();
+    let offered = market.waiting().iter().map(|it| (&it.class, it.tasks, it.since));
+    let withheld = market.backlog().withheld().map(|(class, it)| (class, it.tasks.len(), it.since));
+    for (class, tasks, since) in withheld.chain(offered) {
+        let Some(app) = app_of(class, snapshot) else { continue };
+        let wants = apps.entry(app).or_insert(Wants { waiting: None, stopping: 0, since });
+        wants.waiting.get_or_insert_with(|| (class.clone(), tasks));
+        wants.since = wants.since.min(since);
+    }
+    let stopping = trouble.map(|_| market.backlog().stopping()).unwrap_or_default();
+    for (app, (tasks, since)) in stopping {
+        let wants = apps.entry(app.clone()).or_insert(Wants { waiting: None, stopping: 0, since });
+        wants.stopping = tasks;
+        wants.since = wants.since.min(since);
+    }
+    apps
+}
+
+fn reason(wants: &Wants, market: &Market, trouble: Option<&Trouble>, now: Timestamp) -> Reason {
+    let since = wants.since;
+    let withheld = wants.waiting.as_ref().and_then(|(class, _)| market.backlog().withheld_of(class));
+    match (withheld, trouble) {
         (Some(withheld), _) => {
-            let word = match withheld.hindrance {
-                Hindrance::Secret(_) => SECRET_MISSING,
-                Hindrance::LeftUndone(_) => LEFT_UNDONE,
-            };
-            Reason { word, message: format!("{count}: {}", withheld.hindrance), since }
+            let message = format!("{}: {}", wants.count(), withheld.reason);
+            Reason { word: withheld.word, message, since }
         }
         (None, Some(trouble)) => {
-            let message = format!("{count}: not subscribed to the Mesos master: {}", trouble.reason);
+            let message =
+                format!("{}: not subscribed to the Mesos master: {}", wants.count(), trouble.reason);
             Reason { word: NOT_SUBSCRIBED, message, since: since.max(trouble.since) }
         }
         (None, None) => {
-            let why = explain(market.index(), class, now).map_or_else(String::new, |why| format!(": {why}"));
-            Reason { word: NO_OFFER_FITS, message: format!("{count}{why}"), since }
+            let class = wants.waiting.as_ref().map(|(class, _)| class);
+            let why = class.and_then(|class| explain(market.index(), class, now));
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            Reason { word: NO_OFFER_FITS, message: format!("{}{why}", wants.count()), since }
         }
+    }
+}
+
+impl Wants {
+    /// In words.
+    fn count(&self) -> String {
+        let waiting = self.waiting.as_ref().map(|(_, tasks)| match tasks {
+            1 => "1 task waits".to_owned(),
+            more => format!("{more} tasks wait"),
+        });
+        let stopping = match self.stopping {
+            0 => None,
+            1 => Some("1 task is to end".to_owned()),
+            more => Some(format!("{more} tasks are to end")),
+        };
+        waiting.into_iter().chain(stopping).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -311,6 +335,17 @@ mod tests {
         assert!(!warns(NO_OFFER_FITS, 0, 71), "it waited while nobody looked");
         assert!(warns(SECRET_MISSING, 99, 99) && warns(LEFT_UNDONE, 99, 99));
         assert!(warns(NOT_SUBSCRIBED, 70, 0) && !warns(NOT_SUBSCRIBED, 71, 0));
+    }
+
+    #[test]
+    fn what_has_no_place_and_what_nobody_can_end_is_counted() {
+        let counted = |waiting: usize, stopping| {
+            let waiting = (waiting > 0).then(|| (ObjectName::new("shop", "web.v1"), waiting));
+            Wants { waiting, stopping, since: at(0) }.count()
+        };
+        assert_eq!(counted(1, 0), "1 task waits");
+        assert_eq!(counted(0, 1), "1 task is to end");
+        assert_eq!(counted(2, 3), "2 tasks wait, 3 tasks are to end");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::tally::Called;
 use super::{CallError, Command, Identity, Shared, of};
 use crate::mesos::connection::{CallPipe, ConnectionError};
 use crate::mesos::leases::Leases;
@@ -171,19 +172,24 @@ impl Caller {
     /// One result for each call.
     async fn send(&mut self, mut calls: Vec<Call>) -> Vec<Result<(), CallError>> {
         // They may have waited for long: another process may act by now.
+        let called: Vec<Called> = calls.iter().map(Called::from).collect();
         let identity = self.identity.clone();
         let may_act = move || identity.may_act() || planted!("late-calls-are-sent");
-        if !may_act() {
-            return calls.iter().map(|_| Err(CallError::Ended)).collect();
-        }
-        let Some(line) = self.line.as_mut() else {
-            return calls.iter().map(|_| Err(CallError::NotSubscribed)).collect();
+        let refused = if may_act() { CallError::NotSubscribed } else { CallError::Ended };
+        let Some(line) = self.line.as_mut().filter(|_| refused == CallError::NotSubscribed) else {
+            called.iter().for_each(|call| self.shared.tally.called(*call, Some(&refused)));
+            return called.iter().map(|_| Err(refused.clone())).collect();
         };
         calls.iter_mut().for_each(|call| call.framework_id = Some(line.framework_id.clone()));
-        let types: Vec<CallType> = calls.iter().map(Call::r#type).collect();
         let results = line.calls.send_all(calls, &may_act).await;
-        types.into_iter().zip(&results).for_each(|(call, result)| line.shown.note(call, result));
-        results.into_iter().map(|result| result.map_err(CallError::Failed)).collect()
+        for (call, result) in called.iter().zip(&results) {
+            line.shown.note(call.r#type, result);
+        }
+        let results: Vec<_> = results.into_iter().map(|result| result.map_err(CallError::Failed)).collect();
+        for (call, result) in called.into_iter().zip(&results) {
+            self.shared.tally.called(call, result.as_ref().err());
+        }
+        results
     }
 
     /// Declines offers whose leases have ended of age; tells so even if the master cannot be told.

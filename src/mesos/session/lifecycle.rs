@@ -11,11 +11,12 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::caller::{Lines, Pipes, Shown};
+use super::tally::Fate;
 use super::{Cause, EndReason, Identity, SessionConfig, SessionEvent, Shared};
 use crate::env::Env;
 use crate::mesos::connection::{Connection, ConnectionError, Subscription};
 use crate::mesos::wire::scheduler::{Call, Event, Subscribe, Subscribed};
-use crate::mesos::wire::{CallType, EventType, FrameworkInfo};
+use crate::mesos::wire::{CallType, EventType, FrameworkInfo, MasterInfo};
 
 /// The task that owns the stream.
 #[derive(Debug)]
@@ -243,11 +244,13 @@ impl Lifecycle {
         self.generation += 1;
         self.since = Instant::now();
         let framework_id = subscribed.framework_id.clone();
-        let master_id = subscribed.master_info.as_ref().map(|master| master.id.clone());
+        let master = subscribed.master_info.as_ref();
+        let master_id = master.map(|master| master.id.clone());
+        let region = master.and_then(MasterInfo::region).map(ToOwned::to_owned);
         tracing::info!(framework = %framework_id, generation = self.generation, "subscribed");
         self.lines.open(&framework_id, pipes, shown).await;
         let generation = self.generation;
-        let event = SessionEvent::Subscribed { framework_id, generation, master_id, suppressed };
+        let event = SessionEvent::Subscribed { framework_id, generation, master_id, suppressed, region };
         self.shared.mailbox.subscribed(event);
     }
 
@@ -279,11 +282,13 @@ impl Lifecycle {
             EventType::Offers => {
                 let offers: Vec<_> =
                     event.offers.unwrap_or_default().offers.into_iter().map(Arc::new).collect();
+                self.shared.tally.offers(Fate::Received, offers.len());
                 mailbox.offers(self.shared.leases.grant(&offers, self.generation, self.env.now()));
             }
             EventType::Rescind => {
                 let offer = event.rescind.unwrap_or_default().offer_id;
                 if self.shared.leases.end(&offer) {
+                    self.shared.tally.offers(Fate::Rescinded, 1);
                     mailbox.rescinded(vec![offer]);
                 }
             }

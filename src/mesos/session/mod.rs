@@ -12,6 +12,7 @@ mod lifecycle;
 mod mailbox;
 #[cfg(test)]
 pub(super) mod support;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod updates;
@@ -37,6 +38,7 @@ use super::wire::{
 };
 use crate::env::Env;
 use mailbox::Mailbox;
+pub use tally::Tally;
 
 /// Who we are to Mesos, and where that is remembered.
 #[async_trait]
@@ -95,6 +97,8 @@ pub struct SessionConfig {
     pub backoff_usurped_min: Duration,
     /// The longest wait after a stranger took the framework over.
     pub backoff_usurped_max: Duration,
+    /// Where it is counted what the session does.
+    pub tally: Tally,
 }
 
 impl Default for SessionConfig {
@@ -110,6 +114,7 @@ impl Default for SessionConfig {
             backoff_refused: Duration::from_secs(60),
             backoff_usurped_min: Duration::from_secs(10),
             backoff_usurped_max: Duration::from_secs(10 * 60),
+            tally: Tally::default(),
         }
     }
 }
@@ -127,6 +132,8 @@ pub enum SessionEvent {
         master_id: Option<String>,
         /// Whether it was told as it subscribed that offers are unwanted. What was called meanwhile may say otherwise.
         suppressed: bool,
+        /// The region of the master, when it told one.
+        region: Option<String>,
     },
     /// New offers, entered in [`Session::leases`].
     Offers(Vec<Lease>),
@@ -227,6 +234,7 @@ pub fn start(
         suppressed: Arc::default(),
         mailbox: Mailbox::default(),
         closed: CancellationToken::new(),
+        tally: config.tally.clone(),
     };
     let caller = |received, lines, refuse_expired| {
         caller::Caller::new(shared.clone(), identity.clone(), refuse_expired, received, lines)
@@ -262,6 +270,7 @@ struct Shared {
     suppressed: Arc<AtomicBool>,
     mailbox: Mailbox,
     closed: CancellationToken,
+    tally: Tally,
 }
 
 /// A call to send, and where to tell what became of it.

@@ -251,6 +251,14 @@ pub struct MasterInfo {
     pub capabilities: Vec<MasterCapability>,
 }
 
+impl MasterInfo {
+    /// The region of its fault domain.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        self.domain.as_ref()?.region()
+    }
+}
+
 /// A capability of a master.
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
 #[serde(default)]

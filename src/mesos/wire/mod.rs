@@ -40,7 +40,7 @@ pub use framework::{AgentInfo, ExecutorInfo, FrameworkCapability, FrameworkInfo,
 pub use ids::{
     AgentId, ContainerId, ExecutorId, FrameworkId, OfferId, OperationId, ResourceProviderId, TaskId,
 };
-pub use offer::{Filters, InverseOffer, Offer, Operation};
+pub use offer::{DomainInfo, Filters, InverseOffer, Offer, Operation};
 pub use resource::{Attribute, Range, Ranges, Resource, Scalar, Set, Text};
 pub use status::{CheckStatusInfo, TaskStatus, is_uuid};
 pub use task::{

@@ -118,6 +118,21 @@ pub struct DomainInfo {
     pub fault_domain: Option<FaultDomain>,
 }
 
+impl DomainInfo {
+    /// Somewhere in this region.
+    #[must_use]
+    pub fn in_region(name: &str) -> DomainInfo {
+        let region = Some(Named { name: name.to_owned() });
+        DomainInfo { fault_domain: Some(FaultDomain { region, zone: None }) }
+    }
+
+    /// The region, where one is told.
+    #[must_use]
+    pub fn region(&self) -> Option<&str> {
+        Some(self.fault_domain.as_ref()?.region.as_ref()?.name.as_str())
+    }
+}
+
 /// A region and a zone in it.
 #[derive(Clone, PartialEq, Eq, prost::Message, Serialize, Deserialize)]
 #[serde(default)]

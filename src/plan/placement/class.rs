@@ -1,9 +1,10 @@
 //! A class: what all Tasks of one Revision ask of an offer. Decided once, not per Task.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::Resources;
-use super::constraint::{ConstraintError, Rule};
+use super::constraint::{ConstraintError, Field, Rule};
 use crate::api::{HostPort, Template};
 use crate::plan::ObjectName;
 
@@ -30,6 +31,14 @@ impl Class {
         let wants = Resources::from(&template.resources);
         let in_container = template.container.is_some();
         Ok(Self { in_container, ..Self::of(name, wants, template.host_ports().collect(), rules) })
+    }
+
+    /// Its Tasks stay in `region`, the master's, unless a constraint speaks of regions.
+    #[must_use]
+    pub fn at_home(mut self, region: Option<&Arc<str>>) -> Self {
+        let is_free = self.rules.iter().any(|rule| rule.field == Field::Region);
+        self.rules.extend(region.filter(|_| !is_free).cloned().map(Rule::at_home));
+        self
     }
 
     pub(super) fn of(name: ObjectName, wants: Resources, ports: Vec<HostPort>, rules: Vec<Rule>) -> Self {

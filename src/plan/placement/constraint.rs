@@ -83,6 +83,8 @@ pub(super) enum Test {
     AtMost(u32),
     /// GROUP_BY, over at least so many values.
     Evenly(u32),
+    /// This value, or none: where an App stays that says nothing of regions.
+    AtHome(Arc<str>),
 }
 
 /// A constraint made ready for use.
@@ -186,11 +188,21 @@ impl Rule {
         Ok(Self { field: Field::named(&constraint.attribute), test, text })
     }
 
+    /// What holds for an App without a constraint on regions: it stays in this one, the master's. An agent of which no region
+    /// is known is there, too.
+    pub(super) fn at_home(region: Arc<str>) -> Self {
+        let text = format!("@region IS {region}");
+        Self { field: Field::Region, test: Test::AtHome(region), text }
+    }
+
     /// Whether an agent with this value is accepted, given where the other instances are.
     pub(super) fn accepts(&self, value: Option<Value<'_>>, placed: &Counts) -> bool {
-        let Some(Value { number, text }) = value else { return matches!(self.test, Test::Differs(_)) };
+        let Some(Value { number, text }) = value else {
+            return matches!(self.test, Test::Differs(_) | Test::AtHome(_));
+        };
         match &self.test {
             Test::Equals(wanted) => text == wanted,
+            Test::AtHome(region) => text == region,
             Test::Matches(regex) => regex.is_match(text),
             Test::Differs(regex) => !regex.is_match(text) || planted!("unlike-takes-all"),
             Test::Together => placed.groups() == 0 || placed.of(number) > 0,

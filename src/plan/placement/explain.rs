@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::constraint::Counts;
+use super::constraint::{Counts, Test};
 use super::index::{AgentEntry, Index};
 use super::values::Value;
 use super::{Agent, AgentId, Class, Resources, Scalar};
@@ -25,6 +25,8 @@ pub enum Refusal {
     NoContainers,
     /// This constraint, as people write it.
     Constraint(Arc<str>),
+    /// It is not in this region, the master's, and no constraint speaks of regions.
+    OtherRegion(Arc<str>),
     /// Too little of this.
     TooLittle(Scalar),
     /// We hold no offer of it, and nothing else speaks against it.
@@ -105,7 +107,7 @@ pub fn explain(index: &Index, class: &ObjectName, now: Timestamp) -> Option<NoOf
 }
 
 /// Why the agent takes no Task; of each rule of the class: the agent's value, and where the Tasks are.
-fn refusal<'a>(
+pub(super) fn refusal<'a>(
     agent: &AgentEntry,
     facts: &Agent,
     free: &Resources,
@@ -120,7 +122,10 @@ fn refusal<'a>(
     }
     let mut rules = class.rules.iter().zip(judged);
     if let Some((rule, _)) = rules.find(|(rule, (value, counts))| !rule.accepts(*value, counts)) {
-        return Some(Refusal::Constraint(rule.to_string().into()));
+        return Some(match &rule.test {
+            Test::AtHome(region) => Refusal::OtherRegion(region.clone()),
+            _ => Refusal::Constraint(rule.text().into()),
+        });
     }
     if let Some(scalar) = class.wants.lacks_in(free) {
         return Some(Refusal::TooLittle(scalar));
@@ -164,6 +169,9 @@ impl fmt::Display for Refusal {
             Self::NoOffer => formatter.write_str("without an offer"),
             Self::NoContainers => formatter.write_str("without a Docker engine that answers"),
             Self::Constraint(text) => write!(formatter, "refused by the constraint {text}"),
+            Self::OtherRegion(home) => {
+                write!(formatter, "outside {home}, the master's region, and no constraint names @region")
+            }
             Self::TooLittle(scalar) => write!(formatter, "with too little {scalar}"),
             Self::PortTaken(port) => write!(formatter, "without host port {port} free"),
             Self::TooFewPorts => formatter.write_str("with too few free host ports"),

@@ -24,7 +24,10 @@ mod lease;
 mod order;
 mod pass;
 mod ports;
+#[cfg(test)]
+mod region_tests;
 mod room;
+mod takers;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -46,6 +49,7 @@ pub use explain::{Closest, NoOfferFits, Refusal, Shortfall, explain};
 pub use index::{Change, Index};
 pub use lease::{Decline, LeasePolicy};
 pub use ports::{PortRange, PortSet};
+pub use takers::takers;
 
 /// An agent, as Mesos names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

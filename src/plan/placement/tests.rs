@@ -20,13 +20,13 @@ fn amounts(cpus: u64, memory: u64) -> Resources {
     Resources { cpus, memory: memory * 1000, disk: 0, gpus: 0 }
 }
 
-fn agent(number: usize, rack: Option<&str>, cpus: u64, memory: u64) -> Agent {
+pub(super) fn agent(number: usize, rack: Option<&str>, cpus: u64, memory: u64) -> Agent {
     let attributes = rack.map(|it| ("rack".to_owned(), Arc::from(it))).into_iter().collect();
     let totals = amounts(cpus, memory);
     Agent { attributes, totals, ..Agent::new(&format!("agent-{number}"), &format!("node-{number}")) }
 }
 
-fn offer(number: usize, agent: usize, cpus: u64, memory: u64) -> Offer {
+pub(super) fn offer(number: usize, agent: usize, cpus: u64, memory: u64) -> Offer {
     Offer {
         id: OfferId(format!("offer-{number}").into()),
         agent: AgentId(format!("agent-{agent}").into()),
@@ -36,7 +36,7 @@ fn offer(number: usize, agent: usize, cpus: u64, memory: u64) -> Offer {
     }
 }
 
-fn class(name: &str, cpus: u64, memory: u64, constraints: &[&str], ports: Vec<HostPort>) -> Class {
+pub(super) fn class(name: &str, cpus: u64, memory: u64, constraints: &[&str], ports: Vec<HostPort>) -> Class {
     let rules = constraints.iter().map(|it| constraint::Rule::new(&constraint(it)).unwrap()).collect();
     Class::of(ObjectName::new("shop", name), amounts(cpus, memory), ports, rules)
 }
@@ -48,7 +48,7 @@ fn constraint(text: &str) -> Constraint {
     Constraint { attribute, operator, value: words.next() }
 }
 
-fn waiting(class: &str, number: usize) -> Change {
+pub(super) fn waiting(class: &str, number: usize) -> Change {
     let (task, class) =
         (ObjectName::new("shop", &format!("{class}-{number:03}")), ObjectName::new("shop", class));
     Change::Waiting { task, class, since: time(0), asks: time(0) }
@@ -64,13 +64,13 @@ fn failed(class: &ObjectName, task: &str, agent: usize, at: i64) -> Change {
     }
 }
 
-fn index(changes: impl IntoIterator<Item = Change>) -> Index {
+pub(super) fn index(changes: impl IntoIterator<Item = Change>) -> Index {
     let mut index = Index::new();
     changes.into_iter().for_each(|change| index.apply(change));
     index
 }
 
-fn place(index: &Index) -> Plan {
+pub(super) fn place(index: &Index) -> Plan {
     place_at_most(index, usize::MAX)
 }
 
@@ -87,7 +87,7 @@ fn decisions(index: &Index) -> (Vec<Binding>, Vec<Waiting>) {
 }
 
 /// The agents that Tasks went to, in the order in which they were bound.
-fn agents(plan: &Plan) -> Vec<&str> {
+pub(super) fn agents(plan: &Plan) -> Vec<&str> {
     plan.bindings.iter().map(|it| &*it.hostname).collect()
 }
 
@@ -434,11 +434,11 @@ impl Replay {
         class.rules.iter().all(|rule| {
             let counts = self.counts(class, &rule.field);
             let Some(value) = rule.field.on(agent) else {
-                return matches!(rule.test, constraint::Test::Differs(_));
+                return matches!(rule.test, constraint::Test::Differs(_) | constraint::Test::AtHome(_));
             };
             let here = counts.get(&Some(value.clone())).copied().unwrap_or(0);
             match &rule.test {
-                constraint::Test::Equals(wanted) => value == wanted,
+                constraint::Test::Equals(wanted) | constraint::Test::AtHome(wanted) => value == wanted,
                 constraint::Test::Matches(regex) => regex.is_match(value),
                 constraint::Test::Differs(regex) => !regex.is_match(value),
                 constraint::Test::Together => counts.is_empty() || here > 0,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tenure::controllers::{Contact, Ends, Leader, Messages, Offers, Policy, framework};
+use tenure::controllers::{Census, Contact, Ends, Leader, Messages, Offers, Policy, framework};
 use tenure::env::{Env, watch};
 use tenure::mesos::embedded;
 use tenure::mesos::embedded::agent::AgentConfig;
@@ -348,12 +348,14 @@ fn lead(sim: &Sim, env: &Env, name: &str, registry: Arc<Registry>, store: Arc<dy
         policy: Policy { launches: limits, ..Policy::sole() },
         contact: Contact::default(),
         ends: Ends::default(),
+        census: Census::default(),
         offers: Offers::default(),
         messages: Messages::default(),
         anew: None,
     };
     let (holder, key) = (name.to_owned(), prefix().leader());
-    let election = Election { env: env.clone(), store, key, holder, ttl: LEADER_TTL, rivals: true };
+    let door = serde_json::Value::Null;
+    let election = Election { env: env.clone(), store, key, holder, door, ttl: LEADER_TTL, rivals: true };
     let (name, sim) = (name.to_owned(), sim.clone());
     env.spawn("leader", async move {
         let end = leader.run(&election, CancellationToken::new()).await;

@@ -127,6 +127,7 @@ impl Master {
             hostname: Some(host),
             version: Some(VERSION.to_owned()),
             address: Some(address),
+            domain: self.config.domain.clone(),
             capabilities: capabilities.map(|c| MasterCapability { r#type: c.wire() }).into(),
             ..MasterInfo::default()
         }

@@ -35,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 use super::protocol::{LINK, ToMaster};
 use crate::env::Env;
 use crate::mesos::wire::scheduler::Call;
-use crate::mesos::wire::{AgentId, CallType, FrameworkId};
+use crate::mesos::wire::{AgentId, CallType, DomainInfo, FrameworkId};
 use agents::Registration;
 pub use books::{AgentEntry, Books, Extent, FrameworkEntry, RoleEntry, TaskEntry};
 use control::Control;
@@ -70,6 +70,8 @@ pub struct MasterConfig {
     /// Whether what only operators ask for is kept: what tasks were launched with, each state that was told of them, and what
     /// is over.
     pub history: bool,
+    /// Where it stands. Agents of other regions are offered to frameworks only that know of regions.
+    pub domain: Option<DomainInfo>,
 }
 
 impl Default for MasterConfig {
@@ -83,6 +85,7 @@ impl Default for MasterConfig {
             offer_timeout: None,
             address: SocketAddr::from(([127, 0, 0, 1], 5050)),
             history: false,
+            domain: None,
         }
     }
 }

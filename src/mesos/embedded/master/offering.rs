@@ -14,7 +14,7 @@ use crate::mesos::embedded::shares::Rank;
 use crate::mesos::wire::offer::{Address, Url};
 use crate::mesos::wire::resource::AllocationInfo;
 use crate::mesos::wire::scheduler::{Event, Offers};
-use crate::mesos::wire::{AgentId, Capability, EventType, FrameworkId, Offer, OfferId};
+use crate::mesos::wire::{AgentId, Capability, DomainInfo, EventType, FrameworkId, Offer, OfferId};
 
 impl Master {
     /// Lets the next tick of the interval allocate.
@@ -75,10 +75,14 @@ impl Master {
         total: &Bundle,
         now: Instant,
     ) -> Option<(FrameworkId, String)> {
-        let free = &self.agents.get(agent_id)?.free;
+        let agent = self.agents.get(agent_id)?;
+        let free = &agent.free;
+        let region = |domain: &Option<DomainInfo>| domain.as_ref()?.region().map(ToOwned::to_owned);
+        let (home, there) = (region(&self.config.domain), region(&agent.info.domain));
+        let is_remote = home.is_some() && there.is_some() && home != there;
         let mut wanting: Vec<(FrameworkId, String)> = Vec::new();
         for (framework_id, framework) in &mut self.frameworks {
-            if framework.stream.is_none() {
+            if framework.stream.is_none() || (is_remote && !framework.info.has(Capability::RegionAware)) {
                 continue;
             }
             for role in framework.roles() {

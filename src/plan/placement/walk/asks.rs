@@ -150,6 +150,7 @@ impl<'a> Asks<'a> {
     ) -> Vec<Option<ValueIx>> {
         let among = self.about(field).find_map(|at| match &self.rules[at].test {
             Test::Equals(value) => Some(values.find(value).map(Some).into_iter().collect()),
+            Test::AtHome(region) => Some(values.find(region).map(Some).into_iter().chain([None]).collect()),
             Test::Together if self.counts[at].groups() > 0 => {
                 Some(self.counts[at].values().map(Some).collect())
             }
