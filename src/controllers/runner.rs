@@ -91,6 +91,7 @@ impl Runner {
         let undone = validate::left_undone_by_mesos(template);
         let undone: Vec<_> = undone.iter().map(|(path, what)| format!("{path}: {what}")).collect();
         (!undone.is_empty()).then(|| format!("{} with --mesos-executor off", undone.join(", ")))
+    }
 
     /// The executor of ours that runs a task for which this containerizer is chosen, if one does.
     #[must_use]

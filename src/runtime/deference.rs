@@ -45,6 +45,7 @@ mod tests {
             store: store.clone(),
             key: Arc::from("/tenure/demo/leader"),
             holder: name.to_owned(),
+            door: serde_json::Value::Null,
             ttl: LEADER_TTL,
             rivals: true,
         }

@@ -115,7 +115,7 @@ impl Conversation {
         );
         let master = master.await.unwrap();
         let subscribe_message: Subscribe = subscribe.subscribe.take().unwrap();
-        let mut subscription = master.subscribe(Call::subscribe(subscribe_message)).await.unwrap();
+        let mut subscription = master.subscribe(Call::subscribe(subscribe_message), &|| true).await.unwrap();
         let first = subscription.events.next().await.unwrap().unwrap();
         Conversation { framework: first.subscribed.unwrap().framework_id, subscription, then }
     }

@@ -86,7 +86,7 @@ impl Story {
         let accepts = body("ACCEPT").map(|it| it["accept"]["operations"][0]["launch"]["task_infos"].clone());
         let tasks: Vec<TaskInfo> =
             accepts.flat_map(|it| json::from_value::<Vec<TaskInfo>>(it).unwrap()).collect();
-        let subscription = master.subscribe(subscribe).await.unwrap();
+        let subscription = master.subscribe(subscribe, &|| true).await.unwrap();
         let framework = FrameworkId::default();
         let mut story = Story { framework, subscription, running: 0, ended: false, offers: Vec::new() };
         let count = tasks.len();

@@ -269,7 +269,7 @@ impl Replay {
     }
 
     async fn subscribe(&mut self, conn: &str, call: Call) -> String {
-        let subscription = match self.cluster().master.subscribe(call).await {
+        let subscription = match self.cluster().master.subscribe(call, &|| true).await {
             Ok(subscription) => subscription,
             Err(error) => return answer_of("SUBSCRIBE", Err(error)),
         };
