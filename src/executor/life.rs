@@ -124,6 +124,8 @@ fn is_dead(process: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+
     use super::*;
 
     #[test]
@@ -155,6 +157,8 @@ mod tests {
         assert!(is_dead(&format!("before {own} {pid} {start_ticks}")), "the machine was booted since");
         assert!(!is_dead(&format!("{boot} {} {pid} {}", own + 1, start_ticks + 1)));
         child.kill().unwrap();
+        let its = WaitId::Pid(Pid::from_raw(pid).unwrap());
+        waitid(its, WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
         assert!(is_dead(&format!("{boot} {own} {pid} {start_ticks}")), "nobody has collected it yet");
         child.wait().unwrap();
         assert!(is_dead(&format!("{boot} {own} {pid} {start_ticks}")));
