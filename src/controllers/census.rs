@@ -132,7 +132,8 @@ mod tests {
 
     #[test]
     fn an_agent_counts_once_by_the_worst_that_is_true_of_it() {
-        let rows: [(&[(&str, &str)], bool, &str); 8] = [
+        type Row = (&'static [(&'static str, &'static str)], bool, &'static str);
+        let rows: [Row; 8] = [
             (&[(READY, "")], false, "ready"),
             (&[(READY, ""), (DOCKER_READY, "NoDocker")], false, "no_docker"),
             (&[(READY, ""), (DOCKER_READY, "NoDocker")], true, "maintenance"),

@@ -30,13 +30,13 @@ use super::orphans::{self, Orphans};
 use super::placement::{self, Placement};
 use super::reconcile::Reconcile;
 use super::runner::Runner;
-use super::session::{Dispatch, News, UPDATES};
+use super::session::{Dispatch, News, Signals, UPDATES};
 use super::silent::Silent;
 use super::standing::{Patience, Standing};
 use super::status::StatusWriter;
 use super::teardown::Teardown;
 use crate::api::Task;
-use crate::env::Env;
+use crate::env::{Env, watch};
 use crate::mesos::connection::Connection;
 use crate::mesos::session::{self, EndReason, Session, SessionConfig};
 use crate::mesos::wire::{FrameworkInfo, TaskStatus};
@@ -312,20 +312,17 @@ impl Leader {
         group.spawn("gc", drive(env.clone(), cache.clone(), gc));
     }
 
-    fn start_loops(&self, group: &mut Group, term: &Term, session: &Session, news: News) {
-        let env = self.env.clone();
-        let cache = self.registry.cache();
-        let writer = Writer::new(self.registry.clone(), term.clone());
-        let recorder = Recorder { host: self.host.clone() };
-        let News { signals, updates, sightings, questions } = news;
-        let (strangers, reported) = mpsc::channel(STRANGERS);
-
-        let silent = Silent::default();
-        self.start_reconcilers(group, &writer, &recorder, silent.clone());
-        group.spawn("silent launches", silent.ask(env.clone(), session.clone()));
+    fn start_placement(
+        &self,
+        group: &mut Group,
+        writer: &Writer,
+        recorder: &Recorder,
+        session: &Session,
+        signals: &watch::Receiver<Signals>,
+    ) {
         let parts = placement::Parts {
-            env: env.clone(),
-            cache: cache.clone(),
+            env: self.env.clone(),
+            cache: self.registry.cache().clone(),
             writer: writer.clone(),
             recorder: recorder.clone(),
             session: session.clone(),
@@ -339,6 +336,20 @@ impl Leader {
         };
         // Each loop reads the store for itself, beside the others.
         group.spawn("placement", async move { Placement::new(parts).run().await });
+    }
+
+    fn start_loops(&self, group: &mut Group, term: &Term, session: &Session, news: News) {
+        let env = self.env.clone();
+        let cache = self.registry.cache();
+        let writer = Writer::new(self.registry.clone(), term.clone());
+        let recorder = Recorder { host: self.host.clone() };
+        let News { signals, updates, sightings, questions } = news;
+        let (strangers, reported) = mpsc::channel(STRANGERS);
+
+        let silent = Silent::default();
+        self.start_reconcilers(group, &writer, &recorder, silent.clone());
+        group.spawn("silent launches", silent.ask(env.clone(), session.clone()));
+        self.start_placement(group, &writer, &recorder, session, &signals);
         let (of_loop, view) =
             ((env.clone(), writer.clone(), session.clone(), signals.clone()), cache.clone());
         group.spawn("teardown", async move {

@@ -67,6 +67,9 @@ pub use runner::{Program, Runner, Share};
 pub use secrets::{SecretError, Secrets};
 pub use task_info::{Launch, LaunchError, task_info};
 
+/// How long launches may take.
+pub use crate::plan::health::Limits;
+
 /// How long it is from `now` to `then`; nothing when that is past.
 fn until(now: Timestamp, then: Timestamp) -> Duration {
     Duration::try_from(then.duration_since(now)).unwrap_or(Duration::ZERO)

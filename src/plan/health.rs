@@ -91,10 +91,14 @@ fn judge_cut_off(task: &Task, expunge_at: Timestamp, now: Timestamp) -> Verdict 
     Verdict::Forget(task.spec.stop.clone().unwrap_or_else(|| stop("Unreachable", message, now)))
 }
 
+fn is_in_time(overdue_at: Timestamp, now: Timestamp) -> bool {
+    now < overdue_at || planted!("launch-is-never-overdue")
+}
+
 fn judge_silence(task: &Task, limit: Duration, asked: Option<Timestamp>, now: Timestamp) -> Verdict {
     let Some(binding) = &task.spec.binding else { return Verdict::Fine(Again::OnChange) };
     let overdue_at = after(binding.bound_at.0, limit);
-    if now < overdue_at || planted!("launch-is-never-overdue") {
+    if is_in_time(overdue_at, now) {
         return Verdict::Fine(Again::At(overdue_at));
     }
     match asked.map(|at| after(at, ANSWER)) {
@@ -113,7 +117,7 @@ fn judge_silence(task: &Task, limit: Duration, asked: Option<Timestamp>, now: Ti
 fn judge_launch(task: &Task, limit: Duration, now: Timestamp) -> Verdict {
     let Some(binding) = &task.spec.binding else { return Verdict::Fine(Again::OnChange) };
     let overdue_at = after(binding.bound_at.0, limit);
-    if now < overdue_at || planted!("launch-is-never-overdue") {
+    if is_in_time(overdue_at, now) {
         return Verdict::Fine(Again::At(overdue_at));
     }
     let message = format!("it is still starting {} s after an agent was chosen", limit.as_secs());

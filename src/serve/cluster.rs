@@ -13,7 +13,9 @@ use super::machine;
 use super::offers::WhoLeads;
 use crate::api::Span;
 use crate::cli::server_args::{ExecutorOrigin, ExecutorPer, MesosEncoding, MesosTarget, ServerConfig};
-use crate::controllers::{Census, Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
+use crate::controllers::{
+    Census, Contact, Ends, Leader, Limits, Messages, Offers, Policy, Runner, framework,
+};
 use crate::env::Env;
 use crate::executor::logs::{LogLimits, TaskLogs};
 use crate::executor::{LauncherConfig, LocalLauncher, docker};
@@ -24,7 +26,6 @@ use crate::mesos::embedded::master::MasterConfig;
 use crate::mesos::embedded::{self, agent::AgentConfig};
 use crate::mesos::http::{HttpConfig, MasterUrl, Masters, ZooKeeper};
 use crate::mesos::wire::Encoding;
-use crate::plan::health::Limits;
 use crate::registry::Registry;
 use crate::runtime::Facts;
 use crate::server::{self, ServerCertificate};

@@ -139,13 +139,12 @@ impl Market {
 
     /// Why offers are held now, and for whom each agent's could be: Apps that wait, or may soon.
     pub(super) fn wanted(&self, snapshot: &Snapshot) -> Wanted {
-        let soon = self.soon.at(self.now).filter_map(|(_, app)| class_of(app, snapshot));
-        let mut soon = soon.take(10 * APPS).peekable();
-        let held = match (self.waiting.is_empty(), soon.peek()) {
+        let held = match (self.waiting.is_empty(), self.imminent()) {
             (false, _) => Held::Waiting,
             (true, Some(_)) => Held::Imminent,
             (true, None) => Held::Lease,
         };
+        let soon = self.soon.at(self.now).filter_map(|(_, app)| class_of(app, snapshot));
         let waiting =
             self.waiting.iter().map(|it| &it.class).chain(self.backlog.withheld().map(|(class, _)| class));
         let mut classes: Vec<ObjectName> = Vec::new();

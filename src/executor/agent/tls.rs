@@ -224,8 +224,8 @@ fn meaning(error: &rustls::Error) -> String {
         rustls::Error::AlertReceived(
             AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion,
         ) => {
-            "; the ciphers that Mesos allows by default are none of ours: set LIBPROCESS_SSL_ENABLE_TLS_V1_3=true at the \
-             agents"
+            "; the ciphers that Mesos allows by default are none of ours: set \
+             LIBPROCESS_SSL_CIPHERS=ECDHE-RSA-AES256-GCM-SHA384 or LIBPROCESS_SSL_ENABLE_TLS_V1_3=true at the agents"
         }
         rustls::Error::AlertReceived(_) => "; does it believe the certificate of LIBPROCESS_SSL_CERT_FILE?",
         rustls::Error::InvalidMessage(_) => "; does the agent speak TLS?",

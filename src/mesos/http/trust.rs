@@ -61,8 +61,8 @@ pub(super) fn explain(error: &std::io::Error) -> String {
     let tls = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
     match tls {
         Some(rustls::Error::AlertReceived(AlertDescription::HandshakeFailure)) => format!(
-            "{error}: the ciphers that Mesos allows by default are none of ours; set LIBPROCESS_SSL_ENABLE_TLS_V1_3=true \
-             at the masters"
+            "{error}: the ciphers that Mesos allows by default are none of ours; set \
+             LIBPROCESS_SSL_CIPHERS=ECDHE-RSA-AES256-GCM-SHA384 or LIBPROCESS_SSL_ENABLE_TLS_V1_3=true at the masters"
         ),
         Some(rustls::Error::InvalidMessage(_)) => format!("{error}: is this port without TLS (http://)?"),
         _ => error.to_string(),

@@ -31,7 +31,7 @@ fn tasks_stay_in_the_masters_region_unless_a_constraint_speaks_of_regions() {
         (Some("asia"), &[], &["node-2"]),
         (None, &[], &["node-2", "node-3", "node-4"]), // nobody knows what is far away
         (Some("eu"), &["@region IS us"], &["node-3", "node-4"]),
-        (Some("eu"), &["@region GROUP_BY"], &["node-1", "node-3"]),
+        (Some("eu"), &["@region GROUP_BY"], &["node-1", "node-3", "node-4"]),
         (Some("eu"), &["@zone UNLIKE a", "@region UNLIKE eu"], &["node-2", "node-3", "node-4"]),
     ];
     for (home, constraints, expected) in rows {

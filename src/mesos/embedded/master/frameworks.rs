@@ -129,7 +129,6 @@ impl Master {
             address: Some(address),
             domain: self.config.domain.clone(),
             capabilities: capabilities.map(|c| MasterCapability { r#type: c.wire() }).into(),
-            ..MasterInfo::default()
         }
     }
 
