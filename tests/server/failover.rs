@@ -99,14 +99,14 @@ async fn scaled_to_nothing((server, mesos): (&Server, &Mesos), running: &Running
 }
 
 /// A way to a port that can be cut: then nothing passes and nothing breaks, as when a cable is pulled.
-pub(crate) struct Way {
-    pub(crate) address: SocketAddr,
-    pub(crate) cut: watch::Sender<bool>,
+struct Way {
+    address: SocketAddr,
+    cut: watch::Sender<bool>,
 }
 
 impl Way {
     /// To this port of this machine, from this address of it.
-    pub(crate) async fn to(env: &Env, from: &str, target: u16) -> Way {
+    async fn to(env: &Env, from: &str, target: u16) -> Way {
         let listener = TcpListener::bind((from, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (cut, state) = watch::channel(false);
@@ -151,7 +151,7 @@ async fn carry(
     let _gone = to.shutdown().await;
 }
 
-pub(crate) fn port_of(url: &str) -> u16 {
+fn port_of(url: &str) -> u16 {
     url.trim_end_matches('/').rsplit(':').next().unwrap().parse().unwrap()
 }
 

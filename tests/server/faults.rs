@@ -154,9 +154,6 @@ async fn a_task_that_an_agent_cannot_begin_with_says_why() {
         server.up(&[]).await;
         server.apply("web", fault.app.clone()).await;
         is_told(&server, &fault).await;
-        if fault.engine.is_some() {
-            without_engine(&server).await;
-        }
         server.kill9();
     }
 }
@@ -175,15 +172,6 @@ async fn is_told(server: &Server, fault: &Fault) {
     assert!(all(&text) && text.contains(fault.reason) && text.contains("TaskFailed"), "{text}");
     let name = format!("tenure_tasks_ended_total{{phase=\"Failed\",reason=\"{}\"}}", fault.reason);
     number_is(server, &name, |count| count > 0).await;
-}
-
-/// What the executor has found is known of the agent, and why containers wait of the App.
-async fn without_engine(server: &Server) {
-    number_is(server, "tenure_agents{state=\"docker_unavailable\"}", |count| count == 1).await;
-    let words = "without a Docker engine that answers";
-    waits(server, "NoOfferFits", words).await;
-    assert!(described(server, "app/web").contains(words));
-    number_is(server, "tenure_tasks_waiting{for=\"offers\"}", |count| count == 1).await;
 }
 
 /// Waits until App `web` says that it waits, and for what.
