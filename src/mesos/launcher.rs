@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::env::watch;
-use crate::mesos::wire::{AgentId, Engine, ExecutorId, FrameworkId, TaskId, TaskInfo, TaskStatus};
+use crate::mesos::wire::{
+    AgentId, Engine, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, TaskId, TaskInfo, TaskStatus,
+};
 
 /// One task to run: enough to start it, and to recognise it after a restart.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,6 +94,12 @@ pub trait Launcher: Send + Sync + fmt::Debug {
         let _ = agent;
     }
 
+    /// The framework of the tasks that are launched next, where executors are told of it; its id is set.
+    async fn describe(&self, framework: &FrameworkInfo) {
+        // Who runs no executors has nobody to tell.
+        let _ = framework;
+    }
+
     /// Passes a framework's message on to one of its executors, if there are any. Best effort.
     async fn message(&self, framework: &FrameworkId, executor: &ExecutorId, data: Vec<u8>) {
         let _ = data;
@@ -103,8 +111,15 @@ pub trait Launcher: Send + Sync + fmt::Debug {
         tracing::debug!(%framework, %executor, "a shutdown of an executor that is not there");
     }
 
-    /// What executors tell their frameworks, if there are any. The first who asks hears it.
-    fn messages(&self) -> Option<mpsc::Receiver<ExecutorMessage>> {
+    /// A framework is removed: ends all its executors as by [`Launcher::shutdown`]. Its tasks are killed beside that.
+    async fn framework_removed(&self, framework: &FrameworkId) {
+        // Where tasks have no executors the kills are all there is to do.
+        let _ = framework;
+    }
+
+    /// The executors of frameworks that there are now, each reported by [`ReportSink::exited`] when it ends. None from a launcher that
+    /// runs none: what tasks bring as their executor is there for as long as one of them is.
+    fn executors(&self) -> Option<Vec<(FrameworkId, ExecutorInfo)>> {
         None
     }
 
@@ -139,14 +154,47 @@ pub struct ExecutorMessage {
     pub data: Vec<u8>,
 }
 
+/// The end of an executor's process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutorExit {
+    /// Whose executor.
+    pub framework_id: FrameworkId,
+    /// Which one.
+    pub executor_id: ExecutorId,
+    /// In the form of wait(2).
+    pub status: i32,
+}
+
+/// What an agent hears of what runs on its machine.
+#[derive(Debug, Clone)]
+pub enum Report {
+    /// Of a task.
+    Status(Box<TaskStatus>),
+    /// An executor tells its framework something.
+    Message(ExecutorMessage),
+    /// An executor is over. Its tasks that had not ended are reported after it.
+    Exited(ExecutorExit),
+}
+
+impl Report {
+    /// What it says of a task, if it is about one.
+    #[must_use]
+    pub fn into_status(self) -> Option<TaskStatus> {
+        match self {
+            Report::Status(status) => Some(*status),
+            Report::Message(_) | Report::Exited(_) => None,
+        }
+    }
+}
+
 /// Where a launcher reports to. Clones report to the same agent.
 #[derive(Debug, Clone)]
 pub struct ReportSink {
-    sender: mpsc::Sender<TaskStatus>,
+    sender: mpsc::Sender<Report>,
 }
 
-/// Where an agent hears of its tasks.
-pub type Reports = mpsc::Receiver<TaskStatus>;
+/// Where an agent hears of its tasks and executors, in the order in which it was reported.
+pub type Reports = mpsc::Receiver<Report>;
 
 /// How many reports may wait for the agent before reporting waits, too.
 const REPORT_QUEUE: usize = 256;
@@ -162,7 +210,22 @@ impl ReportSink {
     /// Hands over one report; waits while the agent is busy. After the agent is gone it has no effect: whatever
     /// adopts the tasks next will ask for their state.
     pub async fn report(&self, status: TaskStatus) {
+        self.pass_on(Report::Status(Box::new(status))).await;
+    }
+
+    /// Hands over what an executor tells its framework; like [`ReportSink::report`].
+    pub async fn message(&self, message: ExecutorMessage) {
+        self.pass_on(Report::Message(message)).await;
+    }
+
+    /// Hands over the end of an executor; like [`ReportSink::report`].
+    pub async fn exited(&self, exit: ExecutorExit) {
+        self.pass_on(Report::Exited(exit)).await;
+    }
+
+    /// Hands over what another sink has heard.
+    pub async fn pass_on(&self, report: Report) {
         // An error means that the agent of this process has ended: the process is shutting down.
-        let _ended = self.sender.send(status).await;
+        let _ended = self.sender.send(report).await;
     }
 }

@@ -84,7 +84,8 @@ impl Agent {
             return self.kept.remove(at).unwrap();
         }
         loop {
-            let status = self.reports.recv().await.expect("the launcher lives");
+            let report = self.reports.recv().await.expect("the launcher lives");
+            let status = report.into_status().expect("there are no executors");
             if status.task_id.value == id {
                 return status;
             }
@@ -109,8 +110,8 @@ impl Agent {
 
     /// Whether this task has no report waiting.
     pub(crate) fn is_quiet(&mut self, id: &str) -> bool {
-        while let Ok(status) = self.reports.try_recv() {
-            self.kept.push_back(status);
+        while let Ok(report) = self.reports.try_recv() {
+            self.kept.extend(report.into_status());
         }
         self.kept.iter().all(|status| status.task_id.value != id)
     }

@@ -132,7 +132,10 @@ impl Front {
                     terminated = true;
                     self.stop("told to end by a signal", Outcome::Done).await;
                 }
-                Some(status) = self.reports.recv() => self.talk.reported(status),
+                Some(report) = self.reports.recv() => {
+                    // There are no executors below this one.
+                    report.into_status().into_iter().for_each(|status| self.talk.reported(status));
+                }
                 news = self.line.next() => self.heard(news).await,
                 Some(()) = self.discarding.next() => {}
                 () = wait_until(deadline) => self.late().await,

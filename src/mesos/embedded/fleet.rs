@@ -116,7 +116,7 @@ impl Member {
         let (link, mut messages) = mpsc::channel(LINK);
         let ip = self.ip.clone().unwrap_or_else(|| self.info.hostname.clone());
         let info = Box::new(self.info.clone());
-        let mut sends = vec![ToMaster::Register { info, ip, tasks: Vec::new(), link }];
+        let mut sends = vec![ToMaster::Register { info, ip, tasks: Vec::new(), executors: None, link }];
         loop {
             for message in sends.drain(..) {
                 if uplink.send(message).await.is_err() {
@@ -134,7 +134,7 @@ impl Member {
     fn told(&mut self, message: ToAgent, sends: &mut Vec<ToMaster>) {
         match message {
             ToAgent::Registered { agent_id } => self.agent_id = agent_id,
-            ToAgent::Launch { framework_id, task, checkpoint: _ } => {
+            ToAgent::Launch { framework_id, task, .. } => {
                 let id = task.task_id;
                 if self.tasks.contains_key(&id) {
                     self.counts.started_twice.fetch_add(1, Ordering::Relaxed);

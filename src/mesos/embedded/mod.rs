@@ -5,8 +5,8 @@
 //!
 //! Several frameworks share it: whose turn it is, `shares` tells. Not built here, and refused with a text that says so: task
 //! groups, reservations, volumes and quotas, and a task with the id of another framework's on the same agent. Offer constraints
-//! are passed over. Executors of frameworks run on agents of [`executors`] alone; what they say to their framework beside statuses,
-//! and that they have ended, is not passed on. What operators do, and the faults of a simulation, are methods of the master's handle.
+//! are passed over. Executors of frameworks run on agents of [`executors`] alone; on others one ends with its last task. What
+//! operators do, and the faults of a simulation, are methods of the master's handle.
 //!
 //! What is told is compared with recordings of a real Mesos: the table in `tests/house/mesos_replay`.
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::launcher::ExecutorMessage;
+use super::launcher::{ExecutorExit, ExecutorMessage};
 use crate::mesos::wire::{
-    AgentId, AgentInfo, ExecutorId, FrameworkId, TaskId, TaskInfo, TaskState, TaskStatus,
+    AgentId, AgentInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, TaskId, TaskInfo, TaskState,
+    TaskStatus,
 };
 
 /// From an agent to the master.
@@ -23,6 +24,9 @@ pub enum ToMaster {
         ip: String,
         /// All tasks that are not over and acknowledged.
         tasks: Vec<AgentTask>,
+        /// The executors of frameworks that it runs. None from an agent that runs none: those that its tasks bring end with
+        /// the last of them.
+        executors: Option<Vec<(FrameworkId, ExecutorInfo)>>,
         /// Where the master answers.
         link: mpsc::Sender<ToAgent>,
     },
@@ -42,6 +46,8 @@ pub enum ToMaster {
     },
     /// What an executor tells its framework.
     ExecutorMessage(ExecutorMessage),
+    /// An executor is over.
+    ExecutorExited(ExecutorExit),
     /// The agent leaves for good; its tasks are stopped.
     Unregister,
 }
@@ -75,6 +81,9 @@ pub enum ToAgent {
         task: Box<TaskInfo>,
         /// Whether the task outlives the agent's process.
         checkpoint: bool,
+        /// The framework, if the task's executor is to be started for it: resources are held for that then. Otherwise the
+        /// executor is there already, or the agent runs none.
+        starts_executor: Option<Box<FrameworkInfo>>,
     },
     /// The master counts on a task that the agent did not report: the agent says what became of it.
     Missing {

@@ -6,31 +6,36 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use prost::Message as _;
 use serde_json::Value;
 use tenure::env::Env;
 use tenure::mesos::embedded::executors::{Executors, ExecutorsConfig};
 use tenure::mesos::embedded::http::AgentFront;
-use tenure::mesos::embedded::launcher::{ExecutorMessage, Launch, Launcher, Reports, reports};
+use tenure::mesos::embedded::launcher::{Launch, Launcher, Report, Reports, reports};
+use tenure::mesos::wire::executor::Event;
 use tenure::mesos::wire::scheduler::Message;
 use tenure::mesos::wire::{
     AgentId, CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, TaskId, TaskInfo, TaskStatus, json,
 };
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::transport::{Difference, request_text};
+use super::transport::{Difference, request_bytes};
 use super::wire::{Answer, Wire};
 
 /// What the process of an executor does here, whose calls are made by the test: it waits for the sign to exit, or for the test to end.
 const WAITS: &str = "while kill -0 $PPID; do [ ! -e exit ] || exit $(cat exit); sleep 0.1; done";
 /// The grace of a kill that names none, as agents have it.
 const GRACE: Duration = Duration::from_secs(5);
+/// Differences of an agent's process that comes after another.
+const STARTS: &str = "while the agent starts";
+const LATE: &str = "late after a restart";
 /// What is awaited comes by then.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Plays the recording and tells what differs.
-pub(crate) async fn differences(records: Vec<Value>) -> Vec<Difference> {
+pub(crate) async fn differences(mut records: Vec<Value>) -> Vec<Difference> {
+    records.iter_mut().for_each(read_protobuf);
     let mut play = Play::start(&records).await;
     for index in 0..records.len() {
         play.step(&records[index..]).await;
@@ -40,15 +45,24 @@ pub(crate) async fn differences(records: Vec<Value>) -> Vec<Difference> {
 }
 
 struct Play {
+    env: Env,
     folder: tempfile::TempDir,
     executors: Executors,
+    front: AgentFront,
     reports: Reports,
-    messages: mpsc::Receiver<ExecutorMessage>,
     /// Those that came while another was awaited.
-    early: Vec<TaskStatus>,
+    early: Vec<Report>,
     address: SocketAddr,
     stop: CancellationToken,
     streams: BTreeMap<String, Wire>,
+    /// Its agent's process was killed. (No executor is found again by the next one: here all that runs goes on, unknown to it.)
+    restarts: bool,
+    /// Executors that were late after that.
+    late: BTreeSet<String>,
+    /// Tasks that the master refused: they never came to the agent.
+    refused: BTreeSet<String>,
+    /// What the scheduler was told already.
+    told: BTreeSet<String>,
     /// All that the recorded executors were told to have arrived.
     acknowledged: BTreeSet<String>,
     launched: BTreeSet<String>,
@@ -73,19 +87,24 @@ impl Play {
             config.registration_timeout = Duration::from_secs(seconds.parse().unwrap());
         }
         let executors = Executors::new(&env, config, sink);
-        let messages = executors.messages().expect("nobody else has asked");
         let stop = CancellationToken::new();
-        env.spawn("agent", AgentFront::new(&env, executors.clone()).serve(listener, stop.clone()));
+        let front = AgentFront::new(&env, executors.clone());
+        env.spawn("agent", front.clone().serve(listener, stop.clone()));
         let uuids = records.iter().filter_map(|it| it["event"]["acknowledged"]["uuid"].as_str());
         Play {
+            env,
             folder,
             executors,
+            front,
             reports,
-            messages,
             early: Vec::new(),
             address,
             stop,
             streams: BTreeMap::new(),
+            restarts: false,
+            late: late(records),
+            refused: refused(records),
+            told: BTreeSet::new(),
             acknowledged: uuids.map(str::to_owned).collect(),
             launched: BTreeSet::new(),
             ended: BTreeSet::new(),
@@ -95,25 +114,57 @@ impl Play {
     }
 
     async fn step(&mut self, rest: &[Value]) {
-        if self.over {
+        let record = &rest[0];
+        if self.over && !record["event"].is_object() {
             return;
         }
-        let record = &rest[0];
         let conn = record["conn"].as_str().unwrap_or_default();
         let (is_executors, is_schedulers) = (conn.starts_with("exec-"), conn.starts_with("sched"));
         match record["dir"].as_str().unwrap_or_default() {
             "!" if record["action"] == "executor-process-exits" => self.exits(record),
+            "!" if record["action"] == "close-stream" => drop(self.streams.remove(conn)),
+            "!" if record["action"] == "kill-agent" => {
+                self.restarts = true;
+                self.stop.cancel();
+                self.streams.clear();
+            }
+            "!" if record["action"] == "start-agent" && self.restarts => self.serve().await,
+            _ if self.restarts && self.is_late(record) => {
+                let text = record.to_string();
+                self.found.push(Difference { subject: LATE.to_owned(), text });
+            }
             ">" if is_executors || conn == "raw" => self.request(rest).await,
             ">" if is_schedulers => self.call(&record["body"]).await,
-            "<" if is_executors && record["event"].is_object() => self.heard(conn, &record["event"]).await,
+            "<" if is_executors && record["event"].is_object() => {
+                self.heard(conn, &record["event"], record["event_b64"].is_string()).await;
+            }
             "<" if is_schedulers && record["event"]["type"] == "UPDATE" => {
                 self.told(&record["event"]["update"]["status"]).await;
             }
             "<" if is_schedulers && record["event"]["type"] == "MESSAGE" => {
                 self.said(&record["event"]["message"]).await;
             }
+            "<" if is_schedulers && record["event"]["type"] == "FAILURE" => {
+                self.failed(&record["event"]["failure"]).await;
+            }
             _ => {}
         }
+    }
+
+    /// The agent's process is there again.
+    async fn serve(&mut self) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.address = listener.local_addr().unwrap();
+        self.stop = CancellationToken::new();
+        self.env.spawn("agent", self.front.clone().serve(listener, self.stop.clone()));
+    }
+
+    /// Whether it is about an executor that was late after a restart.
+    fn is_late(&self, record: &Value) -> bool {
+        let ids = ["/body/executor_id", "/event/failure/executor_id", "/event/update/status/executor_id"];
+        let ids = ids.iter().filter_map(|it| record.pointer(it)?["value"].as_str());
+        let is_told = record["event"]["update"]["status"]["state"] != "TASK_RUNNING";
+        is_told && ids.into_iter().any(|id| self.late.contains(id))
     }
 
     /// The process of an executor ends.
@@ -129,9 +180,13 @@ impl Play {
         let record = &rest[0];
         let is_answer = |it: &&Value| it["dir"] == "<" && it["id"] == record["id"];
         let answer = rest.iter().find(is_answer).expect("a request without an answer");
-        let sent = request_text(record);
+        let request = request_bytes(record);
+        let sent = String::from_utf8_lossy(&request).into_owned();
+        if self.restarts && (answer["status"] == 404 || answer["status"] == 503) {
+            return self.found.push(Difference { subject: STARTS.to_owned(), text: sent });
+        }
         let mut wire = Wire::of(TcpStream::connect(self.address).await.unwrap());
-        wire.send(&sent).await;
+        wire.send(&request).await;
         let theirs = Answer::recorded(answer);
         let ours = wire.answer(&theirs, false).await;
         if answer["stream"] == true {
@@ -147,6 +202,9 @@ impl Play {
     /// What a call of the scheduler has the agent do.
     async fn call(&mut self, body: &Value) {
         for launch in launches(body) {
+            if self.refused.contains(&launch.task_id().value) {
+                continue;
+            }
             self.launched.insert(launch.task_id().value.clone());
             self.executors.launch(launch).await;
         }
@@ -162,8 +220,11 @@ impl Play {
                 let executor = body["shutdown"]["executor_id"]["value"].as_str().unwrap();
                 self.executors.shutdown(&framework, &ExecutorId::new(executor)).await;
             }
-            // What is told then is the agent's.
-            Some("TEARDOWN") => self.over = true,
+            // Of its tasks nothing is told any more.
+            Some("TEARDOWN") => {
+                self.executors.framework_removed(&framework).await;
+                self.over = true;
+            }
             Some("MESSAGE") => {
                 let message: Message = json::from_value(body["message"].clone()).unwrap();
                 self.executors.message(&framework, &message.executor_id, message.data).await;
@@ -173,13 +234,18 @@ impl Play {
     }
 
     /// An executor got this event.
-    async fn heard(&mut self, conn: &str, theirs: &Value) {
+    async fn heard(&mut self, conn: &str, theirs: &Value, in_protobuf: bool) {
         let Some(stream) = self.streams.get_mut(conn) else { return };
         let wanted = essence(theirs);
         loop {
-            let Ok(event) = tokio::time::timeout(PATIENCE, stream.event()).await else {
+            let Ok(record) = tokio::time::timeout(PATIENCE, stream.record()).await else {
                 let text = format!("{conn} never gets {wanted}");
                 return self.found.push(Difference { subject: wanted, text });
+            };
+            let event: Value = if in_protobuf {
+                json::to_value(&Event::decode(record.as_slice()).unwrap()).unwrap()
+            } else {
+                serde_json::from_slice(&record).unwrap()
             };
             let uuid = event["acknowledged"]["uuid"].as_str().map(str::to_owned);
             let ours = essence(&event);
@@ -200,8 +266,25 @@ impl Play {
     async fn said(&mut self, theirs: &Value) {
         let theirs: Message = json::from_value(theirs.clone()).unwrap();
         let wanted = format!("{} says {:?}", theirs.executor_id, theirs.data);
-        let ours = tokio::time::timeout(PATIENCE, self.messages.recv()).await.ok().flatten();
-        let ours = ours.map(|ours| format!("{} says {:?}", ours.executor_id, ours.data)).unwrap_or_default();
+        let ours = self.report(|it| matches!(it, Report::Message(_))).await;
+        let ours = match ours {
+            Some(Report::Message(ours)) => format!("{} says {:?}", ours.executor_id, ours.data),
+            _ => "nothing".to_owned(),
+        };
+        if ours != wanted {
+            self.found.push(Difference { subject: wanted, text: format!("told is {ours:?}") });
+        }
+    }
+
+    /// The framework was told that an executor has ended.
+    async fn failed(&mut self, theirs: &Value) {
+        let Some(executor) = theirs["executor_id"]["value"].as_str() else { return };
+        let wanted = format!("{executor} exits with {}", theirs["status"]);
+        let is_meant = |it: &Report| matches!(it, Report::Exited(exit) if exit.executor_id.value == executor);
+        let ours = match self.report(is_meant).await {
+            Some(Report::Exited(exit)) => format!("{} exits with {}", exit.executor_id, exit.status),
+            _ => "nothing".to_owned(),
+        };
         if ours != wanted {
             self.found.push(Difference { subject: wanted, text: format!("told is {ours:?}") });
         }
@@ -213,6 +296,10 @@ impl Play {
         if theirs["source"] == "SOURCE_MASTER" || by_agent.iter().any(|reason| theirs["reason"] == *reason) {
             return;
         }
+        // Until it is acknowledged the agent tells it again, a new process of it, too.
+        if theirs["uuid"].as_str().is_some_and(|uuid| !self.told.insert(uuid.to_owned())) {
+            return;
+        }
         let theirs: TaskStatus = json::from_value(theirs.clone()).unwrap();
         let task = theirs.task_id.value.clone();
         let wanted = brief(&theirs);
@@ -220,7 +307,9 @@ impl Play {
             let subject = "told of a task that is not there".to_owned();
             return self.found.push(Difference { subject, text: wanted });
         }
-        let ours = self.report(&theirs.task_id).await.map_or_else(|| "nothing".to_owned(), |it| brief(&it));
+        let is_meant = |it: &Report| matches!(it, Report::Status(status) if status.task_id == theirs.task_id);
+        let ours = self.report(is_meant).await.and_then(Report::into_status);
+        let ours = ours.map_or_else(|| "nothing".to_owned(), |it| brief(&it));
         if theirs.state().is_terminal() {
             self.ended.insert(task);
         }
@@ -229,19 +318,34 @@ impl Play {
         }
     }
 
-    /// The next report of a task.
-    async fn report(&mut self, task: &TaskId) -> Option<TaskStatus> {
-        if let Some(at) = self.early.iter().position(|it| it.task_id == *task) {
+    /// The next report of this kind.
+    async fn report(&mut self, is_meant: impl Fn(&Report) -> bool) -> Option<Report> {
+        if let Some(at) = self.early.iter().position(&is_meant) {
             return Some(self.early.remove(at));
         }
         loop {
             let report = tokio::time::timeout(PATIENCE, self.reports.recv()).await.ok()??;
-            if report.task_id == *task {
+            if is_meant(&report) {
                 return Some(report);
             }
             self.early.push(report);
         }
     }
+}
+
+/// The tasks that the master refused.
+fn refused(records: &[Value]) -> BTreeSet<String> {
+    let statuses = records.iter().map(|it| &it["event"]["update"]["status"]);
+    let refused =
+        statuses.filter(|it| it["source"] == "SOURCE_MASTER" && it["reason"] == "REASON_TASK_INVALID");
+    refused.filter_map(|it| it["task_id"]["value"].as_str()).map(str::to_owned).collect()
+}
+
+/// The executors that were late when their agent was there again.
+fn late(records: &[Value]) -> BTreeSet<String> {
+    let statuses = records.iter().map(|it| &it["event"]["update"]["status"]);
+    let late = statuses.filter(|it| it["reason"] == "REASON_EXECUTOR_REREGISTRATION_TIMEOUT");
+    late.filter_map(|it| it["executor_id"]["value"].as_str()).map(str::to_owned).collect()
 }
 
 /// The tasks that a call of a scheduler launches, as its agent is told of them.
@@ -265,6 +369,15 @@ fn launches(body: &Value) -> Vec<Launch> {
         }
     };
     tasks.map(launch).collect()
+}
+
+/// Puts what a message in protobuf says where it stands of others.
+fn read_protobuf(record: &mut Value) {
+    let decoded = record["decoded"].take();
+    if decoded.is_object() {
+        let part = if record["event_b64"].is_string() { "event" } else { "body" };
+        record[part] = decoded;
+    }
 }
 
 /// What an event is about.

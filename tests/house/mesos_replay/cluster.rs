@@ -24,15 +24,14 @@ use super::recording::Flags;
 /// Agents of the recordings need seconds to find a new master; nothing in them depends on how many.
 const AGENT_RETRY: Duration = Duration::from_secs(3);
 
-/// The time that agents of the recordings need from their start to their registration, without tasks and with them.
+/// The time that agents of the recordings need from their start to their registration, without tasks.
 const AGENT_START: Duration = Duration::from_millis(1000);
-const AGENT_RECOVERY: Duration = Duration::from_millis(3000);
 
 /// How much longer than configured an allocation interval of the recordings is.
 const LATE: Duration = Duration::from_micros(1500);
 
 /// Agents are some milliseconds away.
-const AGENT_DELAY: Duration = Duration::from_millis(4);
+pub(crate) const AGENT_DELAY: Duration = Duration::from_millis(4);
 
 pub(crate) struct Cluster {
     env: Env,
@@ -59,12 +58,14 @@ impl Cluster {
         (begun, epoch): (Instant, Timestamp),
         ip: &str,
         flags: &Flags,
+        is_watched: bool,
     ) -> Cluster {
         let env = Env::simulated("master", 1, epoch + begun.elapsed());
         let stock = MasterConfig::default();
-        let ping = flags
-            .duration("agent_ping_timeout")
-            .map(|ping| ping * flags.get("max_agent_ping_timeouts").unwrap_or("5").parse::<u32>().unwrap());
+        // An agent dies somewhere between two pings.
+        let ping = flags.duration("agent_ping_timeout").map(|ping| {
+            ping * flags.get("max_agent_ping_timeouts").unwrap_or("5").parse::<u32>().unwrap() + ping / 2
+        });
         let config = MasterConfig {
             allocation_interval: LATE
                 + flags.duration("allocation_interval").unwrap_or(stock.allocation_interval),
@@ -72,6 +73,7 @@ impl Cluster {
             agent_reregister_timeout: flags
                 .duration("agent_reregister_timeout")
                 .unwrap_or(stock.agent_reregister_timeout),
+            history: is_watched,
             offer_timeout: flags.duration("offer_timeout"),
             ..stock
         };
@@ -88,10 +90,11 @@ impl Cluster {
         }
     }
 
-    /// How long the agent needs to start.
-    pub(crate) fn time_to_start(&self, number: u64) -> Duration {
+    /// How long the agent needs to start. With tasks it waits for all that their executors may take to be back.
+    pub(crate) fn time_to_start(&self, number: u64, flags: &Flags) -> Duration {
         let busy = self.agents.get(&number).is_some_and(|host| host.machine.is_busy());
-        if busy { AGENT_RECOVERY } else { AGENT_START }
+        let wait = flags.duration("executor_reregistration_timeout").unwrap_or(Duration::from_secs(2));
+        if busy { wait + AGENT_START * 9 / 10 } else { AGENT_START }
     }
 
     pub(crate) async fn start_agent(&mut self, number: u64, flags: &Flags) {

@@ -8,10 +8,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tenure::env::Env;
-use tenure::mesos::embedded::launcher::{Adopted, Launch, Launcher, LauncherUnavailable, ReportSink};
-use tenure::mesos::wire::{Reason, Source, TaskId, TaskState, TaskStatus, json};
+use tenure::mesos::embedded::launcher::{
+    Adopted, ExecutorExit, ExecutorMessage, Launch, Launcher, LauncherUnavailable, ReportSink,
+};
+use tenure::mesos::wire::scheduler::Message;
+use tenure::mesos::wire::{
+    ExecutorId, ExecutorInfo, FrameworkId, Reason, Source, TaskId, TaskState, TaskStatus, json,
+};
 use tokio::time::Instant;
 
+use super::cluster::AGENT_DELAY;
 use super::recording::{Recording, What};
 
 /// What the executors of a recording said, by task and launch.
@@ -20,6 +26,10 @@ pub(crate) struct Script {
     /// For each launch of a task: when it was asked for, and the statuses.
     launches: BTreeMap<TaskId, Vec<Said>>,
     acknowledged: BTreeMap<TaskId, Duration>,
+    /// When which executor ended, and how.
+    exits: Vec<(Duration, ExecutorId, i32)>,
+    /// When which executor told its framework what.
+    messages: Vec<(Duration, ExecutorId, Vec<u8>)>,
     /// When an agent was started last, and when a scheduler closed its stream.
     listening_since: Duration,
     stream_closed: Option<Duration>,
@@ -35,8 +45,9 @@ struct Said {
     last: Option<Duration>,
     running: bool,
     killed_at: Option<Duration>,
-    /// It was killed while it ran: agents say KILLING themselves then.
+    /// It was killed while it ran: agents say KILLING themselves then, where no executor of the framework's does.
     killed: bool,
+    by_executor: bool,
 }
 
 impl Script {
@@ -51,7 +62,8 @@ impl Script {
                     for operation in call["accept"]["operations"].as_array().into_iter().flatten() {
                         for task in operation["launch"]["task_infos"].as_array().into_iter().flatten() {
                             let id = TaskId::new(task["task_id"]["value"].as_str().unwrap_or_default());
-                            let said = Said { launched: step.at, ..Said::default() };
+                            let by_executor = task["executor"].is_object();
+                            let said = Said { launched: step.at, by_executor, ..Said::default() };
                             script.launches.entry(id).or_default().push(said);
                         }
                     }
@@ -66,6 +78,16 @@ impl Script {
                     }
                 }
                 What::Event { event, .. } => {
+                    if let Some(executor) = event["failure"]["executor_id"]["value"].as_str() {
+                        let status = i32::try_from(event["failure"]["status"].as_i64().unwrap()).unwrap();
+                        let at = step.at.saturating_sub(AGENT_DELAY);
+                        script.exits.push((at, ExecutorId::new(executor), status));
+                    }
+                    if event["type"] == "MESSAGE" {
+                        let message: Message = json::from_value(event["message"].clone()).unwrap();
+                        let at = step.at.saturating_sub(AGENT_DELAY);
+                        script.messages.push((at, message.executor_id, message.data));
+                    }
                     script.refused(&event["update"]["status"]);
                     let Some(uuid) = event["update"]["status"]["uuid"].as_str() else { continue };
                     if seen.insert(uuid.to_owned()) {
@@ -95,7 +117,7 @@ impl Script {
 
     fn killed(&mut self, task: &TaskId, at: Duration) {
         if let Some(said) = self.launches.get_mut(task).and_then(|launches| launches.last_mut()) {
-            said.killed |= said.running;
+            said.killed |= said.running && !said.by_executor;
             said.killed_at = Some(at);
         }
     }
@@ -112,6 +134,9 @@ impl Script {
         let killing = status.state() == TaskState::Killing && (said.killed || draining);
         let gone = status.state() == TaskState::GoneByOperator;
         if !(killing || gone || agents_own && status.source() == Source::Agent) {
+            // As told as the end of the executor is.
+            let of_end = said.by_executor && status.source() == Source::Agent;
+            let at = if of_end { at.saturating_sub(AGENT_DELAY) } else { at };
             said.statuses.push((at, plain(status)));
         }
     }
@@ -168,7 +193,11 @@ pub(crate) struct Machine {
     script: Arc<Script>,
     begun: Instant,
     tasks: Arc<Mutex<BTreeMap<TaskId, Running>>>,
+    executors: Arc<Mutex<BTreeMap<Key, ExecutorInfo>>>,
 }
+
+/// Framework and executor.
+type Key = (FrameworkId, ExecutorId);
 
 #[derive(Debug, Clone, Default)]
 struct Running {
@@ -180,7 +209,11 @@ struct Running {
 
 impl Machine {
     pub(crate) fn new(script: Arc<Script>, begun: Instant) -> Machine {
-        Machine { script, begun, tasks: Arc::default() }
+        Machine { script, begun, tasks: Arc::default(), executors: Arc::default() }
+    }
+
+    fn executors(&self) -> MutexGuard<'_, BTreeMap<Key, ExecutorInfo>> {
+        self.executors.lock().unwrap()
     }
 
     fn tasks(&self) -> MutexGuard<'_, BTreeMap<TaskId, Running>> {
@@ -232,7 +265,40 @@ pub(crate) struct ScriptedLauncher {
 
 impl ScriptedLauncher {
     pub(crate) fn new(env: &Env, machine: Machine, sink: ReportSink) -> ScriptedLauncher {
-        ScriptedLauncher { env: env.clone(), machine, sink, killed: Arc::default() }
+        let launcher = ScriptedLauncher { env: env.clone(), machine, sink, killed: Arc::default() };
+        let executors: Vec<Key> = launcher.machine.executors().keys().cloned().collect();
+        executors.into_iter().for_each(|key| launcher.watch_executor(key));
+        launcher
+    }
+
+    /// Lets an executor say what it said, and ends it when it ended.
+    fn watch_executor(&self, key: Key) {
+        let (machine, sink, now) = (self.machine.clone(), self.sink.clone(), self.machine.now());
+        let messages: Vec<_> = machine
+            .script
+            .messages
+            .iter()
+            .filter(|(at, id, _)| *at >= now && *id == key.1)
+            .cloned()
+            .collect();
+        let (says, begun, framework) = (sink.clone(), machine.begun, key.0.clone());
+        self.env.spawn("scripted messages", async move {
+            for (at, executor_id, data) in messages {
+                tokio::time::sleep_until(begun + at).await;
+                says.message(ExecutorMessage { framework_id: framework.clone(), executor_id, data }).await;
+            }
+        });
+        let exits = &machine.script.exits;
+        let Some((at, _, status)) = exits.iter().find(|(at, id, _)| *at >= now && *id == key.1).cloned()
+        else {
+            return;
+        };
+        self.env.spawn("scripted executor", async move {
+            tokio::time::sleep_until(machine.begun + at).await;
+            machine.executors().remove(&key);
+            let (framework_id, executor_id) = key;
+            sink.exited(ExecutorExit { framework_id, executor_id, status }).await;
+        });
     }
 
     fn watch(&self, task: TaskId) {
@@ -268,6 +334,12 @@ impl ScriptedLauncher {
 impl Launcher for ScriptedLauncher {
     async fn launch(&self, launch: Launch) {
         let task = launch.task_id().clone();
+        if let Some(info) = launch.task.executor {
+            let key = (launch.framework_id, info.executor_id.clone());
+            if self.machine.executors().insert(key.clone(), info).is_none() {
+                self.watch_executor(key);
+            }
+        }
         let statuses = self.machine.script.launch(&task, self.machine.now());
         self.machine.tasks().insert(task.clone(), Running { statuses, ..Running::default() });
         self.watch(task);
@@ -278,6 +350,15 @@ impl Launcher for ScriptedLauncher {
             running.killed = true;
         }
         self.killed.notify_waiters();
+    }
+
+    async fn framework_removed(&self, framework: &FrameworkId) {
+        self.machine.executors().retain(|(owner, _), _| owner != framework);
+    }
+
+    fn executors(&self) -> Option<Vec<(FrameworkId, ExecutorInfo)>> {
+        let executors = self.machine.executors();
+        Some(executors.iter().map(|((framework, _), info)| (framework.clone(), info.clone())).collect())
     }
 
     async fn adopt(&self, tasks: &[Launch]) -> Result<Vec<Adopted>, LauncherUnavailable> {

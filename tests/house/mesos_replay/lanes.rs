@@ -101,6 +101,37 @@ impl Lanes {
         }
     }
 
+    /// Sorts in what one is told who watches.
+    pub(crate) fn happening(&mut self, names: &mut Names, conn: &str, at: Duration, told: &Value) {
+        let kind = told["type"].as_str().unwrap_or_default();
+        let about = &told[kind.to_ascii_lowercase().as_str()];
+        let mut agents: Vec<&Value> = about
+            .pointer("/get_state/get_agents/agents")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .collect();
+        agents.extend(about.get("agent"));
+        for agent in agents {
+            let text = |pointer: &str| agent.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+            names.agent_is(text("/agent_info/id/value"), text("/agent_info/hostname"));
+        }
+        let mut tree = names.tree(about);
+        of_an_operator(&mut tree);
+        simplify(&mut tree);
+        let subject = match kind.split('_').next() {
+            Some("TASK") => {
+                let id = [&about["task"]["task_id"], &about["status"]["task_id"]];
+                format!("task {}", id.iter().find_map(|id| id["value"].as_str()).unwrap_or_default())
+            }
+            Some("AGENT") => format!("agent {}", tree.pointer("/agent/agent_info/hostname").unwrap_or(&tree)),
+            Some("FRAMEWORK") => "framework".to_owned(),
+            Some("HEARTBEAT") => "heartbeats".to_owned(),
+            _ => "stream".to_owned(),
+        };
+        self.add(&format!("{conn} {subject}").replace('"', ""), at, format!("{kind} {tree}"));
+    }
+
     /// The lanes that differ, each told as a diff, but for those that `excepted` takes out.
     pub(crate) fn differences(&mut self, theirs: &mut Lanes, excepted: impl Fn(&str) -> bool) -> Vec<String> {
         self.sort_rescinds();
@@ -111,6 +142,40 @@ impl Lanes {
         names.dedup();
         let differ = |lane: &&String| !excepted(lane) && self.entries(lane) != theirs.entries(lane);
         names.iter().filter(differ).map(|lane| diff(lane, theirs, self)).collect()
+    }
+}
+
+/// Takes out what is the run's own, beside what events have of it: times, ids whose names may not be known yet, the build; and what
+/// statuses tell, too.
+fn of_an_operator(tree: &mut Value) {
+    match tree {
+        Value::Object(fields) => {
+            for name in [
+                "uuid",
+                "status_update_state",
+                "status_update_uuid",
+                "framework_id",
+                "version",
+                "pid",
+                "registered_time",
+                "reregistered_time",
+                "unregistered_time",
+                // Of agents: what they can do, and how they are started.
+                "capabilities",
+                "checkpoint",
+            ] {
+                fields.remove(name);
+            }
+            if let Some(Value::Array(agents)) = fields.get_mut("agents") {
+                agents.sort_by_key(Value::to_string);
+            }
+            if let Some(info) = fields.get_mut("framework_info") {
+                info["id"] = Value::Null;
+            }
+            fields.values_mut().for_each(of_an_operator);
+        }
+        Value::Array(list) => list.iter_mut().for_each(of_an_operator),
+        _ => {}
     }
 }
 
@@ -174,6 +239,15 @@ fn simplify(value: &mut Value) {
             if fields.get("protocol").is_some_and(|it| it == "IPv4") {
                 // The default, which one encoding leaves out.
                 fields.remove("protocol");
+            }
+            // What follows are both descriptions, in the form of C++'s protobuf.
+            if let Some(Value::String(message)) = fields.get_mut("message")
+                && let Some(end) = message.find("\n-----")
+            {
+                message.truncate(end);
+            }
+            if let Some(Value::Array(executors)) = fields.get_mut("executor_ids") {
+                executors.sort_by_key(Value::to_string);
             }
             if let Some(sorted) = fields.get("message").and_then(Value::as_str).and_then(sorted) {
                 fields.insert("message".to_owned(), Value::from(sorted));

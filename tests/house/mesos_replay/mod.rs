@@ -6,6 +6,7 @@
 mod agent_api;
 mod cluster;
 mod executor;
+mod files;
 mod lanes;
 mod names;
 mod operator;
@@ -36,18 +37,18 @@ fn what_mesos_told_the_embedded_master_tells_too() {
     let only = std::env::var("ROW").unwrap_or_default();
     let mut failed = Vec::new();
     for row in ROWS.iter().filter(|row| row.name.contains(&only)) {
-        let (executors, except) = match row.how {
-            How::Played { except } | How::PlayedUntil { except, .. } => (true, except),
-            How::PlayedWithoutExecutors { except } => (false, except),
+        let except = match row.how {
+            How::Played { except } | How::PlayedUntil { except, .. } | How::PlayedAs { except, .. } => except,
             How::PlayedOverHttp { .. }
             | How::PlayedByExecutors { .. }
             | How::PlayedByOperators { .. }
+            | How::PlayedOfFiles { .. }
             | How::Not(_) => continue,
         };
         let recording = Recording::read(row.name);
-        let recording = if executors { recording } else { recording.without_executors() };
         let recording = match row.how {
             How::PlayedUntil { line, .. } => recording.until(line),
+            How::PlayedAs { change, .. } => change(recording),
             _ => recording,
         };
         let found = differences(recording, except);
@@ -71,6 +72,7 @@ fn what_mesos_answered_over_http_the_embedded_master_answers_too() {
                 (runtime.block_on(agent_api::differences(records())), except)
             }
             How::PlayedByOperators { except } => (runtime.block_on(operator::differences(records())), except),
+            How::PlayedOfFiles { except } => (runtime.block_on(files::differences(records())), except),
             _ => continue,
         };
         for (subject, _) in except {
@@ -110,10 +112,11 @@ fn every_recording_here_has_a_row_and_every_row_that_is_played_a_recording() {
     for row in ROWS {
         let (reason, except) = match row.how {
             How::Played { except }
-            | How::PlayedWithoutExecutors { except }
+            | How::PlayedAs { except, .. }
             | How::PlayedOverHttp { except }
             | How::PlayedByExecutors { except }
-            | How::PlayedByOperators { except } => (None, except),
+            | How::PlayedByOperators { except }
+            | How::PlayedOfFiles { except } => (None, except),
             How::PlayedUntil { why, except, .. } => (Some(why), except),
             How::Not(why) => {
                 assert!(!why.is_empty(), "{} is not played, but why?", row.name);

@@ -1,10 +1,11 @@
 //! A recorded conversation as a list of steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use tenure::mesos::wire::{TaskStatus, json};
 
 use super::order;
 
@@ -59,6 +60,15 @@ pub(crate) enum What {
     },
     End {
         conn: String,
+    },
+    /// An operator begins to watch.
+    Watch {
+        conn: String,
+    },
+    /// What one who watches is told.
+    Happening {
+        conn: String,
+        told: Value,
     },
     Operator {
         id: u64,
@@ -123,35 +133,50 @@ impl Recording {
         self
     }
 
-    /// The same with tasks of the agent's own in the place of those with an executor of the framework's: an embedded
-    /// agent runs no such executors. What the master says of the tasks is the same.
-    pub(crate) fn without_executors(mut self) -> Recording {
-        for step in &mut self.steps {
-            match &mut step.what {
-                What::Call { call, .. } => {
-                    for task in tasks_of(call) {
-                        if let Some(executor) = task.as_object_mut().and_then(|task| task.remove("executor"))
-                        {
-                            task["command"] = executor["command"].clone();
-                        }
-                    }
+    /// The same without what executors said of tasks that had ended, acknowledged, or that were never launched: Mesos passes it on.
+    pub(crate) fn without_afterlife(mut self) -> Recording {
+        let (mut launched, mut ends, mut over) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut late, mut calls) = (BTreeSet::new(), BTreeSet::new());
+        self.steps.retain_mut(|step| match &mut step.what {
+            What::Call { id, call, .. } => {
+                launched.extend(tasks_of(call).map(|task| task["task_id"]["value"].to_string()));
+                let acknowledge = &call["acknowledge"];
+                let uuid = acknowledge["uuid"].to_string();
+                if ends.contains(&uuid) {
+                    over.insert(acknowledge["task_id"]["value"].to_string());
                 }
-                What::Event { event, .. } => {
-                    if let Some(status) = event.pointer_mut("/update/status")
-                        && status["executor_id"].is_object()
-                    {
-                        let of_agent = status["uuid"].is_string();
-                        status["executor_id"] =
-                            if of_agent { status["task_id"].clone() } else { Value::Null };
-                    }
-                    let offers = event.pointer_mut("/offers/offers").and_then(Value::as_array_mut);
-                    for offer in offers.into_iter().flatten() {
-                        offer["executor_ids"] = Value::Null;
-                    }
+                let is_late = late.contains(&uuid);
+                if is_late {
+                    calls.insert(*id);
                 }
-                _ => {}
+                !is_late
             }
-        }
+            What::Answer { id, .. } => !calls.contains(id),
+            What::Event { event, .. } => {
+                let status = &event["update"]["status"];
+                let (task, uuid) = (status["task_id"]["value"].to_string(), status["uuid"].to_string());
+                let is_new = status["uuid"].is_string() && !ends.contains(&uuid);
+                let is_late = is_new && (over.contains(&task) || !launched.contains(&task));
+                if is_late {
+                    late.insert(uuid);
+                } else if is_new
+                    && json::from_value::<TaskStatus>(status.clone()).unwrap().state().is_terminal()
+                {
+                    ends.insert(uuid);
+                }
+                !is_late
+            }
+            _ => true,
+        });
+        self
+    }
+
+    /// The same with the first two agents started in the place of each other: in which order a master takes
+    /// agents is chance in Mesos, and theirs here.
+    pub(crate) fn with_agents_the_other_way_round(mut self) -> Recording {
+        let mut started = self.steps.iter_mut().filter(|step| matches!(step.what, What::StartAgent { .. }));
+        let (first, second) = (started.next().unwrap(), started.next().unwrap());
+        std::mem::swap(&mut first.what, &mut second.what);
         self
     }
 
@@ -186,6 +211,16 @@ fn what(mut record: Value) -> Option<What> {
             return call["type"].is_string().then_some(What::Operator { id, call });
         }
         return answer(&record).map(|answer| What::Answered { id, answer });
+    }
+    if conn.starts_with("operator-stream") {
+        if sent {
+            return Some(What::Watch { conn });
+        }
+        if record["eof"] == true {
+            return Some(What::End { conn });
+        }
+        let told = part(&mut record, "event");
+        return told["type"].is_string().then_some(What::Happening { conn, told });
     }
     if !conn.starts_with("sched-") {
         return None;

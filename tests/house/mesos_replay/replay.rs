@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tenure::env::Env;
 use tenure::mesos::connection::{CallPipe, Connection, ConnectionError};
+use tenure::mesos::embedded::http::told;
 use tenure::mesos::wire::json;
 use tenure::mesos::wire::scheduler::Call;
 use tokio::time::Instant;
@@ -86,8 +87,10 @@ pub(crate) async fn replay(recording: Recording) -> Told {
 fn lanes_of(recording: &Recording) -> Vec<String> {
     let (mut lanes, mut names) = (Lanes::default(), Names::default());
     for step in &recording.steps {
-        if let What::Event { conn, event } = &step.what {
-            lanes.event(&mut names, conn, step.at, event);
+        match &step.what {
+            What::Event { conn, event } => lanes.event(&mut names, conn, step.at, event),
+            What::Happening { conn, told } => lanes.happening(&mut names, conn, step.at, told),
+            _ => {}
         }
     }
     lanes.names()
@@ -121,7 +124,8 @@ impl Replay {
                 if self.cluster.is_none() {
                     let script = Script::of(&self.recording);
                     let time = (self.begun, self.epoch());
-                    self.cluster = Some(Cluster::start(script, time, &ip, &flags));
+                    let is_watched = self.recording.next_at(0, |it| matches!(it, What::Watch { .. }));
+                    self.cluster = Some(Cluster::start(script, time, &ip, &flags, is_watched.is_some()));
                 }
             }
             What::KillMaster => {
@@ -132,7 +136,7 @@ impl Replay {
             }
             What::StartAgent { agent, flags } => {
                 self.mark("START AGENT", |lane| lane.ends_with(&format!(" agent agent{agent}")));
-                let at = self.elapsed() + self.cluster().time_to_start(agent);
+                let at = self.elapsed() + self.cluster().time_to_start(agent, &flags);
                 self.starting.insert(at, (agent, flags));
             }
             What::KillAgent { agent, signal } => {
@@ -158,6 +162,11 @@ impl Replay {
                 if event["type"] == "OFFERS" && is_tick {
                     self.cluster().master.begin_interval().await;
                 }
+            }
+            What::Watch { conn } => self.watch(&conn).await,
+            What::Happening { conn, told } => {
+                let at = self.elapsed();
+                self.told.theirs.happening(&mut self.then, &conn, at, &told);
             }
             What::End { conn } => {
                 let at = self.elapsed();
@@ -200,6 +209,9 @@ impl Replay {
         let heard = std::mem::take(&mut *self.heard.lock().unwrap());
         for (conn, at, event) in heard {
             match event {
+                Some(told) if conn.starts_with("operator-stream") => {
+                    self.told.ours.happening(&mut self.now, &conn, at, &told);
+                }
                 Some(event) => self.told.ours.event(&mut self.now, &conn, at, &event),
                 None => self.told.ours.add(&format!("{conn} stream"), at, "END".to_owned()),
             }
@@ -294,6 +306,23 @@ impl Replay {
             }
         });
         "200".to_owned()
+    }
+
+    /// An operator watches from now on.
+    async fn watch(&mut self, conn: &str) {
+        let watching = self.cluster().master.watch().await.expect("a master leads");
+        let (heard, conn, begun) = (self.heard.clone(), conn.to_owned(), self.begun);
+        let mut told = Box::pin(told(*watching));
+        self.env.spawn("operator", async move {
+            loop {
+                let event = told.next().await;
+                let over = event.is_none();
+                heard.lock().unwrap().push((conn.clone(), begun.elapsed(), event));
+                if over {
+                    return;
+                }
+            }
+        });
     }
 
     async fn operate(&mut self, id: u64, call: &Value) {

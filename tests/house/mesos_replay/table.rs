@@ -1,5 +1,7 @@
 //! The recorded conversations, and what becomes of each.
 
+use super::recording::Recording;
+
 /// A recorded conversation.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
@@ -14,14 +16,16 @@ pub(crate) enum How {
     Played { except: Except },
     /// Played up to this line of the file; from there on, as the reason says, it is about something else.
     PlayedUntil { line: usize, why: &'static str, except: Except },
-    /// As before; tasks with executors of their own are launched as tasks of the agent's.
-    PlayedWithoutExecutors { except: Except },
+    /// Played after a change, which says why it is one.
+    PlayedAs { change: fn(Recording) -> Recording, except: Except },
     /// Played request by request over HTTP; what is not compared is named by its id or its label.
     PlayedOverHttp { except: Except },
     /// Played request by request against an agent over HTTP; what is not compared is named by its id.
     PlayedByExecutors { except: Except },
     /// Asked of a master in which as much goes on, request by request; what is not compared is named by its id, or by a field.
     PlayedByOperators { except: Except },
+    /// Asked of an agent with the same files, request by request; what is not compared is named by its id.
+    PlayedOfFiles { except: Except },
     /// Not played, and why.
     Not(&'static str),
 }
@@ -34,12 +38,16 @@ const fn played_but(name: &'static str, except: Except) -> Row {
     Row { name, how: How::Played { except } }
 }
 
-const fn without_executors(name: &'static str, except: Except) -> Row {
-    Row { name, how: How::PlayedWithoutExecutors { except } }
+const fn played_as(name: &'static str, change: fn(Recording) -> Recording) -> Row {
+    Row { name, how: How::PlayedAs { change, except: &[] } }
 }
 
 const fn over_http(name: &'static str, except: Except) -> Row {
     Row { name, how: How::PlayedOverHttp { except } }
+}
+
+const fn by_executors(name: &'static str, except: Except) -> Row {
+    Row { name, how: How::PlayedByExecutors { except } }
 }
 
 const fn not(name: &'static str, why: &'static str) -> Row {
@@ -49,17 +57,15 @@ const fn not(name: &'static str, why: &'static str) -> Row {
 const GZIP: &str = "bodies and answers in gzip are not built";
 const VERSION: &str = "what is told of the build";
 const ENUM: &str = "a required enum of an unknown name reads as absent here";
-const EXECUTORS: &str =
-    "the times of real processes; tests/docker/mesos_agent has the agent's side of it, case by case";
 const AFTER_THE_END: &str = "what an executor says of a task that has ended, or that it never got, is passed over here, acknowledged or not";
+const GRACE: &str = "an agent here always names the grace";
+const NOT_FOUND_AGAIN: &str = "an agent's process does not find the executors of another again";
 const OPERATORS: &str = "the operator's HTTP endpoints";
-const WATCHED: &str = "the times of agents that are killed; `who_watches` and `an_operator_who_subscribes` have it, event by event";
 
 const CONSTRAINTS: &str = "offer constraints are not built";
 const TICKS: &str =
     "resources come back within milliseconds of a tick: with which of two they are offered is time";
 const EMPTY_CHECK: &str = "KILLING is said by the agent here, without the empty check of Mesos's executor";
-const EXECUTOR_STAYS: &str = "an executor of the framework's goes on holding resources";
 
 const DEFAULT: &str = "what has its default is left out here";
 const SIMULATED: &str = "what executors say, and simulated agents do not";
@@ -85,7 +91,6 @@ const ENDPOINTS: Except = &[
     ("healthy", SIMULATED),
     ("reason", SIMULATED),
     ("message", SIMULATED),
-    ("executor_ids", "offers do not tell which executors there are"),
     ("ports", "ports are an agent's own, and not added up over agents"),
     ("34", "where it is"),
     ("40", "answers for browsers of before are not built"),
@@ -123,7 +128,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     not("09-launch-validation", "played by `mesos_refusals`, attempt by attempt"),
     played_but("10-docker-tasks", &[("agent agent1", TICKS)]),
-    not("10-docker-tasks-pb", "the same as 10-docker-tasks"),
+    played_but("10-docker-tasks-pb", &[("agent agent1", TICKS)]),
     played("11-health-checks"),
     played_but(
         "12-checks",
@@ -137,8 +142,8 @@ pub(crate) const ROWS: &[Row] = &[
             ("sched-2 task t2", "a call and the answer of an agent to a subscription, a millisecond apart"),
         ],
     ),
-    without_executors("14-reconcile", &[("agent agent1", EXECUTOR_STAYS)]),
-    without_executors("14-reconcile-pb", &[("agent agent1", EXECUTOR_STAYS)]),
+    played("14-reconcile"),
+    played("14-reconcile-pb"),
     played("15-agent-kill9-restart-in-time"),
     played("16-agent-unreachable-and-return"),
     played_but(
@@ -160,7 +165,7 @@ pub(crate) const ROWS: &[Row] = &[
     played("22-teardown-and-removal"),
     not("23-reserve-and-volumes", "reservations and volumes are not built"),
     not("23-reserve-and-volumes-pb", "reservations and volumes are not built"),
-    not("24-multi-role", "several roles: which of them is offered an agent is chance"),
+    played_as("24-multi-role", Recording::with_agents_the_other_way_round),
     not("25-launch-group", "task groups are not built"),
     not("25-launch-group-pb", "task groups are not built"),
     played_but("26-update-framework", &[("agent agent1", CONSTRAINTS)]),
@@ -168,15 +173,26 @@ pub(crate) const ROWS: &[Row] = &[
         name: "27-executor-lifecycle",
         how: How::PlayedByExecutors {
             except: &[
-                ("KILL {\"task_id\":{\"value\":\"t2\"}}", "an agent here always names the grace"),
+                ("KILL {\"task_id\":{\"value\":\"t2\"}}", GRACE),
                 ("told of a task that is not there", AFTER_THE_END),
                 ("acknowledged too often", AFTER_THE_END),
             ],
         },
     },
-    not("27-executor-lifecycle-pb", "the same as 27-executor-lifecycle"),
-    not("27b-executor-shutdown-ignored", EXECUTORS),
-    not("27c-executor-info-differs", EXECUTORS),
+    played_as("27-executor-lifecycle-pb", Recording::without_afterlife),
+    by_executors(
+        "27-executor-lifecycle-pb",
+        &[
+            ("KILL {\"task_id\":{\"value\":\"t2\"}}", GRACE),
+            ("told of a task that is not there", AFTER_THE_END),
+            ("acknowledged too often", AFTER_THE_END),
+        ],
+    ),
+    played_as("27-executor-lifecycle", Recording::without_afterlife),
+    played("27b-executor-shutdown-ignored"),
+    by_executors("27b-executor-shutdown-ignored", &[]),
+    played("27c-executor-info-differs"),
+    by_executors("27c-executor-info-differs", &[]),
     Row {
         name: "28-executor-errors",
         how: How::PlayedByExecutors {
@@ -188,11 +204,32 @@ pub(crate) const ROWS: &[Row] = &[
             ],
         },
     },
-    not("29-executor-agent-restart", EXECUTORS),
-    Row { name: "30-executor-never-subscribes", how: How::PlayedByExecutors { except: &[] } },
+    played("29-executor-agent-restart"),
+    by_executors(
+        "29-executor-agent-restart",
+        &[
+            ("while the agent starts", NOT_FOUND_AGAIN),
+            ("late after a restart", NOT_FOUND_AGAIN),
+            ("KILL {\"task_id\":{\"value\":\"t2\"}}", GRACE),
+        ],
+    ),
+    played("30-executor-never-subscribes"),
+    by_executors("30-executor-never-subscribes", &[]),
+    played_as("52-executor-updates-after-terminal", Recording::without_afterlife),
     Row { name: "31-operator-endpoints", how: How::PlayedByOperators { except: ENDPOINTS } },
-    not("32-operator-subscribe", WATCHED),
-    not("33-sandbox-files", OPERATORS),
+    played_but(
+        "32-operator-subscribe",
+        &[("sched-1 task t2", "what is told in the millisecond in which the stream is closed")],
+    ),
+    Row {
+        name: "33-sandbox-files",
+        how: How::PlayedOfFiles {
+            except: &[
+                ("18", "a path that leads out is told as it was asked for"),
+                ("39", "roots are folders of many sandboxes here"),
+            ],
+        },
+    },
     played("34-not-partition-aware"),
     played("35-no-checkpoint"),
     over_http("36-authentication", &[]),
@@ -212,18 +249,26 @@ pub(crate) const ROWS: &[Row] = &[
     over_http("40-master-starting", &[("8", "the paths are all there from the start")]),
     played_but("41-protobuf-basics", &[("agent agent1", TICKS)]),
     played_but("41-protobuf-basics-pb", &[("sched-2 agent agent1", TICKS)]),
-    not("42-operator-protobuf", OPERATORS),
+    not("42-operator-protobuf", "the operator's API is built in JSON alone"),
     played("43-filters-over-failover"),
-    not("47-resources-and-domains", "static reservations and fault domains are not built"),
+    not(
+        "47-resources-and-domains",
+        "static reservations, sets as resources, and what of fault domains hides offers are not built",
+    ),
     played("48-heartbeat-silence"),
     played("49-health-check-odds"),
     played("51-docker-kill-repeated"),
     Row {
         name: "52-executor-updates-after-terminal",
-        how: How::PlayedByExecutors { except: &[("told of a task that is not there", AFTER_THE_END)] },
+        how: How::PlayedByExecutors {
+            except: &[
+                ("told of a task that is not there", AFTER_THE_END),
+                ("acknowledged too often", AFTER_THE_END),
+            ],
+        },
     },
     played("53-command-kill-shorter-grace"),
-    not("54-command-kill-http-executor", "as 53, with another command executor, which is not the master's"),
+    played("54-command-kill-http-executor"),
     played("56-default-timing"),
     over_http("57-compressed-answers", &[("2", GZIP), ("3", VERSION), ("4", GZIP), ("5", OPERATORS)]),
 ];

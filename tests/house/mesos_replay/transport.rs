@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tenure::env::{Env, watch};
 use tenure::mesos::embedded::http::{Accounts, Front, Role};
@@ -200,6 +202,15 @@ impl Play {
     }
 }
 
+/// The request as it was sent, whatever its body is.
+pub(crate) fn request_bytes(record: &Value) -> Vec<u8> {
+    let Some(body) = record["body_b64"].as_str() else { return request_text(record).into_bytes() };
+    let body = STANDARD.decode(body).unwrap();
+    let mut request = head(record, body.len()).into_bytes();
+    request.extend(body);
+    request
+}
+
 /// The request as it was sent.
 pub(crate) fn request_text(record: &Value) -> String {
     if let Some(raw) = record["text"].as_str() {
@@ -210,9 +221,13 @@ pub(crate) fn request_text(record: &Value) -> String {
         (None, Value::Null) => String::new(),
         (None, tree) => tree.to_string(),
     };
+    head(record, body.len()) + &body
+}
+
+fn head(record: &Value, length: usize) -> String {
     let (method, path) = (record["method"].as_str().unwrap(), record["path"].as_str().unwrap());
     let headers = record["headers"].as_object().unwrap();
     let headers: String =
         headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.as_str().unwrap())).collect();
-    format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+    format!("{method} {path} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {length}\r\n\r\n")
 }

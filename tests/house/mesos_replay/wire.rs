@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tenure::mesos::recordio::Decoder;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -67,14 +69,30 @@ impl Answer {
                 let headers = headers
                     .iter()
                     .map(|(name, value)| (name.to_lowercase(), value.as_str().unwrap().to_owned()));
-                let body = match &record["body"] {
-                    Value::Null => record["body_text"].as_str().unwrap_or_default().to_owned(),
-                    tree => tree.to_string(),
+                let body = match (&record["body"], record["body_b64"].as_str()) {
+                    (Value::Null, None) => record["body_text"].as_str().unwrap_or_default().to_owned(),
+                    (Value::Null, Some(bytes)) => {
+                        String::from_utf8_lossy(&STANDARD.decode(bytes).unwrap()).into_owned()
+                    }
+                    (tree, _) => tree.to_string(),
                 };
                 let status = u16::try_from(record["status"].as_u64().unwrap()).unwrap();
                 Answer { heads: vec![Head { status, headers: headers.collect(), body }], closed: false }
             }
         }
+    }
+
+    /// The same with trees changed; how long they are is not compared then.
+    pub(crate) fn with_trees(mut self, change: impl Fn(&mut Value)) -> Answer {
+        for head in &mut self.heads {
+            let tree = serde_json::from_str::<Value>(&head.body);
+            if let Some(mut tree) = tree.ok().filter(|tree| tree.is_object() || tree.is_array()) {
+                change(&mut tree);
+                head.body = tree.to_string();
+                head.headers.remove("content-length");
+            }
+        }
+        self
     }
 
     /// The first answer's header.
@@ -126,8 +144,8 @@ impl Wire {
         Wire { stream, buffer: Vec::new(), records: Decoder::new(1 << 20) }
     }
 
-    pub(crate) async fn send(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).await.unwrap();
+    pub(crate) async fn send(&mut self, request: impl AsRef<[u8]>) {
+        self.stream.write_all(request.as_ref()).await.unwrap();
     }
 
     /// As many answers as `theirs` holds; and whether the connection is closed then, where theirs was.
@@ -177,11 +195,16 @@ impl Wire {
         Some(head)
     }
 
-    /// The next event of a stream.
+    /// The next event of a stream in JSON.
     pub(crate) async fn event(&mut self) -> Value {
+        serde_json::from_slice(&self.record().await).unwrap()
+    }
+
+    /// The next event of a stream as it is.
+    pub(crate) async fn record(&mut self) -> Vec<u8> {
         loop {
             if let Some(record) = self.records.record().unwrap() {
-                return serde_json::from_slice(&record).unwrap();
+                return record.to_vec();
             }
             let chunk = self.chunk().await.expect("the stream ends");
             self.records.push(&chunk);

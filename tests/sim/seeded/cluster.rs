@@ -328,7 +328,11 @@ fn gossip(sim: &Sim, env: &Env, mut reported: Reports) -> Reports {
     let (sink, heard) = reports();
     let sim = sim.clone();
     env.spawn("reports", async move {
-        while let Some(status) = reported.recv().await {
+        while let Some(report) = reported.recv().await {
+            let Some(status) = report.clone().into_status() else {
+                sink.pass_on(report).await;
+                continue;
+            };
             if sim.strikes_in(Fault::ReportLate, 100) {
                 let by = sim.millis(1, 10_000);
                 sim.strike(Fault::ReportLate, format_args!("{} by {by:?}", status.task_id));

@@ -24,12 +24,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::launcher::{Adopted, ExecutorMessage, Launch, Launcher, Reports};
+use super::launcher::{Adopted, Launch, Launcher, Report, Reports};
 use super::master::MasterHandle;
 use super::protocol::{LINK, ToAgent, ToMaster};
 use crate::env::Env;
 use crate::mesos::wire::{
-    AgentId, AgentInfo, ExecutorId, FrameworkId, Reason, Source, TaskId, TaskState, TaskStatus,
+    AgentId, AgentInfo, ExecutorId, FrameworkId, FrameworkInfo, Reason, Source, TaskId, TaskState, TaskStatus,
 };
 use journal::{Journal, JournalError};
 use orders::Drain;
@@ -85,8 +85,6 @@ pub struct Agent {
     state: AgentState,
     launcher: Arc<dyn Launcher>,
     reports: Reports,
-    /// What executors tell their frameworks.
-    messages: Option<mpsc::Receiver<ExecutorMessage>>,
     master: MasterHandle,
     resends: Resends,
     settling: Settling,
@@ -95,7 +93,7 @@ pub struct Agent {
     /// Everything is being ended, and then the agent is.
     leaving: bool,
     /// Reports that came while acts were done.
-    held: Vec<TaskStatus>,
+    held: Vec<Report>,
     /// Facts and acts of what has come in but is not on the disk yet.
     facts: Vec<Entry>,
     acts: Vec<Act>,
@@ -105,6 +103,10 @@ pub struct Agent {
 #[derive(Debug)]
 enum Act {
     Launch(Box<Launch>),
+    /// Tell of the framework of what is launched next.
+    Describe(Box<FrameworkInfo>),
+    /// End all executors of a framework that is removed.
+    EndExecutors(FrameworkId),
     Kill(TaskId, Duration),
     /// Send the update that is under way for this task.
     Send(TaskId),
@@ -116,8 +118,8 @@ enum Act {
     Shutdown(FrameworkId, ExecutorId),
     /// Tell how the container engine and the journal are.
     TellEngine,
-    /// Pass on what an executor tells its framework.
-    PassOn(ExecutorMessage),
+    /// Pass on what is heard of an executor.
+    PassOn(ToMaster),
 }
 
 /// What became of one step.
@@ -154,7 +156,6 @@ impl Agent {
             had_journal_trouble: false,
             state,
             settling: Settling::new(launcher.engine()),
-            messages: launcher.messages(),
             launcher,
             reports,
             master,
@@ -277,6 +278,7 @@ impl Agent {
             info: Box::new(info),
             ip: self.config.ip.clone(),
             tasks: self.state.report(),
+            executors: self.launcher.executors(),
             link: sender,
         };
         uplink.send(register).await.ok()?;
@@ -312,16 +314,15 @@ impl Agent {
                 Some(message) => self.told(message),
                 None => return Step::Broken,
             },
-            Some(status) = self.reports.recv() => self.reported(status),
-            Some(message) = next_of(&mut self.messages) => self.acts.push(Act::PassOn(message)),
+            Some(report) = self.reports.recv() => self.heard(report),
             () = self.settling.news() => return Step::Engine,
             () = sleep_until(next_resend) => self.resend(),
         }
         for _ in 0..BATCH {
             if let Ok(message) = link.try_recv() {
                 self.told(message);
-            } else if let Ok(status) = self.reports.try_recv() {
-                self.reported(status);
+            } else if let Ok(report) = self.reports.try_recv() {
+                self.heard(report);
             } else {
                 break;
             }
@@ -377,8 +378,8 @@ impl Agent {
                 act => self.ask_launcher(act).await,
             }
         }
-        for status in std::mem::take(&mut self.held) {
-            self.reported(status);
+        for report in std::mem::take(&mut self.held) {
+            self.heard(report);
         }
     }
 
@@ -388,6 +389,8 @@ impl Agent {
         let asked = async move {
             match act {
                 Act::Launch(launch) => launcher.launch(*launch).await,
+                Act::Describe(framework) => launcher.describe(&framework).await,
+                Act::EndExecutors(framework) => launcher.framework_removed(&framework).await,
                 Act::Kill(task_id, grace) => launcher.kill(&task_id, grace).await,
                 Act::Remove(task_id) => launcher.remove(&task_id).await,
                 Act::Message(framework, executor, data) => {
@@ -402,7 +405,7 @@ impl Agent {
             tokio::select! {
                 biased;
                 () = &mut asked => return,
-                Some(status) = self.reports.recv() => self.held.push(status),
+                Some(report) = self.reports.recv() => self.held.push(report),
             }
         }
     }
@@ -423,9 +426,9 @@ impl Agent {
         self.resends.sent(task_id, Instant::now());
     }
 
-    async fn pass_on(&mut self, message: ExecutorMessage) {
+    async fn pass_on(&mut self, message: ToMaster) {
         let Some(uplink) = &self.uplink else { return };
-        if uplink.send(ToMaster::ExecutorMessage(message)).await.is_err() {
+        if uplink.send(message).await.is_err() {
             self.uplink = None;
         }
     }
@@ -437,14 +440,6 @@ impl Agent {
     /// Empty only before the first registration, when there is no task yet.
     fn agent_id(&self) -> AgentId {
         self.state.agent_id.clone().unwrap_or_default()
-    }
-}
-
-/// The next message, if anybody sends any.
-async fn next_of(messages: &mut Option<mpsc::Receiver<ExecutorMessage>>) -> Option<ExecutorMessage> {
-    match messages {
-        Some(messages) => messages.recv().await,
-        None => std::future::pending().await,
     }
 }
 

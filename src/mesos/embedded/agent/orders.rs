@@ -78,8 +78,9 @@ impl Agent {
 
     /// Ends and forgets everything that runs; then the agent ends.
     pub(super) fn shut_down(&mut self) {
-        let all = self.state.tasks.values().map(|task| task.launch.framework_id.clone());
-        let frameworks: BTreeSet<FrameworkId> = all.collect();
+        let mut frameworks: BTreeSet<FrameworkId> =
+            self.state.tasks.values().map(|task| task.launch.framework_id.clone()).collect();
+        frameworks.extend(self.launcher.executors().into_iter().flatten().map(|(framework, _)| framework));
         for framework in frameworks {
             self.framework_removed(framework);
         }

@@ -6,20 +6,20 @@ use std::time::Duration;
 use super::orders::{Drain, killed_during_launch};
 use super::state::{Acknowledged, Entry, Task, Updated};
 use super::{Act, Agent};
-use crate::mesos::embedded::launcher::Launch;
-use crate::mesos::embedded::protocol::ToAgent;
+use crate::mesos::embedded::launcher::{Launch, Report};
+use crate::mesos::embedded::protocol::{ToAgent, ToMaster};
 use crate::mesos::wire::container::{ContainerStatus, IpAddress, NetworkInfo};
 use crate::mesos::wire::{
-    AgentId, ContainerId, ExecutorId, FrameworkId, IpProtocol, Reason, Source, TaskId, TaskInfo, TaskState,
-    TaskStatus,
+    AgentId, ContainerId, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, IpProtocol, Reason, Source,
+    TaskId, TaskInfo, TaskState, TaskStatus,
 };
 
 impl Agent {
     pub(super) fn told(&mut self, message: ToAgent) {
         match message {
             ToAgent::Registered { agent_id } => tracing::warn!(%agent_id, "registered twice on one link"),
-            ToAgent::Launch { framework_id, task, checkpoint } => {
-                self.launch(framework_id, *task, checkpoint);
+            ToAgent::Launch { framework_id, task, checkpoint, starts_executor } => {
+                self.launch(framework_id, *task, checkpoint, starts_executor);
             }
             ToAgent::Missing { framework_id, task_id } => self.missing(framework_id, task_id),
             ToAgent::Kill { framework_id, task_id, grace, tell_killing } => {
@@ -52,10 +52,24 @@ impl Agent {
         }
     }
 
-    fn launch(&mut self, framework_id: FrameworkId, task: TaskInfo, checkpoint: bool) {
+    fn launch(
+        &mut self,
+        framework_id: FrameworkId,
+        task: TaskInfo,
+        checkpoint: bool,
+        starts_executor: Option<Box<FrameworkInfo>>,
+    ) {
         if self.state.tasks.contains_key(&task.task_id) {
             tracing::warn!(task = %task.task_id, "launched twice: the first one stays");
             return;
+        }
+        match starts_executor {
+            Some(framework) => self.acts.push(Act::Describe(framework)),
+            None if self.lacks_executor(&framework_id, &task) => {
+                let message = "No executor is expected to launch and there is no executor running";
+                return self.never_came(framework_id, task.task_id, Reason::ExecutorTerminated, message);
+            }
+            None => {}
         }
         let agent_id = self.agent_id();
         let environment = environment(&framework_id, &agent_id, &task);
@@ -96,7 +110,9 @@ impl Agent {
         }
         let own = task.launch.task.kill_policy.and_then(|policy| policy.grace_period).map(|g| g.duration());
         let grace = grace.or(own).unwrap_or(self.config.default_grace);
-        if tell_killing && task.latest.state() == TaskState::Running {
+        // An executor of the framework's says so itself.
+        let by_executor = task.launch.task.executor.is_some() && self.launcher.executors().is_some();
+        if tell_killing && !by_executor && task.latest.state() == TaskState::Running {
             self.reported(TaskStatus::of(task_id.clone(), TaskState::Killing));
         }
         if !self.kill_unsettled(task_id, grace) {
@@ -121,6 +137,7 @@ impl Agent {
 
     pub(super) fn framework_removed(&mut self, framework_id: FrameworkId) {
         let tasks = self.state.tasks.iter().filter(|(_, task)| task.launch.framework_id == framework_id);
+        self.acts.push(Act::EndExecutors(framework_id.clone()));
         let (alive, all): (Vec<_>, Vec<_>) = tasks.map(|(id, task)| (!task.has_ended(), id.clone())).unzip();
         for (alive, id) in alive.into_iter().zip(all) {
             self.resends.forget(&id);
@@ -129,6 +146,33 @@ impl Agent {
             }
         }
         self.record(Entry::FrameworkRemoved(framework_id));
+    }
+
+    /// Whether the task is for an executor that was there when it was launched, and is not any more.
+    fn lacks_executor(&self, framework_id: &FrameworkId, task: &TaskInfo) -> bool {
+        let (Some(wanted), Some(executors)) = (&task.executor, self.launcher.executors()) else {
+            return false;
+        };
+        let is_wanted = |(framework, executor): &(FrameworkId, ExecutorInfo)| {
+            framework == framework_id && executor.executor_id == wanted.executor_id
+        };
+        let is_launched = |act: &Act| match act {
+            Act::Launch(launch) => {
+                launch.framework_id == *framework_id && launch.task.executor.as_ref() == Some(wanted)
+            }
+            _ => false,
+        };
+        // Its launch may be under way.
+        !executors.iter().any(is_wanted) && !self.acts.iter().any(is_launched)
+    }
+
+    /// Takes in what is reported by the launcher.
+    pub(super) fn heard(&mut self, report: Report) {
+        match report {
+            Report::Status(status) => self.reported(*status),
+            Report::Message(message) => self.acts.push(Act::PassOn(ToMaster::ExecutorMessage(message))),
+            Report::Exited(exit) => self.acts.push(Act::PassOn(ToMaster::ExecutorExited(exit))),
+        }
     }
 
     /// Takes in a status of the launcher: completes it and queues it for delivery.

@@ -23,6 +23,8 @@ pub(super) const COMPLETED: usize = 200;
 pub(super) struct Executor {
     pub(super) info: ExecutorInfo,
     pub(super) launch: Launch,
+    /// As it is told of it; the id stands in `launch`.
+    framework: FrameworkInfo,
     /// The name of its run.
     pub(super) container: String,
     /// Its sandbox; empty until that is made.
@@ -41,9 +43,10 @@ pub(super) struct Executor {
 
 impl Executor {
     /// One that begins with the task of `launch`.
-    pub(super) fn new(launch: Launch, info: ExecutorInfo) -> Executor {
+    pub(super) fn new(launch: Launch, info: ExecutorInfo, framework: FrameworkInfo) -> Executor {
         Executor {
             info,
+            framework,
             queued: vec![launch.task.clone()],
             launch,
             container: String::new(),
@@ -89,12 +92,11 @@ impl Executor {
         let framework_id = Some(self.launch.framework_id.clone());
         Subscribed {
             executor_info: ExecutorInfo { framework_id: framework_id.clone(), ..self.info.clone() },
-            // That a task is being killed is said by this agent itself, where the framework understands it.
             framework_info: FrameworkInfo {
                 id: framework_id,
                 // Nothing of an executor is found again once this agent's process has ended.
                 checkpoint: Some(false),
-                ..FrameworkInfo::default()
+                ..self.framework.clone()
             },
             agent_info: AgentInfo { id: Some(self.launch.agent_id.clone()), ..config.agent.clone() },
             container_id: None,

@@ -25,14 +25,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
-use super::launcher::{Adopted, ExecutorMessage, Launch, Launcher, LauncherUnavailable, ReportSink};
+use super::launcher::{
+    Adopted, ExecutorExit, ExecutorMessage, Launch, Launcher, LauncherUnavailable, ReportSink,
+};
 use crate::env::Env;
 use crate::mesos::wire::executor::{Acknowledged, Event, Kill, MessageEvent};
 use crate::mesos::wire::{
-    AgentId, AgentInfo, ExecutorEventType, ExecutorId, ExecutorInfo, FrameworkId, KillPolicy, Reason, Source,
-    TaskId, TaskInfo, TaskState, TaskStatus,
+    AgentId, AgentInfo, ExecutorEventType, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, KillPolicy,
+    Reason, Source, TaskId, TaskInfo, TaskState, TaskStatus,
 };
 use executor::{Executor, dropped, event, launch_event};
 use overview::{Ended, Run};
@@ -98,9 +101,6 @@ struct Inner {
     env: Env,
     config: ExecutorsConfig,
     sink: ReportSink,
-    /// What executors tell their frameworks.
-    messages: mpsc::Sender<ExecutorMessage>,
-    told: Mutex<Option<mpsc::Receiver<ExecutorMessage>>>,
     started: Timestamp,
     state: Mutex<State>,
 }
@@ -109,6 +109,8 @@ struct Inner {
 struct State {
     /// Known once the agent has registered.
     agent_id: Option<AgentId>,
+    /// As their executors are told of them.
+    frameworks: BTreeMap<FrameworkId, FrameworkInfo>,
     executors: BTreeMap<Key, Executor>,
     ended: Ended,
 }
@@ -116,20 +118,24 @@ struct State {
 /// How the process of an executor ended, or that it never came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Over {
-    Exited,
+    Exited { status: i32 },
     Late { limit: Duration },
     NotFetched { container: String },
 }
+
+/// Statuses in the form of wait(2): of a process that was killed, and, as Mesos has them, of one whose files were not
+/// fetched and of one that could not be started.
+const KILLED: i32 = 9;
+const NOT_FETCHED: i32 = 1 << 8;
+const NOT_STARTED: i32 = 256_256;
 
 impl Executors {
     /// Nothing runs yet; tasks report to `sink`.
     #[must_use]
     pub fn new(env: &Env, config: ExecutorsConfig, sink: ReportSink) -> Executors {
         let (started, env) = (env.now(), env.clone());
-        let (messages, told) = mpsc::channel(EVENTS);
-        let told = Mutex::new(Some(told));
         let state = Mutex::default();
-        Executors { inner: Arc::new(Inner { env, config, sink, messages, told, started, state }) }
+        Executors { inner: Arc::new(Inner { env, config, sink, started, state }) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -185,11 +191,8 @@ impl Executors {
     }
 
     /// Takes in what an executor tells its framework.
-    pub(super) fn message(&self, (framework_id, executor_id): Key, data: Vec<u8>) {
-        let message = ExecutorMessage { framework_id, executor_id, data };
-        if let Err(error) = self.inner.messages.try_send(message) {
-            tracing::warn!(%error, "a message of an executor is lost");
-        }
+    pub(super) async fn message(&self, (framework_id, executor_id): Key, data: Vec<u8>) {
+        self.inner.sink.message(ExecutorMessage { framework_id, executor_id, data }).await;
     }
 
     /// Takes in an update of an executor, and confirms it. After the end of a task nothing counts.
@@ -207,16 +210,15 @@ impl Executors {
         self.state().executors.get_mut(key).is_some_and(|executor| executor.heard(status))
     }
 
-    /// Hands an event to an executor; whether that took it. An agent does not notice that a stream is broken: what it sends is
-    /// lost then, too.
+    /// Hands an event to an executor; false if one that has a stream does not read it. What is sent on a stream that is broken is
+    /// lost, as in Mesos, whether that was noticed or not: a task that did not come is told to be dropped when the executor subscribes
+    /// again.
     fn send(&self, key: &Key, event: Event) -> bool {
         let state = self.state();
         let stream = state.executors.get(key).and_then(|executor| executor.stream.as_ref());
-        let is_sent = stream.is_some_and(|stream| stream.try_send(event).is_ok());
-        if !is_sent {
-            tracing::warn!(executor = %key.1, "event is lost");
-        }
-        is_sent
+        let Some(Err(error)) = stream.map(|stream| stream.try_send(event)) else { return true };
+        tracing::warn!(executor = %key.1, %error, "event is lost");
+        matches!(error, TrySendError::Closed(_))
     }
 
     /// Makes a task known to its executor, which begins with it if there is none; whether it is to be sent now.
@@ -231,7 +233,8 @@ impl Executors {
             }
             return executor.was_subscribed;
         }
-        let executor = Executor::new(launch.clone(), info.clone());
+        let framework = state.frameworks.get(&key.0).cloned().unwrap_or_default();
+        let executor = Executor::new(launch.clone(), info.clone(), framework);
         state.executors.insert(key.clone(), executor);
         self.inner.env.spawn("executor", self.clone().run(key.clone(), launch, info));
         false
@@ -252,6 +255,8 @@ impl Executors {
     async fn run(self, key: Key, launch: Launch, info: ExecutorInfo) {
         let over = self.live(&key, &launch, &info).await;
         let Some(failed) = self.ended(&key, &over) else { return };
+        let (framework_id, executor_id) = key;
+        self.inner.sink.exited(ExecutorExit { framework_id, executor_id, status: over.status() }).await;
         for status in failed {
             self.inner.sink.report(status).await;
         }
@@ -291,7 +296,7 @@ impl Executors {
         let fetched = match begun {
             Ok(sandbox) => match stop.run_until_cancelled(sandbox.fetch(info)).await {
                 Some(fetched) => fetched.map(|()| sandbox),
-                None => return Over::Exited,
+                None => return Over::Exited { status: KILLED },
             },
             Err(error) => Err(error),
         };
@@ -306,7 +311,7 @@ impl Executors {
             Ok(process) => process,
             Err(error) => {
                 tracing::warn!(executor = %key.1, %error, "executor not started");
-                return Over::Exited;
+                return Over::Exited { status: NOT_STARTED };
             }
         };
         self.watch(key, info, &mut process, &stop).await
@@ -329,7 +334,7 @@ impl Executors {
         let limit = config.registration_timeout;
         tokio::select! {
             biased;
-            () = process.ended() => return Over::Exited,
+            status = process.ended() => return Over::Exited { status },
             () = stop.cancelled() => {}
             () = env.sleep(limit) => {
                 if self.is_subscribed(key) == Ok(false) {
@@ -339,7 +344,7 @@ impl Executors {
                 }
                 tokio::select! {
                     biased;
-                    () = process.ended() => return Over::Exited,
+                    status = process.ended() => return Over::Exited { status },
                     () = stop.cancelled() => {}
                 }
             }
@@ -347,18 +352,17 @@ impl Executors {
         let grace = info.shutdown_grace_period.map_or(config.shutdown_grace, |grace| grace.duration());
         tokio::select! {
             biased;
-            () = process.ended() => return Over::Exited,
+            status = process.ended() => return Over::Exited { status },
             () = env.sleep(grace) => process.kill(),
         }
-        process.ended().await;
-        Over::Exited
+        Over::Exited { status: process.ended().await }
     }
 }
 
 impl Over {
     fn words(&self) -> (Reason, String) {
         match self {
-            Over::Exited => (Reason::ExecutorTerminated, "Executor terminated".to_owned()),
+            Over::Exited { .. } => (Reason::ExecutorTerminated, "Executor terminated".to_owned()),
             Over::Late { limit } => {
                 let words = format!("Executor did not register within {}secs", limit.as_secs_f64());
                 (Reason::ExecutorRegistrationTimeout, words)
@@ -369,6 +373,15 @@ impl Over {
                 );
                 (Reason::ContainerLaunchFailed, words)
             }
+        }
+    }
+
+    /// In the form of wait(2).
+    fn status(&self) -> i32 {
+        match self {
+            Over::Exited { status } => *status,
+            Over::Late { .. } => KILLED,
+            Over::NotFetched { .. } => NOT_FETCHED,
         }
     }
 }
@@ -402,7 +415,9 @@ impl Launcher for Executors {
                     executor.queued.remove(at);
                     return Some(None);
                 }
-                executor.tasks.contains_key(task_id).then(|| Some(key.clone()))
+                // One that is to end takes its tasks with it.
+                let is_told = executor.tasks.contains_key(task_id) && !executor.stop.is_cancelled();
+                is_told.then(|| Some(key.clone()))
             })
         };
         match found {
@@ -427,8 +442,27 @@ impl Launcher for Executors {
         stop.cancel();
     }
 
-    fn messages(&self) -> Option<mpsc::Receiver<ExecutorMessage>> {
-        self.inner.told.lock().unwrap_or_else(PoisonError::into_inner).take()
+    async fn describe(&self, framework: &FrameworkInfo) {
+        let id = framework.id.clone().unwrap_or_default();
+        self.state().frameworks.insert(id, framework.clone());
+    }
+
+    async fn framework_removed(&self, framework: &FrameworkId) {
+        let own: Vec<ExecutorId> = {
+            let mut state = self.state();
+            state.frameworks.remove(framework);
+            let own = state.executors.keys().filter(|(owner, _)| owner == framework);
+            own.map(|(_, executor)| executor.clone()).collect()
+        };
+        for executor in own {
+            self.shutdown(framework, &executor).await;
+        }
+    }
+
+    fn executors(&self) -> Option<Vec<(FrameworkId, ExecutorInfo)>> {
+        let state = self.state();
+        let all = state.executors.iter().map(|((framework, _), it)| (framework.clone(), it.info.clone()));
+        Some(all.collect())
     }
 
     async fn message(&self, framework: &FrameworkId, executor: &ExecutorId, data: Vec<u8>) {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -128,10 +129,10 @@ fn command(wanted: &CommandInfo) -> Command {
 }
 
 impl Process {
-    /// Returns when it has ended.
-    pub(super) async fn ended(&mut self) {
+    /// Returns when it has ended: how, in the form of wait(2).
+    pub(super) async fn ended(&mut self) -> i32 {
         // It can be waited for: it is our child.
-        let _status = self.child.wait().await;
+        self.child.wait().await.map_or(0, ExitStatusExt::into_raw)
     }
 
     /// Ends it and all that it has started in its group.

@@ -2,7 +2,7 @@
 
 use super::executor::COMPLETED;
 use super::*;
-use crate::mesos::launcher::{Reports, reports};
+use crate::mesos::launcher::{Report, Reports, reports};
 use crate::mesos::wire::CommandInfo;
 
 /// Far more than anything here takes, and less than the test runner's patience.
@@ -52,8 +52,17 @@ impl Agent {
         self.executors.shutdown(&self.key.0, &self.key.1).await;
     }
 
-    async fn report(&mut self) -> TaskStatus {
+    async fn next(&mut self) -> Report {
         tokio::time::timeout(PATIENCE, self.reports.recv()).await.expect("nothing is reported").unwrap()
+    }
+
+    /// The next that is reported of a task.
+    async fn report(&mut self) -> TaskStatus {
+        loop {
+            if let Some(status) = self.next().await.into_status() {
+                return status;
+            }
+        }
     }
 
     fn entry(&self) -> ExecutorEntry {
@@ -78,17 +87,55 @@ async fn all_tasks_that_waited_for_an_executor_are_sent_to_it_however_many() {
 }
 
 #[tokio::test]
-async fn a_task_that_cannot_be_sent_to_its_executor_is_dropped_and_that_is_said() {
+async fn a_task_that_an_executor_does_not_read_is_dropped_and_that_is_said() {
     let mut agent = Agent::new("sleep 600");
     agent.launch("t.first").await;
-    let events = agent.subscribe(&[]).await;
-    drop(events);
+    let _not_read = agent.subscribe(&[]).await;
+    for number in 0..EVENTS {
+        agent.launch(&format!("t.{number}")).await;
+    }
     agent.launch("t.lost").await;
     let dropped = agent.report().await;
     assert_eq!((dropped.task_id.value.as_str(), dropped.state()), ("t.lost", TaskState::Dropped));
     let entry = agent.entry();
-    assert_eq!((entry.tasks.len(), entry.completed.len()), (1, 1), "{entry:?}");
+    assert_eq!((entry.tasks.len(), entry.completed.len()), (1 + EVENTS, 1));
     agent.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_task_that_was_sent_on_a_stream_that_broke_is_dropped_when_its_executor_subscribes_again() {
+    let mut agent = Agent::new("sleep 600");
+    agent.launch("t.first").await;
+    drop(agent.subscribe(&[]).await);
+    agent.launch("t.lost").await;
+    assert!(agent.reports.try_recv().is_err(), "nothing is known of it yet");
+    let _events = agent.subscribe(&["t.first"]).await;
+    let dropped = agent.report().await;
+    let why = (dropped.task_id.value.as_str(), dropped.state(), dropped.reason());
+    assert_eq!(why, ("t.lost", TaskState::Dropped, Reason::AgentRestarted));
+    agent.shut_down().await;
+}
+
+#[tokio::test]
+async fn the_end_of_an_executor_is_told_with_its_status_before_the_ends_of_its_tasks() {
+    let mut agent = Agent::new("exit 5");
+    agent.launch("t.1").await;
+    let Report::Exited(exit) = agent.next().await else { panic!("something else is told first") };
+    assert_eq!((exit.executor_id, exit.status), (agent.key.1.clone(), 5 << 8));
+    assert_eq!(agent.report().await.state(), TaskState::Failed);
+    assert_eq!(agent.executors.executors(), Some(Vec::new()));
+}
+
+#[tokio::test]
+async fn all_executors_of_a_framework_that_is_removed_are_sent_away_and_none_of_their_tasks_is_killed() {
+    let agent = Agent::new("sleep 600");
+    agent.launch("t.1").await;
+    let mut events = agent.subscribe(&[]).await;
+    agent.executors.framework_removed(&FrameworkId::new("other")).await;
+    agent.executors.framework_removed(&agent.key.0).await;
+    agent.executors.kill(&TaskId::new("t.1"), Duration::ZERO).await;
+    let expected = [ExecutorEventType::Subscribed, ExecutorEventType::Launch, ExecutorEventType::Shutdown];
+    assert_eq!(heard(&mut events), expected);
 }
 
 #[tokio::test]

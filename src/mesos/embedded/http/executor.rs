@@ -80,7 +80,9 @@ impl AgentFront {
 
     async fn answer(&self, request: Request<Incoming>) -> Reply {
         let path = request.uri().path().trim_end_matches('/');
-        let path = path.strip_prefix("/slave(1)").unwrap_or(path).to_owned();
+        // Files are not below the agent's name.
+        let below = path.strip_prefix("/slave(1)").filter(|below| !below.starts_with("/files"));
+        let path = below.unwrap_or(path).to_owned();
         match path.as_str() {
             "/api/v1/executor" => self.call(request).await.unwrap_or_else(|reply| *reply),
             path => self.operator(request, path).await,
@@ -126,7 +128,7 @@ impl AgentFront {
                 Ok(reply::empty(StatusCode::ACCEPTED))
             }
             ExecutorCallType::Message => {
-                self.executors.message(key, call.message.unwrap_or_default().data);
+                self.executors.message(key, call.message.unwrap_or_default().data).await;
                 Ok(reply::empty(StatusCode::ACCEPTED))
             }
             _ => Ok(reply::text(StatusCode::NOT_IMPLEMENTED, "501 Not Implemented.")),

@@ -78,6 +78,7 @@ pub(super) async fn get(env: &Env, roots: Vec<Root>, request: &Request<Incoming>
             headers.insert(header::CONTENT_DISPOSITION, name);
             reply
         }
+        Err((status, text)) if what == "download" && text.is_empty() => reply::text(status, "404 Not Found."),
         Err((status, text)) => reply::text(status, &text),
     }
 }

@@ -45,6 +45,7 @@ use crate::env::{Env, watch};
 pub use accounts::{Accounts, AccountsError};
 pub use executor::AgentFront;
 use reply::Reply;
+pub use watching::told;
 
 /// What a master says that leads and does not know yet what it leads.
 const RECOVERING: &str = "Master has not finished recovery";

@@ -1,7 +1,7 @@
 //! SUBSCRIBE of the operator API: the state, and then what changes of it, record by record.
 
 use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::{Stream, StreamExt, stream};
 use http::{HeaderValue, Response, header};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
@@ -19,7 +19,22 @@ use crate::mesos::wire::Encoding;
 
 /// What is told from now on, until whoever asked does not read any more.
 pub(super) async fn watch(master: &MasterHandle) -> Result<Reply, Box<Reply>> {
-    let Watching { books, happenings, heartbeat } = *master.watch().await.ok_or_else(recovering)?;
+    let told = told(*master.watch().await.ok_or_else(recovering)?);
+    let records = told.map(|event| {
+        let mut record = Vec::new();
+        recordio::encode(event.to_string().as_bytes(), &mut record);
+        Ok(Frame::data(Bytes::from(record)))
+    });
+    let mut reply = Response::new(StreamBody::new(records).boxed_unsync());
+    let kind = HeaderValue::from_static(Encoding::Json.media_type());
+    reply.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(reply)
+}
+
+/// What one who watches is told, event by event: first what there is, and that the master lives, which is told again after each
+/// `heartbeat`.
+pub fn told(watching: Watching) -> impl Stream<Item = Value> + Send {
+    let Watching { books, happenings, heartbeat } = watching;
     let state = v1::answer("GET_STATE", &books).unwrap_or_default();
     let subscribed = json!({"get_state": state, "heartbeat_interval_seconds": heartbeat.as_secs_f64()});
     let first = [json!({"type": "SUBSCRIBED", "subscribed": subscribed}), json!({"type": "HEARTBEAT"})];
@@ -32,15 +47,7 @@ pub(super) async fn watch(master: &MasterHandle) -> Result<Reply, Box<Reply>> {
         };
         Some((told, (happenings, beats)))
     });
-    let records = stream::iter(first).chain(later).map(|event| {
-        let mut record = Vec::new();
-        recordio::encode(event.to_string().as_bytes(), &mut record);
-        Ok(Frame::data(Bytes::from(record)))
-    });
-    let mut reply = Response::new(StreamBody::new(records).boxed_unsync());
-    let kind = HeaderValue::from_static(Encoding::Json.media_type());
-    reply.headers_mut().insert(header::CONTENT_TYPE, kind);
-    Ok(reply)
+    stream::iter(first).chain(later)
 }
 
 fn event(happening: &Happening) -> Value {

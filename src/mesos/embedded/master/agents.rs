@@ -13,8 +13,8 @@ use crate::mesos::embedded::launcher::ExecutorMessage;
 use crate::mesos::embedded::protocol::{AgentTask, ToAgent};
 use crate::mesos::wire::scheduler::{Event, Failure, Message, Shutdown};
 use crate::mesos::wire::{
-    AgentId, AgentInfo, Capability, EventType, ExecutorId, FrameworkId, MACHINE_EXECUTOR, OfferId, Reason,
-    Source, TaskId, TaskState, TaskStatus, TimeInfo,
+    AgentId, AgentInfo, Capability, EventType, ExecutorId, ExecutorInfo, FrameworkId, MACHINE_EXECUTOR,
+    OfferId, Reason, Source, TaskId, TaskInfo, TaskState, TaskStatus, TimeInfo,
 };
 
 /// What a registration brings.
@@ -24,13 +24,14 @@ pub(super) struct Registration {
     pub(super) info: AgentInfo,
     pub(super) ip: String,
     pub(super) tasks: Vec<AgentTask>,
+    pub(super) executors: Option<Vec<(FrameworkId, ExecutorInfo)>>,
     pub(super) link: mpsc::Sender<ToAgent>,
 }
 
 impl Master {
     /// An agent is there, for the first time or again.
     pub(super) fn register_agent(&mut self, registration: Registration) -> Option<AgentId> {
-        let Registration { connection, mut info, ip, tasks, link } = registration;
+        let Registration { connection, mut info, ip, tasks, executors, link } = registration;
         let total = match Bundle::of(&info.resources) {
             Ok(total) => total,
             Err(error) => {
@@ -61,18 +62,23 @@ impl Master {
             self.counts.agents_registered += 1;
         }
         self.registry.unreachable.remove(&id);
+        let mut statuses = BTreeMap::new();
         for key in self.unreachable_tasks.remove_agent(&id) {
-            self.history.unreachable.remove(&key);
+            let back = self.history.unreachable.remove(&key);
+            statuses.extend(back.map(|entry| (key, entry.statuses)));
         }
         let is_new = !self.agents.contains_key(&id);
         let now = self.env.now();
         let mut agent = Agent::new(info, ip, total, Link { connection, sender: link });
         (agent.registered, agent.reregistered) = (now, is_back.then_some(now));
         self.replace_agent(&id, agent);
+        self.executors_reported(&id, executors);
         let reported: BTreeSet<(FrameworkId, TaskId)> =
             tasks.iter().map(|task| (task.framework_id.clone(), task.task.task_id.clone())).collect();
         for task in tasks {
-            self.task_reported(&id, task, was_away);
+            let key = (task.framework_id.clone(), task.task.task_id.clone());
+            let told = statuses.remove(&key).unwrap_or_default();
+            self.task_reported(&id, task, &told, was_away);
         }
         if is_new {
             self.show_agent(&id);
@@ -100,15 +106,17 @@ impl Master {
             agent.kills = old.kills;
             agent.registered = old.registered;
             agent.tasks = old.tasks;
+            agent.executors = old.executors;
             let changed = old.info.attributes != agent.info.attributes;
             if changed {
                 self.frameworks.values_mut().for_each(|framework| framework.filters.clear_agent(id));
             }
             self.total_shrinks(&old.total);
         }
-        let held: Vec<&Bundle> =
-            agent.tasks.iter().filter_map(|key| self.tasks.get(key)).map(|task| &task.resources).collect();
-        held.into_iter().for_each(|resources| agent.hold(resources));
+        let of_tasks = agent.tasks.iter().filter_map(|key| self.tasks.get(key)).map(|task| &task.resources);
+        let of_executors = agent.executors.values().map(|executor| &executor.resources);
+        let held: Vec<Bundle> = of_tasks.chain(of_executors).cloned().collect();
+        held.iter().for_each(|resources| agent.hold(resources));
         self.total.add(&agent.total.scalars());
         self.agents.insert(id.clone(), agent);
     }
@@ -118,8 +126,14 @@ impl Master {
         debug_assert!(whole, "the total is the sum of all agents");
     }
 
-    /// Enters a task that an agent reports, or what is newer of it.
-    fn task_reported(&mut self, agent_id: &AgentId, reported: AgentTask, was_away: bool) {
+    /// Enters a task that an agent reports, or what is newer of it. `told` was told of it before it was out of reach.
+    fn task_reported(
+        &mut self,
+        agent_id: &AgentId,
+        reported: AgentTask,
+        told: &[TaskStatus],
+        was_away: bool,
+    ) {
         let AgentTask { framework_id, task, latest, status } = reported;
         if self.removed.contains(&framework_id) {
             self.tell_agent(agent_id, ToAgent::FrameworkRemoved { framework_id });
@@ -133,8 +147,10 @@ impl Master {
             let role = held.iter().find_map(|it| it.allocation_info.as_ref()?.role.clone());
             let resources = Bundle::of(&held).unwrap_or_default().unallocated();
             let role = role.unwrap_or_else(|| "*".to_owned());
-            self.enter_task(&key, (agent_id, &role), resources, status.clone());
+            self.enter_task(&key, (agent_id, &role), &task, resources, status.clone());
             self.remember(&key, &task);
+            // Not that it was out of reach, which the master said itself.
+            told.iter().filter(|status| status.uuid.is_some()).for_each(|status| self.recall(&key, status));
             self.recall(&key, &status);
         }
         self.task_advanced(&key, latest);
@@ -145,7 +161,7 @@ impl Master {
             let back = TaskStatus {
                 uuid: None,
                 data: None,
-                executor_id: None,
+                executor_id: self.executor_of(&key),
                 source: Source::Master.wire(),
                 reason: Reason::AgentReregistered.wire(),
                 message: Some("Unreachable agent re-reregistered".to_owned()),
@@ -157,22 +173,30 @@ impl Master {
         }
     }
 
-    /// Enters a task and lets it hold `resources` of its agent for its framework in its role.
+    /// Enters a task and lets it hold `resources` of its agent for its framework in its role, and its executor what that needs if
+    /// it is the first: whether it is.
     pub(super) fn enter_task(
         &mut self,
         key: &(FrameworkId, TaskId),
         (agent_id, role): (&AgentId, &str),
+        info: &TaskInfo,
         resources: Bundle,
         status: TaskStatus,
-    ) {
+    ) -> bool {
+        let starts_executor = info
+            .executor
+            .as_ref()
+            .is_some_and(|executor| self.enter_executor(agent_id, &key.0, role, executor));
+        let executor = info.executor.as_ref().map(|executor| executor.executor_id.clone());
         let role = self.shares.hold(role, &key.0, &resources);
         if let Some(agent) = self.agents.get_mut(agent_id) {
             agent.hold(&resources);
             agent.tasks.insert(key.clone());
         }
-        let task =
-            Task { agent: agent_id.clone(), role, resources, latest: TaskState::Staging, status, told: None };
+        let (agent, latest) = (agent_id.clone(), TaskState::Staging);
+        let task = Task { agent, executor, holds: true, role, resources, latest, status, told: None };
         self.tasks.insert(key.clone(), task);
+        starts_executor
     }
 
     /// Notes a task's state at its agent. What has ended holds nothing any more, acknowledged or not.
@@ -314,11 +338,19 @@ impl Master {
         for key in keys {
             let lost = (TaskState::Lost, Reason::AgentDisconnected, message.as_str());
             let status = self.own_status(&key.0, &key.1, Some(id), lost);
+            let status = TaskStatus { executor_id: self.executor_of(&key), ..status };
             self.note(&key, &status);
             self.count_end(&key.0, TaskState::Lost);
             self.remove_task(&key);
             self.tell_status(&key.0, status);
         }
+        let unsaved: BTreeSet<FrameworkId> = self
+            .frameworks
+            .iter()
+            .filter(|(_, framework)| !framework.info.checkpoint())
+            .map(|(id, _)| id.clone())
+            .collect();
+        self.free_executors(id, |framework| unsaved.contains(framework));
     }
 
     pub(super) fn agent_timeout(&mut self, id: &AgentId, epoch: u64) {
@@ -372,7 +404,8 @@ impl Master {
                 continue;
             }
             let status = self.own_status(&key.0, &key.1, Some(id), why);
-            let status = TaskStatus { unreachable_time: at, ..status };
+            let executor_id = self.executor_of(&key);
+            let status = TaskStatus { executor_id, unreachable_time: at, ..status };
             self.note(&key, &status);
             self.remove_task(&key);
             if why.0 != TaskState::Unreachable {
@@ -384,6 +417,7 @@ impl Master {
             self.rescind(&offer);
         }
         self.rescind_inverse_of(id);
+        self.free_executors(id, |_| true);
         if let Some(agent) = self.agents.remove(id) {
             self.counts.agents_removed += 1;
             self.total_shrinks(&agent.total);
@@ -416,6 +450,8 @@ impl Agent {
             tasks: BTreeSet::new(),
             offers: BTreeSet::new(),
             link: Some(link),
+            executors: BTreeMap::new(),
+            tells_executors: false,
             kills: BTreeMap::new(),
             epoch: 1,
             registered: Timestamp::UNIX_EPOCH,
@@ -425,7 +461,7 @@ impl Agent {
 
     /// Takes out of what is free what a task holds. An agent that came back smaller than its tasks counts as large as
     /// they need: they run, whatever its operator says now.
-    fn hold(&mut self, resources: &Bundle) {
+    pub(super) fn hold(&mut self, resources: &Bundle) {
         if !self.free.take(resources) {
             tracing::warn!(agent = ?self.info.id, %resources, "tasks hold more than the agent has");
             self.total.add(resources);

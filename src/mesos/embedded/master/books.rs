@@ -63,7 +63,7 @@ pub struct AgentEntry {
     pub registered: Timestamp,
     pub reregistered: Option<Timestamp>,
     pub total: Bundle,
-    /// What tasks hold. Like what is offered, it names the roles that it is allocated to.
+    /// What tasks and executors hold. Like what is offered, it names the roles that it is allocated to.
     pub used: Bundle,
     pub offered: Bundle,
     /// How it is being drained, if it is.
@@ -103,7 +103,7 @@ pub struct RoleEntry {
     pub name: String,
     pub weight: f64,
     pub frameworks: Vec<FrameworkId>,
-    /// By tasks.
+    /// By tasks and executors.
     pub allocated: Bundle,
     pub offered: Bundle,
 }
@@ -176,6 +176,7 @@ impl Master {
         let mut used = Bundle::default();
         let tasks = agent.tasks.iter().filter_map(|it| self.tasks.get(it));
         tasks.for_each(|it| used.add(&it.resources.allocated(&it.role)));
+        agent.executors.values().for_each(|it| used.add(&it.resources.allocated(&it.role)));
         let mut offered = Bundle::default();
         let records = agent.offers.iter().filter_map(|it| self.offers.get(it));
         records.for_each(|it| offered.add(&it.resources));
@@ -203,6 +204,11 @@ impl Master {
         }
         for task in self.tasks.values().filter(|task| !task.resources.is_empty()) {
             self.role_entry(&mut roles, &task.role).allocated.add(&task.resources.scalars());
+        }
+        let executors = self.agents.values().flat_map(|agent| agent.executors.values());
+        for executor in executors.filter(|executor| !executor.resources.is_empty()) {
+            let resources = executor.resources.scalars();
+            self.role_entry(&mut roles, &executor.role).allocated.add(&resources);
         }
         for offer in self.offers.values() {
             let resources = offer.resources.unallocated().scalars();

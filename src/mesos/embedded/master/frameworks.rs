@@ -200,6 +200,7 @@ impl Master {
         self.unreachable_tasks.remove_framework(id);
         let agents: Vec<AgentId> = self.agents.keys().cloned().collect();
         for agent in agents {
+            self.free_executors(&agent, |framework| framework == id);
             self.tell_agent(&agent, ToAgent::FrameworkRemoved { framework_id: id.clone() });
         }
         self.removed.push_back(id.clone());

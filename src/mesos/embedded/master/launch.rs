@@ -11,8 +11,8 @@ use crate::mesos::wire::offer::Filters;
 use crate::mesos::wire::scheduler::{Accept, Decline, Event, UpdateOperationStatus};
 use crate::mesos::wire::status::OperationStatus;
 use crate::mesos::wire::{
-    AgentId, EventType, FrameworkId, OfferId, Operation, OperationState, OperationType, Reason, Resource,
-    TaskId, TaskInfo, TaskState, TaskStatus,
+    AgentId, EventType, FrameworkId, FrameworkInfo, OfferId, Operation, OperationState, OperationType,
+    Reason, TaskId, TaskInfo, TaskState, TaskStatus,
 };
 
 /// What an ACCEPT may spend: all its offers together.
@@ -143,13 +143,7 @@ impl Master {
                 None => self.hold_for_task(framework_id, pool, &task),
             };
             match result {
-                Ok(()) => {
-                    let framework = self.frameworks.get(framework_id);
-                    let checkpoint = framework.is_some_and(|framework| framework.info.checkpoint());
-                    let framework_id = framework_id.clone();
-                    let launch = ToAgent::Launch { framework_id, task: Box::new(task), checkpoint };
-                    self.tell_agent(&pool.agent, launch);
-                }
+                Ok(starts_executor) => self.send_launch(framework_id, &pool.agent, task, starts_executor),
                 Err(message) => {
                     self.count_end(framework_id, TaskState::Error);
                     let error = (TaskState::Error, Reason::TaskInvalid, message.as_str());
@@ -160,22 +154,40 @@ impl Master {
         }
     }
 
-    /// Enters a task that may be launched, with what it takes of the pool.
+    fn send_launch(
+        &mut self,
+        framework_id: &FrameworkId,
+        agent_id: &AgentId,
+        task: TaskInfo,
+        starts_executor: bool,
+    ) {
+        let info = self.frameworks.get(framework_id).map(|framework| &framework.info);
+        let checkpoint = info.is_some_and(FrameworkInfo::checkpoint);
+        let told = self.agents.get(agent_id).is_some_and(|agent| agent.tells_executors);
+        let id = Some(framework_id.clone());
+        let starts_executor = info
+            .filter(|_| starts_executor && told)
+            .map(|info| Box::new(FrameworkInfo { id, ..info.clone() }));
+        let (framework_id, task) = (framework_id.clone(), Box::new(task));
+        self.tell_agent(agent_id, ToAgent::Launch { framework_id, task, checkpoint, starts_executor });
+    }
+
+    /// Enters a task that may be launched, with what it takes of the pool; whether its executor begins with it.
     fn hold_for_task(
         &mut self,
         framework_id: &FrameworkId,
         pool: &mut Pool,
         task: &TaskInfo,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         validation::task(task, &pool.agent, framework_id)?;
         let key = (framework_id.clone(), task.task_id.clone());
         if self.tasks.contains_key(&key) || self.unreachable_tasks.contains(&key) {
             return Err(format!("Task has duplicate ID: {}", task.task_id));
         }
         self.check_namesake(&key, &pool.agent)?;
-        let of_executor = task.executor.iter().flat_map(|executor| &executor.resources);
-        let all: Vec<Resource> = task.resources.iter().chain(of_executor).cloned().collect();
-        let wanted = Bundle::of(&all).map_err(|error| error.to_string())?;
+        let own = Bundle::of(&task.resources).map_err(|error| error.to_string())?;
+        let mut wanted = self.executor_needs(&pool.agent, framework_id, task.executor.as_ref())?;
+        wanted.add(&own);
         if wanted.is_empty() && task.resources.is_empty() {
             return Err("Task uses no resources".to_owned());
         }
@@ -189,10 +201,11 @@ impl Master {
             agent_id: Some(pool.agent.clone()),
             ..TaskStatus::of(task.task_id.clone(), TaskState::Staging)
         };
-        self.enter_task(&key, (&pool.agent, &pool.role), wanted.unallocated(), staging);
+        let starts_executor =
+            self.enter_task(&key, (&pool.agent, &pool.role), task, own.unallocated(), staging);
         self.remember(&key, task);
         self.show_task(&key);
-        Ok(())
+        Ok(starts_executor)
     }
 
     /// An agent here tells tasks apart by their ids alone.

@@ -116,6 +116,8 @@ impl Master {
     fn resource_metrics(&self, tell: &mut impl FnMut(&str, f64)) {
         let mut used = Bundle::default();
         self.tasks.values().for_each(|task| used.add(&task.resources.scalars()));
+        let executors = self.agents.values().flat_map(|agent| agent.executors.values());
+        executors.for_each(|executor| used.add(&executor.resources.scalars()));
         let mut offered = Bundle::default();
         self.offers.values().for_each(|it| offered.add(&it.resources.unallocated().scalars()));
         for name in ["cpus", "mem", "disk", "gpus"] {

@@ -6,6 +6,7 @@
 mod agents;
 mod books;
 mod control;
+mod executors;
 mod faults;
 mod frameworks;
 mod handle;
@@ -381,8 +382,8 @@ impl Actor {
 
     fn heard(&mut self, connection: u64, message: ToMaster) {
         match (message, self.connections.get(&connection)) {
-            (ToMaster::Register { info, ip, tasks, link }, _) => {
-                let registration = Registration { connection, info: *info, ip, tasks, link };
+            (ToMaster::Register { info, ip, tasks, executors, link }, _) => {
+                let registration = Registration { connection, info: *info, ip, tasks, executors, link };
                 if let Some(agent) = self.master.register_agent(registration) {
                     self.connections.insert(connection, agent);
                 }
@@ -394,11 +395,13 @@ impl Actor {
             (ToMaster::ExecutorMessage(message), Some(agent)) => {
                 self.master.message_of_executor(agent, message);
             }
+            (ToMaster::ExecutorExited(exit), Some(agent)) => self.master.executor_exited(agent, exit),
             (ToMaster::Unregister, Some(agent)) => self.master.unregister_agent(agent, connection),
             (
                 ToMaster::Update { .. }
                 | ToMaster::Message { .. }
                 | ToMaster::ExecutorMessage(_)
+                | ToMaster::ExecutorExited(_)
                 | ToMaster::Unregister,
                 None,
             ) => {

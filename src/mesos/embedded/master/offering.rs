@@ -156,6 +156,7 @@ pub(super) fn wire_offer(
         url: Some(wire_url(agent)),
         allocation_info: Some(AllocationInfo { role: Some(role.to_owned()) }),
         domain: info.domain.clone(),
+        executor_ids: agent.executors_of(framework_id),
         ..Offer::default()
     }
 }

@@ -9,7 +9,7 @@ use super::registry::Drain;
 use super::state::Master;
 use super::validation::{self, Validity};
 use crate::mesos::embedded::protocol::ToAgent;
-use crate::mesos::wire::{AgentId, FrameworkId, OfferId, Reason, TaskState};
+use crate::mesos::wire::{AgentId, FrameworkId, OfferId, Reason, TaskState, TaskStatus};
 
 /// An operator's wish.
 #[derive(Debug, Clone)]
@@ -145,6 +145,7 @@ impl Master {
         let why = (TaskState::GoneByOperator, Reason::AgentRemovedByOperator, "Agent has been marked gone");
         for key in self.unreachable_tasks.remove_agent(agent) {
             let status = self.own_status(&key.0, &key.1, Some(agent), why);
+            let status = TaskStatus { executor_id: self.executor_of(&key), ..status };
             self.archive_unreachable(&key, &status);
             self.count_end(&key.0, status.state());
             self.tell_status(&key.0, status);

@@ -70,7 +70,7 @@ impl Master {
             let known = TaskStatus {
                 uuid: None,
                 data: None,
-                executor_id: None,
+                executor_id: task.executor.clone(),
                 source: Source::Master.wire(),
                 reason: Reason::Reconciliation.wire(),
                 message: Some("Reconciliation: Latest task state".to_owned()),

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::executors::{self, Executor};
 use super::faults::{Network, UnderWay};
 use super::history::History;
 use super::maintenance::Asked;
@@ -27,8 +28,8 @@ use crate::mesos::embedded::record::TaskRecord;
 use crate::mesos::embedded::shares::Shares;
 use crate::mesos::wire::scheduler::{Event, Rescind, Update};
 use crate::mesos::wire::{
-    AgentId, AgentInfo, Capability, EventType, FrameworkId, FrameworkInfo, OfferId, Reason, Source, TaskId,
-    TaskState, TaskStatus,
+    AgentId, AgentInfo, Capability, EventType, ExecutorId, FrameworkId, FrameworkInfo, OfferId, Reason,
+    Source, TaskId, TaskState, TaskStatus,
 };
 
 /// The master's state. Everything that happens to it is one call of a method; nothing in it waits.
@@ -132,6 +133,9 @@ pub(super) struct Agent {
     /// Neither offered nor used.
     pub(super) free: Bundle,
     pub(super) tasks: BTreeSet<(FrameworkId, TaskId)>,
+    pub(super) executors: BTreeMap<executors::Key, Executor>,
+    /// It runs executors, and tells when they end.
+    pub(super) tells_executors: bool,
     pub(super) offers: BTreeSet<OfferId>,
     /// Present while it is connected.
     pub(super) link: Option<Link>,
@@ -162,6 +166,10 @@ pub(super) struct OfferRecord {
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) agent: AgentId,
+    /// The one that it brought.
+    pub(super) executor: Option<ExecutorId>,
+    /// Until it has ended at the agent.
+    pub(super) holds: bool,
     /// Whose share it counts in.
     pub(super) role: Arc<str>,
     /// As on the agent. Empty once the task has ended there.
@@ -238,6 +246,8 @@ impl Master {
     pub(super) fn leave(&mut self) -> Registry {
         let mut registry = std::mem::take(&mut self.registry);
         registry.recovered.extend(self.agents.keys().cloned());
+        // Who watches hears that by the end of their stream.
+        self.watchers = Watchers::default();
         registry
     }
 
@@ -350,17 +360,26 @@ impl Master {
         self.tell(&offer.framework, Event { rescind, ..Event::of(EventType::Rescind) });
     }
 
+    /// The executor that a task brought. Of those that Mesos has for commands it tells nothing by itself.
+    pub(super) fn executor_of(&self, key: &(FrameworkId, TaskId)) -> Option<ExecutorId> {
+        self.tasks.get(key)?.executor.clone()
+    }
+
     /// Gives back what a task holds; it has ended, or cannot be counted any more.
     pub(super) fn free_task(&mut self, key: &(FrameworkId, TaskId)) {
         let Some(task) = self.tasks.get_mut(key) else { return };
-        let resources = std::mem::take(&mut task.resources);
-        if resources.is_empty() {
+        if !std::mem::take(&mut task.holds) {
             return;
         }
+        let resources = std::mem::take(&mut task.resources);
+        let (agent_id, executor) = (task.agent.clone(), task.executor.clone());
         self.shares.release(&task.role, &key.0, &resources);
-        if let Some(agent) = self.agents.get_mut(&task.agent) {
+        if let Some(agent) = self.agents.get_mut(&agent_id) {
             agent.free.add(&resources);
             agent.kills.remove(key);
+        }
+        if let Some(executor) = executor {
+            self.leave_executor(&agent_id, &(key.0.clone(), executor));
         }
         self.plan_allocation();
     }
@@ -392,11 +411,15 @@ impl Master {
             offers.for_each(|offer| sum.add(&offer.resources.unallocated()));
             let tasks = self.tasks.values().filter(|task| task.agent == *agent_id);
             tasks.for_each(|task| sum.add(&task.resources));
+            agent.executors.values().for_each(|executor| sum.add(&executor.resources));
             assert_eq!(sum.to_string(), agent.total.to_string(), "resources of {agent_id}");
         }
         let mut held = Shares::default();
         for (key, task) in self.tasks.iter().filter(|(_, task)| !task.resources.is_empty()) {
             held.hold(&task.role, &key.0, &task.resources);
+        }
+        for (key, executor) in self.agents.values().flat_map(|agent| &agent.executors) {
+            held.hold(&executor.role, &key.0, &executor.resources);
         }
         for offer in self.offers.values() {
             held.hold(&offer.role, &offer.framework, &offer.resources.unallocated());

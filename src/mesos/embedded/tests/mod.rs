@@ -1,5 +1,6 @@
 //! The embedded master and agent as a framework sees them, on a paused clock.
 
+mod executors;
 mod faults;
 mod journal;
 mod lives;

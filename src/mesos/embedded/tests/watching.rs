@@ -1,15 +1,9 @@
-//! Operators who watch, and executors that talk.
-
-use std::collections::BTreeSet;
-
-use async_trait::async_trait;
-use tokio::sync::mpsc;
+//! Operators who watch.
 
 use super::*;
-use crate::mesos::embedded::launcher::{Adopted, ExecutorMessage, Launch, Launcher, LauncherUnavailable};
 use crate::mesos::embedded::master::{Happening, MachineId, Window};
+use crate::mesos::wire::TimeInfo;
 use crate::mesos::wire::offer::Unavailability;
-use crate::mesos::wire::{ExecutorId, TimeInfo, scheduler::Message};
 
 fn told(happening: Happening) -> String {
     match happening {
@@ -92,57 +86,4 @@ async fn an_agent_that_is_back_is_told_with_its_tasks_and_one_that_is_taken_away
     }
     let expected = ["t TASK_UNREACHABLE", "task t TASK_RUNNING", "agent here", "t TASK_LOST", "agent gone"];
     assert_eq!(all, expected);
-}
-
-/// Nothing but an executor that talks.
-#[derive(Debug)]
-struct Talking(Mutex<Option<mpsc::Receiver<ExecutorMessage>>>);
-
-#[async_trait]
-impl Launcher for Talking {
-    async fn launch(&self, _launch: Launch) {}
-
-    async fn kill(&self, _task_id: &TaskId, _grace: Duration) {}
-
-    fn messages(&self) -> Option<mpsc::Receiver<ExecutorMessage>> {
-        self.0.lock().unwrap().take()
-    }
-
-    async fn adopt(&self, _tasks: &[Launch]) -> Result<Vec<Adopted>, LauncherUnavailable> {
-        Ok(Vec::new())
-    }
-
-    async fn sweep(&self, _owned: &BTreeSet<TaskId>) -> Result<Vec<String>, LauncherUnavailable> {
-        Ok(Vec::new())
-    }
-}
-
-async fn message(framework: &mut Framework) -> Message {
-    loop {
-        if let Some(message) = framework.next().await.unwrap().message {
-            return message;
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_an_executor_says_reaches_its_framework_and_no_other() {
-    let env = Env::simulated("server", 1, Timestamp::UNIX_EPOCH);
-    let (say, told) = mpsc::channel(4);
-    let (_sink, reports) = reports();
-    let launcher = Arc::new(Talking(Mutex::new(Some(told))));
-    let disk = Medium::memory();
-    let master =
-        crate::mesos::embedded::start(&env, MasterConfig::default(), agent_config(), disk, launcher, reports);
-    let server = Server { env: env.clone(), master: master.await.unwrap() };
-    let mut one = Framework::subscribe(&server, None).await;
-    one.offers().await;
-    let mut other = Framework::subscribe(&server, None).await;
-    for (framework, data) in [(&one, b"ping"), (&other, b"pong")] {
-        let (framework_id, executor_id) = (framework.id.clone(), ExecutorId::new("e"));
-        say.send(ExecutorMessage { framework_id, executor_id, data: data.to_vec() }).await.unwrap();
-    }
-    assert_eq!(message(&mut one).await.data, b"ping");
-    let heard = message(&mut other).await;
-    assert_eq!((heard.data.as_slice(), heard.executor_id.value.as_str()), (b"pong".as_slice(), "e"));
 }
