@@ -5,6 +5,8 @@
 //! Waiting uses tokio's timers, which a simulation pauses; only the wall clock and chance need a seam of their own.
 
 mod node;
+pub mod process;
+pub(crate) mod readable;
 pub mod watch;
 
 use std::fmt;

@@ -24,7 +24,6 @@ pub mod launcher;
 pub mod life;
 pub mod logs;
 pub mod process;
-mod readable;
 pub mod report;
 mod retry;
 pub mod run;

@@ -15,8 +15,8 @@ use tokio::io::unix::AsyncFd;
 use super::lines::tail;
 use super::rotate::numbered;
 use super::{LogQuery, Output};
+use crate::env::readable::wake_for;
 use crate::executor::logs::LogError;
-use crate::executor::readable::wake_for;
 use crate::mesos::wire::TaskId;
 
 /// Read at once while following.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::pid::ProcessId;
+use crate::env::process::ProcessId;
 use crate::mesos::wire::TaskId;
 
 const PIDS: &str = "pid.json";

@@ -17,13 +17,12 @@
 
 mod command;
 mod files;
-mod pid;
 pub mod shim;
 mod task;
 
+pub use crate::env::process::{ProcessId, Watched};
 pub use command::SandboxCommand;
 pub use files::{Exit, TaskDir};
-pub use pid::{ProcessId, Watched};
 
 pub(crate) use task::environment;
 pub use task::{ProcessError, ProcessRun, Processes, shim_spec};

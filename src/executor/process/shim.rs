@@ -24,7 +24,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Signalled, SignalKind, signal};
 
 use super::files::{Exit, Pids, TaskDir};
-use super::pid::ProcessId;
+use crate::env::process::ProcessId;
 use crate::executor::logs::{LogLimits, RotatingFile, Stream};
 
 /// After the process and all its descendants are gone, its pipes are at their end at once; this is for a pipe that was handed to

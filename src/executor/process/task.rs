@@ -14,9 +14,9 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command as Spawn;
 
 use super::files::{Exit, Pids, TaskDir};
-use super::pid::Watched;
 use super::shim::ShimSpec;
 use crate::env::Env;
+use crate::env::process::Watched;
 use crate::executor::logs::LogLimits;
 use crate::executor::run::{End, Running, Turn};
 use crate::executor::task::{Command, Task};
