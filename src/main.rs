@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command {
         Command::Server(args) => serve::run(*args),
-        Command::Mesos(args) => serve::run_mesos(args),
+        Command::Mesos(args) => serve::run_mesos(*args),
         Command::Verb(verb) => cli::run(&cli.target, &verb),
     }
 }

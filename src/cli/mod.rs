@@ -22,6 +22,7 @@ pub mod kinds;
 pub mod logs;
 pub mod manifest;
 pub mod mesos_args;
+pub mod mesos_profile;
 pub mod print;
 pub mod progress;
 pub mod rollout;
@@ -40,6 +41,7 @@ use clap::{Args, Parser, Subcommand};
 
 use connection::Connection;
 pub use mesos_args::MesosArgs;
+pub use mesos_profile::{AgentGroup, MesosProfile};
 pub use server_args::{ServerArgs, ServerConfig};
 
 /// What commands end with; a part of `--help`.
@@ -82,7 +84,7 @@ pub enum Command {
     /// Run the server: API, controllers, and by default store, master and agent in one process
     Server(Box<ServerArgs>),
     /// Run a Mesos that is simulated: a master over HTTP, and agents that only say that they run tasks
-    Mesos(MesosArgs),
+    Mesos(Box<MesosArgs>),
     /// Ask something of a server, or of nobody.
     #[command(flatten)]
     Verb(Verb),

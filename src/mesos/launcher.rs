@@ -56,6 +56,17 @@ pub enum Adopted {
     Missing,
 }
 
+/// A task of the journal.
+#[derive(Debug, Clone)]
+pub struct Recalled {
+    /// The task.
+    pub launch: Launch,
+    /// What was reported of it last; STAGING if nothing was.
+    pub latest: TaskStatus,
+    /// The uuids of the last statuses that were reported with one.
+    pub heard: Vec<Vec<u8>>,
+}
+
 /// The launcher cannot do its work at all now, for instance because the Docker daemon is down.
 #[derive(Debug, thiserror::Error)]
 #[error("launcher is not available: {message}")]
@@ -68,7 +79,7 @@ pub struct LauncherUnavailable {
 ///
 /// Progress goes to the [`Reports`] channel given to the launcher when it was made: statuses with `state`, and where
 /// they apply `reason`, `message`, `healthy`, `check_status`, `data`, `container_status` (container id, addresses) and
-/// `labels`. The agent fills in the rest (uuid, source, agent, timestamp). Per task they are in order, and exactly one
+/// `labels`. The agent fills in the rest (source, agent, timestamp, and the uuid if there is none). Per task they are in order, and exactly one
 /// terminal report follows every launch in the end, also after a kill.
 #[async_trait]
 pub trait Launcher: Send + Sync + fmt::Debug {
@@ -80,6 +91,18 @@ pub trait Launcher: Send + Sync + fmt::Debug {
     /// never prolongs the first one's grace, but a shorter one shortens it. A task of which nothing runs is reported
     /// as killed.
     async fn kill(&self, task_id: &TaskId, grace: Duration);
+
+    /// What the journal says of all tasks: called once, before anything else is asked.
+    async fn recall(&self, tasks: &[Recalled]) {
+        // Who finds out everything by itself needs no reminder.
+        let _ = tasks;
+    }
+
+    /// A status that was reported with this uuid is on the disk: whoever told it need not tell it again.
+    async fn journalled(&self, task_id: &TaskId, uuid: &[u8]) {
+        // Statuses that a launcher makes by itself have no uuid.
+        let _ = (task_id, uuid);
+    }
 
     /// Removes what is left of a task that has ended: called once its terminal report is journalled, so that a crash in
     /// between loses nothing. A task that is unknown, or removed already, is a success.
@@ -144,7 +167,7 @@ pub trait Launcher: Send + Sync + fmt::Debug {
 }
 
 /// What an executor tells its framework beside the states of its tasks. Best effort.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecutorMessage {
     /// Whose executor.
     pub framework_id: FrameworkId,
@@ -155,7 +178,7 @@ pub struct ExecutorMessage {
 }
 
 /// The end of an executor's process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecutorExit {
     /// Whose executor.
     pub framework_id: FrameworkId,

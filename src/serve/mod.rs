@@ -143,7 +143,7 @@ async fn serve(config: ServerConfig) -> Result<()> {
     let (server, kubeconfig) = door.at(address);
 
     let stop = CancellationToken::new();
-    let told = env.spawn("signals", stop_on_signal(stop.clone()));
+    let told = env.spawn("signals", stop_on_signal(stop.clone(), "tasks run on"));
     let stopped = stop.clone();
     let front = env.spawn("front-door", async move { server.run(listener, stopped).await });
     kubeconfig.write(&config.data_dir.join("kubeconfig"))?;
@@ -337,7 +337,7 @@ impl Door {
     }
 }
 
-async fn stop_on_signal(stop: CancellationToken) {
+async fn stop_on_signal(stop: CancellationToken, then: &str) {
     let signals =
         signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
     let (mut term, mut interrupt) = match signals {
@@ -352,6 +352,6 @@ async fn stop_on_signal(stop: CancellationToken) {
         _ = term.recv() => "SIGTERM",
         _ = interrupt.recv() => "SIGINT",
     };
-    tracing::info!("{name}: stopping; tasks run on");
+    tracing::info!("{name}: stopping; {then}");
     stop.cancel();
 }

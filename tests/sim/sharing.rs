@@ -241,7 +241,6 @@ async fn many_updates_at_once_do_not_wait_for_offers() {
         world.until_ready(name).await;
     }
     let (took, revived) = (begun.elapsed(), way.count(CallType::Revive) - before);
-    println!("{took:?}, {revived} REVIVE");
     assert!(took < Duration::from_secs(45), "{took:?} of simulated time");
     assert!(revived <= 9, "{revived} REVIVE");
 }

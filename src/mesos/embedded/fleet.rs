@@ -1,16 +1,18 @@
 //! Simulated agents by the thousand: a cluster as its master sees it, of which only what the master can see exists.
 //!
-//! An agent here starts what it is told to at once, runs it until it is told to end it, and keeps of a task no more than
-//! its name and what was not acknowledged. It has no journal and no timer, so that what a large cluster costs is what
-//! its scheduler costs. Behaviour worth testing is the [`Agent`](super::agent::Agent)'s on a
+//! An agent here starts what it is told to at once, or after its [`Manner`]'s delay, runs it until it is told to end it, and keeps
+//! of a task no more than its name and what was not acknowledged. It has no journal, and no timer where nothing is delayed, so that
+//! what a large cluster costs is what its scheduler costs. Behaviour worth testing is the [`Agent`](super::agent::Agent)'s on a
 //! [`Machine`](super::simulated::Machine).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::master::MasterHandle;
 use super::protocol::{LINK, ToAgent, ToMaster};
@@ -22,6 +24,15 @@ use crate::mesos::wire::{AgentId, AgentInfo, FrameworkId, Source, TaskId, TaskSt
 pub struct Fleet {
     agents: Vec<Spawned<()>>,
     counts: Arc<Counts>,
+}
+
+/// How tasks fare on an agent.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Manner {
+    /// How long a task takes to run after its launch.
+    pub start_delay: Duration,
+    /// Which share of tasks fails instead, from 0 to 1.
+    pub failure_rate: f64,
 }
 
 /// What happened on all agents so far.
@@ -47,12 +58,25 @@ impl Fleet {
         ip: Option<&str>,
         agents: impl IntoIterator<Item = AgentInfo>,
     ) -> Fleet {
+        Fleet::start_each(env, master, ip, agents.into_iter().map(|info| (info, Manner::default())))
+    }
+
+    /// The same for agents on which tasks fare differently.
+    #[must_use]
+    pub fn start_each(
+        env: &Env,
+        master: &MasterHandle,
+        ip: Option<&str>,
+        agents: impl IntoIterator<Item = (AgentInfo, Manner)>,
+    ) -> Fleet {
         let counts = Arc::new(Counts::default());
-        let start = |info: AgentInfo| {
+        let start = |(info, manner): (AgentInfo, Manner)| {
             let member = Member {
                 env: env.clone(),
                 ip: ip.map(str::to_owned),
                 info,
+                manner,
+                starting: BTreeMap::new(),
                 counts: counts.clone(),
                 agent_id: AgentId::default(),
                 gone_when_drained: false,
@@ -93,6 +117,9 @@ struct Member {
     env: Env,
     ip: Option<String>,
     info: AgentInfo,
+    manner: Manner,
+    /// Tasks that are delayed, by the time and the order in which they start.
+    starting: BTreeMap<(Instant, u64), TaskId>,
     counts: Arc<Counts>,
     agent_id: AgentId,
     /// What is killed is gone by the operator's word.
@@ -123,8 +150,15 @@ impl Member {
                     return;
                 }
             }
-            let Some(message) = messages.recv().await else { return };
-            self.told(message, &mut sends);
+            let next = self.starting.first_key_value().map(|((at, _), _)| *at);
+            tokio::select! {
+                biased;
+                message = messages.recv() => match message {
+                    Some(message) => self.told(message, &mut sends),
+                    None => return,
+                },
+                () = sleep_until(next) => self.start_due(&mut sends),
+            }
             while let Ok(message) = messages.try_recv() {
                 self.told(message, &mut sends);
             }
@@ -143,7 +177,12 @@ impl Member {
                 self.counts.started.fetch_add(1, Ordering::Relaxed);
                 let task = Task { framework_id, state: TaskState::Staging, pending: VecDeque::new() };
                 self.tasks.insert(id.clone(), task);
-                self.advance(&id, TaskState::Running, sends);
+                if self.manner.start_delay.is_zero() {
+                    self.start_task(&id, sends);
+                } else {
+                    let order = self.counts.started.load(Ordering::Relaxed);
+                    self.starting.insert((Instant::now() + self.manner.start_delay, order), id);
+                }
             }
             ToAgent::Missing { framework_id, task_id } => {
                 let task = Task { framework_id, state: TaskState::Staging, pending: VecDeque::new() };
@@ -174,6 +213,29 @@ impl Member {
             ToAgent::Drain { mark_gone, .. } => self.gone_when_drained = mark_gone,
             ToAgent::Reactivated => self.gone_when_drained = false,
         }
+    }
+
+    fn start_due(&mut self, sends: &mut Vec<ToMaster>) {
+        let now = Instant::now();
+        while let Some(entry) = self.starting.first_entry() {
+            if entry.key().0 > now {
+                return;
+            }
+            let id = entry.remove();
+            // It may have been killed meanwhile.
+            if self.tasks.get(&id).is_some_and(|task| task.state == TaskState::Staging) {
+                self.start_task(&id, sends);
+            }
+        }
+    }
+
+    /// A task runs, or fails: which share does is a matter of chance.
+    fn start_task(&mut self, id: &TaskId, sends: &mut Vec<ToMaster>) {
+        const PARTS: u32 = 1 << 20;
+        let rate = self.manner.failure_rate;
+        let drawn = || u32::try_from(self.env.below(u64::from(PARTS))).unwrap_or(PARTS);
+        let fails = rate > 0.0 && f64::from(drawn()) < rate * f64::from(PARTS);
+        self.advance(id, if fails { TaskState::Failed } else { TaskState::Running }, sends);
     }
 
     fn advance(&mut self, id: &TaskId, state: TaskState, sends: &mut Vec<ToMaster>) {
@@ -211,6 +273,13 @@ impl Member {
         };
         let framework_id = task.framework_id.clone();
         Some(ToMaster::Update { framework_id, status: Box::new(status), latest: task.state })
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -306,5 +375,48 @@ mod tests {
         }
         assert_eq!(told, [TaskState::Running, TaskState::Killed]);
         assert_eq!((fleet.started(), fleet.started_twice(), fleet.killed()), (1, 0, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tasks_start_after_the_delay_of_their_agent_and_fail_as_often_as_it_says() {
+        let env = Env::simulated("fleet", 1, Timestamp::UNIX_EPOCH);
+        let delayed = Duration::from_secs(5);
+        for (failure_rate, expected) in [(0.0, TaskState::Running), (1.0, TaskState::Failed)] {
+            let manner = Manner { start_delay: delayed, failure_rate };
+            let master = master::start(&env, MasterConfig::local(), std::collections::BTreeSet::new());
+            let _fleet = Fleet::start_each(&env, &master, None, [(info(), manner)]);
+            let framework_info =
+                FrameworkInfo { user: "root".into(), name: "f".into(), ..FrameworkInfo::default() };
+            let subscribe =
+                Subscribe { framework_info, suppressed_roles: Vec::new(), offer_constraints: None };
+            let mut subscription = master.subscribe(Call::subscribe(subscribe), &|| true).await.unwrap();
+            let mut framework = FrameworkId::default();
+            let mut launched = Instant::now();
+            let told = loop {
+                let event = subscription.events.next().await.unwrap().unwrap();
+                match event.r#type() {
+                    EventType::Subscribed => framework = event.subscribed.unwrap().framework_id,
+                    EventType::Offers => {
+                        let offer = event.offers.unwrap().offers.remove(0);
+                        let task = TaskInfo {
+                            name: "t".into(),
+                            task_id: TaskId::new("t"),
+                            agent_id: offer.agent_id,
+                            resources: offer.resources,
+                            command: Some(crate::mesos::wire::CommandInfo::default()),
+                            ..TaskInfo::default()
+                        };
+                        let operations = vec![Operation::launch(vec![task])];
+                        let mut call = Call::of(framework.clone(), CallType::Accept);
+                        call.accept = Some(Accept { offer_ids: vec![offer.id], operations, filters: None });
+                        subscription.calls.send(&call).await.unwrap();
+                        launched = Instant::now();
+                    }
+                    EventType::Update => break event.update.unwrap().status.state(),
+                    _ => {}
+                }
+            };
+            assert_eq!((told, launched.elapsed() >= delayed), (expected, true), "rate {failure_rate}");
+        }
     }
 }

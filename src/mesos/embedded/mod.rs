@@ -19,6 +19,7 @@ pub mod http;
 pub mod master;
 pub mod protocol;
 mod record;
+pub mod remote;
 pub mod resources;
 mod shares;
 pub mod simulated;

@@ -1,10 +1,11 @@
-//! What master and agents say to each other inside this process.
+//! What master and agents say to each other, inside this process or between two ([`remote`](super::remote)).
 //!
 //! A link is a pair of bounded channels. The master never waits for an agent: a link that is full is cut, like a
 //! connection that does not drain, and the agent registers again.
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::launcher::{ExecutorExit, ExecutorMessage};
@@ -14,7 +15,7 @@ use crate::mesos::wire::{
 };
 
 /// From an agent to the master.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum ToMaster {
     /// The agent is there (again). First on every link.
     Register {
@@ -27,7 +28,8 @@ pub enum ToMaster {
         /// The executors of frameworks that it runs. None from an agent that runs none: those that its tasks bring end with
         /// the last of them.
         executors: Option<Vec<(FrameworkId, ExecutorInfo)>>,
-        /// Where the master answers.
+        /// Where the master answers. Between processes each end has its own.
+        #[serde(skip, default = "nobody")]
         link: mpsc::Sender<ToAgent>,
     },
     /// A task's next status, sent until it is acknowledged.
@@ -37,6 +39,7 @@ pub enum ToMaster {
         /// The status, with a uuid.
         status: Box<TaskStatus>,
         /// The task's state at the agent now, which may be ahead of `status`.
+        #[serde(with = "by_number")]
         latest: TaskState,
     },
     /// What the machine tells all frameworks beside the states of their tasks.
@@ -53,20 +56,21 @@ pub enum ToMaster {
 }
 
 /// A task as an agent knows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AgentTask {
     /// Whose task.
     pub framework_id: FrameworkId,
     /// The task itself.
     pub task: TaskInfo,
     /// Its state at the agent.
+    #[serde(with = "by_number")]
     pub latest: TaskState,
     /// The status that the framework last heard, or should have.
     pub status: TaskStatus,
 }
 
 /// From the master to an agent.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum ToAgent {
     /// Registered under this id.
     Registered {
@@ -153,3 +157,26 @@ pub enum ToAgent {
 
 /// How many messages may wait on a link in each direction.
 pub const LINK: usize = 16_384;
+
+/// A link that leads nowhere, until it is replaced.
+fn nobody() -> mpsc::Sender<ToAgent> {
+    mpsc::channel(1).0
+}
+
+/// A state of a task as protobuf has it.
+mod by_number {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::mesos::wire::TaskState;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    pub(super) fn serialize<S: Serializer>(state: &TaskState, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i32(*state as i32)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TaskState, D::Error> {
+        let number = i32::deserialize(deserializer)?;
+        TaskState::try_from(number).map_err(D::Error::custom)
+    }
+}

@@ -43,7 +43,7 @@ impl Rank {
 }
 
 /// How much more than others roles may have. Whom it does not name has 1.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Weights(pub(super) BTreeMap<String, f64>);
 
 impl Weights {

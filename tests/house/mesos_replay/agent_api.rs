@@ -78,7 +78,7 @@ impl Play {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (sink, reports) = reports();
+        let (sink, told) = reports();
         let mut config = ExecutorsConfig::new(folder.path().to_owned(), address, "agent1");
         let flags =
             records.iter().filter_map(|it| it["flags"].as_array()).flatten().filter_map(Value::as_str);
@@ -87,6 +87,7 @@ impl Play {
             config.registration_timeout = Duration::from_secs(seconds.parse().unwrap());
         }
         let executors = Executors::new(&env, config, sink);
+        let reports = journalled(&env, executors.clone(), told);
         let stop = CancellationToken::new();
         let front = AgentFront::new(&env, executors.clone());
         env.spawn("agent", front.clone().serve(listener, stop.clone()));
@@ -339,6 +340,24 @@ fn refused(records: &[Value]) -> BTreeSet<String> {
     let refused =
         statuses.filter(|it| it["source"] == "SOURCE_MASTER" && it["reason"] == "REASON_TASK_INVALID");
     refused.filter_map(|it| it["task_id"]["value"].as_str()).map(str::to_owned).collect()
+}
+
+/// The reports, of which the executors are told that they are on the disk: no agent of ours is here that has one.
+fn journalled(env: &Env, executors: Executors, mut told: Reports) -> Reports {
+    let (pass_on, reports) = tokio::sync::mpsc::channel(1024);
+    env.spawn("journal", async move {
+        while let Some(report) = told.recv().await {
+            if let Report::Status(status) = &report
+                && let Some(uuid) = &status.uuid
+            {
+                executors.journalled(&status.task_id, uuid).await;
+            }
+            if pass_on.send(report).await.is_err() {
+                return;
+            }
+        }
+    });
+    reports
 }
 
 /// The executors that were late when their agent was there again.

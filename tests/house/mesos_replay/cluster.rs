@@ -62,10 +62,9 @@ impl Cluster {
     ) -> Cluster {
         let env = Env::simulated("master", 1, epoch + begun.elapsed());
         let stock = MasterConfig::default();
-        // An agent dies somewhere between two pings.
-        let ping = flags.duration("agent_ping_timeout").map(|ping| {
-            ping * flags.get("max_agent_ping_timeouts").unwrap_or("5").parse::<u32>().unwrap() + ping / 2
-        });
+        let ping = flags
+            .duration("agent_ping_timeout")
+            .map(|ping| ping * flags.get("max_agent_ping_timeouts").unwrap_or("5").parse::<u32>().unwrap());
         let config = MasterConfig {
             allocation_interval: LATE
                 + flags.duration("allocation_interval").unwrap_or(stock.allocation_interval),

@@ -169,6 +169,9 @@ fn of_an_operator(tree: &mut Value) {
             if let Some(Value::Array(agents)) = fields.get_mut("agents") {
                 agents.sort_by_key(Value::to_string);
             }
+            if let Some(Value::Array(offers)) = fields.get_mut("offers") {
+                offers.sort_by_key(|offer| offer["hostname"].to_string());
+            }
             if let Some(info) = fields.get_mut("framework_info") {
                 info["id"] = Value::Null;
             }
@@ -199,7 +202,7 @@ fn diff(lane: &str, theirs: &Lanes, ours: &Lanes) -> String {
     {
         let time = change.old_index().map(|i| times_a[i]).or(change.new_index().map(|i| times_b[i]));
         let same = change.tag() == similar::ChangeTag::Equal;
-        let entry: String = change.value().chars().take(if same { 120 } else { 2000 }).collect();
+        let entry: String = change.value().chars().take(if same { 120 } else { 20000 }).collect();
         text += &format!("{}{:8.3} {entry}\n", change.tag(), time.unwrap_or_default());
     }
     text

@@ -123,7 +123,13 @@ impl Recording {
             let at = Duration::from_secs_f64(record["t"].as_f64().unwrap());
             what(record).map(|what| Step { at, line: index + 1, what })
         });
-        let steps = order::in_order_of_mesos(steps.collect());
+        let mut steps = order::in_order_of_mesos(steps.collect());
+        // Who only watches is cut off by the end of the recording, unless the master ended before.
+        if !steps.iter().any(|step| matches!(step.what, What::KillMaster)) {
+            let is_end =
+                |what: &What| matches!(what, What::End { conn } if conn.starts_with("operator-stream"));
+            steps.retain(|step| !is_end(&step.what));
+        }
         Recording { started_unix: header["started_unix"].as_f64().unwrap(), steps }
     }
 
@@ -168,6 +174,20 @@ impl Recording {
             }
             _ => true,
         });
+        self
+    }
+
+    /// The same with agents that die right after a ping, so that they are given up later: at which moment between two pings they die is
+    /// chance, and by default they die before one.
+    pub(crate) fn with_agents_given_up_late(mut self) -> Recording {
+        for step in &mut self.steps {
+            if let What::StartMaster { flags, .. } = &mut step.what {
+                let ping = flags.duration("agent_ping_timeout").unwrap().as_millis();
+                let pings: u128 = flags.get("max_agent_ping_timeouts").unwrap().parse().unwrap();
+                let late = ping + ping / 2 / pings;
+                flags.0.insert("agent_ping_timeout".to_owned(), format!("{late}ms"));
+            }
+        }
         self
     }
 

@@ -204,7 +204,7 @@ pub(crate) const ROWS: &[Row] = &[
             ],
         },
     },
-    played("29-executor-agent-restart"),
+    played_as("29-executor-agent-restart", Recording::with_agents_given_up_late),
     by_executors(
         "29-executor-agent-restart",
         &[

@@ -25,8 +25,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::launcher::{Adopted, Launch, Launcher, Report, Reports};
-use super::master::MasterHandle;
 use super::protocol::{LINK, ToAgent, ToMaster};
+use super::remote::Upstream;
 use crate::env::Env;
 use crate::mesos::wire::{
     AgentId, AgentInfo, ExecutorId, FrameworkId, FrameworkInfo, Reason, Source, TaskId, TaskState, TaskStatus,
@@ -85,7 +85,7 @@ pub struct Agent {
     state: AgentState,
     launcher: Arc<dyn Launcher>,
     reports: Reports,
-    master: MasterHandle,
+    master: Upstream,
     resends: Resends,
     settling: Settling,
     uplink: Option<mpsc::Sender<ToMaster>>,
@@ -110,6 +110,8 @@ enum Act {
     Kill(TaskId, Duration),
     /// Send the update that is under way for this task.
     Send(TaskId),
+    /// A status that its executor told is on the disk.
+    Confirm(TaskId, Vec<u8>),
     /// Its end is on the disk: nothing that is left of it is needed any more.
     Remove(TaskId),
     /// Pass a message on to an executor.
@@ -145,7 +147,7 @@ impl Agent {
         (journal, state): (Journal, AgentState),
         launcher: Arc<dyn Launcher>,
         reports: Reports,
-        master: MasterHandle,
+        master: impl Into<Upstream>,
     ) -> Agent {
         Agent {
             env: env.clone(),
@@ -158,7 +160,7 @@ impl Agent {
             settling: Settling::new(launcher.engine()),
             launcher,
             reports,
-            master,
+            master: master.into(),
             uplink: None,
             draining: None,
             leaving: false,
@@ -392,6 +394,7 @@ impl Agent {
                 Act::Describe(framework) => launcher.describe(&framework).await,
                 Act::EndExecutors(framework) => launcher.framework_removed(&framework).await,
                 Act::Kill(task_id, grace) => launcher.kill(&task_id, grace).await,
+                Act::Confirm(task_id, uuid) => launcher.journalled(&task_id, &uuid).await,
                 Act::Remove(task_id) => launcher.remove(&task_id).await,
                 Act::Message(framework, executor, data) => {
                     launcher.message(&framework, &executor, data).await;

@@ -177,6 +177,13 @@ impl Agent {
 
     /// Takes in a status of the launcher: completes it and queues it for delivery.
     pub(super) fn reported(&mut self, status: TaskStatus) {
+        // What an executor tells is confirmed to it whether it counts or not.
+        let told = status.uuid.clone().map(|uuid| Act::Confirm(status.task_id.clone(), uuid));
+        self.taken_in(status);
+        self.acts.extend(told);
+    }
+
+    fn taken_in(&mut self, status: TaskStatus) {
         let Some(task) = self.state.tasks.get(&status.task_id) else {
             tracing::debug!(task = %status.task_id, "report of a task that is not known any more");
             return;
@@ -214,7 +221,7 @@ impl Agent {
     /// Fills in what agents fill in.
     fn complete(&self, status: TaskStatus, framework_id: &FrameworkId) -> TaskStatus {
         let status = TaskStatus {
-            uuid: Some(self.env.uuid().to_vec()),
+            uuid: status.uuid.or_else(|| Some(self.env.uuid().to_vec())),
             agent_id: Some(self.agent_id()),
             source: status.source.or(Source::Executor.wire()),
             timestamp: Some(self.env.now().as_duration().as_secs_f64()),

@@ -83,6 +83,7 @@ async fn changed(engine: &mut watch::Receiver<Engine>) {
 impl Agent {
     /// Takes up plain processes, and containers if the engine answers. Nothing is said to any master before.
     pub(super) async fn take_up(&mut self) {
+        self.launcher.recall(&self.state.recalled()).await;
         let all = self.state.tasks.values().map(|task| task.launch.clone());
         let (containers, processes): (Vec<Launch>, Vec<Launch>) = all.partition(Launch::needs_engine);
         let unsettled = containers.iter().map(|it| (it.task_id().clone(), Unsettled::default()));

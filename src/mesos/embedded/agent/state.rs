@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::mesos::embedded::launcher::Launch;
+use crate::mesos::embedded::launcher::{Launch, Recalled};
 use crate::mesos::embedded::protocol;
 use crate::mesos::wire::{AgentId, FrameworkId, TaskId, TaskState, TaskStatus};
 
@@ -20,6 +20,8 @@ pub enum Entry {
     Updated(Box<Updated>),
     /// The framework has stored a status.
     Acknowledged(Acknowledged),
+    /// The uuids of earlier statuses of a task, for a journal that starts anew.
+    Heard(Heard),
     /// A framework is gone with all its tasks.
     FrameworkRemoved(FrameworkId),
 }
@@ -46,6 +48,21 @@ pub struct Acknowledged {
     pub uuid: Vec<u8>,
 }
 
+/// See [`Entry::Heard`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Heard {
+    /// Whose task.
+    pub framework_id: FrameworkId,
+    /// Which task.
+    pub task_id: TaskId,
+    /// The oldest first.
+    pub uuids: Vec<Vec<u8>>,
+}
+
+/// Of how many of a task's last statuses the uuids are kept.
+const HEARD: usize = 100;
+
 /// All that an agent must not forget.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AgentState {
@@ -66,6 +83,8 @@ pub struct Task {
     pub pending: VecDeque<TaskStatus>,
     /// The last status that the framework acknowledged.
     pub acknowledged: Option<TaskStatus>,
+    /// The uuids of the last statuses of its executor, which says again what it does not know to have come.
+    pub heard: VecDeque<Vec<u8>>,
 }
 
 impl AgentState {
@@ -79,10 +98,16 @@ impl AgentState {
             Entry::Updated(updated) => {
                 if let Some(task) = self.task_mut(&updated.framework_id, &updated.status.task_id) {
                     task.latest = updated.status.clone();
+                    task.note_uuid(updated.status.uuid.as_ref());
                     task.pending.push_back(updated.status);
                 }
             }
             Entry::Acknowledged(acknowledged) => self.acknowledge(&acknowledged),
+            Entry::Heard(Heard { framework_id, task_id, uuids }) => {
+                if let Some(task) = self.task_mut(&framework_id, &task_id) {
+                    uuids.iter().for_each(|uuid| task.note_uuid(Some(uuid)));
+                }
+            }
             Entry::FrameworkRemoved(id) => self.tasks.retain(|_, task| task.launch.framework_id != id),
         }
     }
@@ -117,6 +142,13 @@ impl AgentState {
         for task in self.tasks.values() {
             entries.push(Entry::Launched(Box::new(task.launch.clone())));
             let framework_id = &task.launch.framework_id;
+            if !task.heard.is_empty() {
+                entries.push(Entry::Heard(Heard {
+                    framework_id: framework_id.clone(),
+                    task_id: task.launch.task_id().clone(),
+                    uuids: task.heard.iter().cloned().collect(),
+                }));
+            }
             for status in task.acknowledged.iter().chain(&task.pending) {
                 let updated = Updated { framework_id: framework_id.clone(), status: status.clone() };
                 entries.push(Entry::Updated(Box::new(updated)));
@@ -132,6 +164,17 @@ impl AgentState {
         entries
     }
 
+    /// The tasks as a launcher is reminded of them.
+    #[must_use]
+    pub fn recalled(&self) -> Vec<Recalled> {
+        let recalled = |task: &Task| Recalled {
+            launch: task.launch.clone(),
+            latest: task.latest.clone(),
+            heard: task.heard.iter().cloned().collect(),
+        };
+        self.tasks.values().map(recalled).collect()
+    }
+
     /// The tasks as a master is told of them.
     #[must_use]
     pub fn report(&self) -> Vec<protocol::AgentTask> {
@@ -142,7 +185,20 @@ impl AgentState {
 impl Task {
     fn new(launch: Launch) -> Task {
         let latest = TaskStatus::of(launch.task_id().clone(), TaskState::Staging);
-        Task { launch, latest, pending: VecDeque::new(), acknowledged: None }
+        Task { launch, latest, pending: VecDeque::new(), acknowledged: None, heard: VecDeque::new() }
+    }
+
+    /// Only executors say anything twice.
+    fn note_uuid(&mut self, uuid: Option<&Vec<u8>>) {
+        let Some(uuid) =
+            uuid.filter(|uuid| self.launch.task.executor.is_some() && !self.heard.contains(uuid))
+        else {
+            return;
+        };
+        self.heard.push_back(uuid.clone());
+        if self.heard.len() > HEARD {
+            self.heard.pop_front();
+        }
     }
 
     /// The status that is under way to the framework.

@@ -1,13 +1,15 @@
 //! What an agent knows of one executor, and what it says to it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::ExecutorsConfig;
+use super::kept::Kept;
 use super::overview::Run;
+use crate::env::process::ProcessId;
 use crate::mesos::launcher::Launch;
 use crate::mesos::wire::executor::{Event, Launch as LaunchEvent, Subscribed};
 use crate::mesos::wire::{
@@ -24,7 +26,11 @@ pub(super) struct Executor {
     pub(super) info: ExecutorInfo,
     pub(super) launch: Launch,
     /// As it is told of it; the id stands in `launch`.
-    framework: FrameworkInfo,
+    pub(super) framework: FrameworkInfo,
+    /// Its process, once that is to be found again.
+    pub(super) process: Option<ProcessId>,
+    /// It has subscribed to an earlier process of the agent.
+    pub(super) came: bool,
     /// The name of its run.
     pub(super) container: String,
     /// Its sandbox; empty until that is made.
@@ -47,6 +53,8 @@ impl Executor {
         Executor {
             info,
             framework,
+            process: None,
+            came: false,
             queued: vec![launch.task.clone()],
             launch,
             container: String::new(),
@@ -74,6 +82,56 @@ impl Executor {
         true
     }
 
+    /// Its process is to be found again.
+    pub(super) fn keep(&mut self, work_dir: &Path, process: ProcessId) {
+        self.process = Some(process);
+        self.write(work_dir);
+    }
+
+    /// It has subscribed.
+    pub(super) fn comes(&mut self, work_dir: &Path) {
+        if !std::mem::replace(&mut self.came, true) {
+            self.write(work_dir);
+        }
+    }
+
+    fn write(&self, work_dir: &Path) {
+        let Some(process) = self.process.clone() else { return };
+        let kept = Kept {
+            framework: self.framework.clone(),
+            info: self.info.clone(),
+            launch: self.launch.clone(),
+            container: self.container.clone(),
+            directory: self.directory.clone(),
+            process,
+            came: self.came,
+        };
+        if let Err(error) = kept.write(work_dir) {
+            tracing::warn!(executor = %self.info.executor_id, %error, "executor may not be found again");
+        }
+    }
+
+    /// Whether an update of it was reported and is not on the disk yet.
+    pub(super) fn waits_for_disk(&self, task_id: &TaskId, uuid: &[u8]) -> bool {
+        self.runs(task_id).any(|run| run.waits_for_disk(uuid))
+    }
+
+    /// An update is on the disk; whether it is one of its own that waited for that.
+    pub(super) fn journalled(&mut self, task_id: &TaskId, uuid: &[u8]) -> bool {
+        let completed = self.completed.iter_mut().rev().filter(|run| run.is_of(task_id));
+        self.tasks.get_mut(task_id).into_iter().chain(completed).any(|run| run.journalled(uuid))
+    }
+
+    /// All updates that are not on the disk; they count as if they were.
+    pub(super) fn unconfirmed(&mut self) -> Vec<(TaskId, Vec<u8>)> {
+        self.tasks.values_mut().chain(&mut self.completed).flat_map(Run::unconfirmed).collect()
+    }
+
+    fn runs(&self, task_id: &TaskId) -> impl Iterator<Item = &Run> {
+        let completed = self.completed.iter().rev().filter(|run| run.is_of(task_id));
+        self.tasks.get(task_id).into_iter().chain(completed)
+    }
+
     /// The ends of tasks that were sent, of which nothing was heard, and which the executor does not know.
     pub(super) fn drop_unknown(&mut self, known: &BTreeSet<TaskId>) -> Vec<TaskStatus> {
         let never_came = self.tasks.iter().filter(|(id, run)| run.is_new() && !known.contains(id));
@@ -92,12 +150,7 @@ impl Executor {
         let framework_id = Some(self.launch.framework_id.clone());
         Subscribed {
             executor_info: ExecutorInfo { framework_id: framework_id.clone(), ..self.info.clone() },
-            framework_info: FrameworkInfo {
-                id: framework_id,
-                // Nothing of an executor is found again once this agent's process has ended.
-                checkpoint: Some(false),
-                ..self.framework.clone()
-            },
+            framework_info: FrameworkInfo { id: framework_id, ..self.framework.clone() },
             agent_info: AgentInfo { id: Some(self.launch.agent_id.clone()), ..config.agent.clone() },
             container_id: None,
         }

@@ -7,12 +7,14 @@
 //! ```
 //!
 //! What is recorded of a real agent holds here: an executor that is late or ends leaves its tasks failed; one whose tasks were
-//! killed before it came is sent away; a second subscription closes the first. Left out: containers around executors, commands
-//! without one, and finding executors again after the agent's process has ended: they are told so, and end with it.
+//! killed before it came is sent away; a second subscription closes the first; those of frameworks that checkpoint outlive the
+//! agent's process ([`recovery`]). Left out: containers around executors, and commands without one.
 
 mod executor;
+mod kept;
 mod overview;
 mod process;
+mod recovery;
 #[cfg(test)]
 mod tests;
 
@@ -29,9 +31,9 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
 use super::launcher::{
-    Adopted, ExecutorExit, ExecutorMessage, Launch, Launcher, LauncherUnavailable, ReportSink,
+    Adopted, ExecutorExit, ExecutorMessage, Launch, Launcher, LauncherUnavailable, Recalled, ReportSink,
 };
-use crate::env::Env;
+use crate::env::{Env, watch};
 use crate::mesos::wire::executor::{Acknowledged, Event, Kill, MessageEvent};
 use crate::mesos::wire::{
     AgentId, AgentInfo, ExecutorEventType, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, KillPolicy,
@@ -53,6 +55,10 @@ pub struct ExecutorsConfig {
     pub agent: AgentInfo,
     /// How long an executor may take to subscribe, its fetching included.
     pub registration_timeout: Duration,
+    /// How long an executor may take to subscribe again after the agent's process was started again.
+    pub reregistration_timeout: Duration,
+    /// How long an executor waits for the agent's process to be started again.
+    pub recovery_timeout: Duration,
     /// How long an executor may take to end its tasks where it does not say.
     pub shutdown_grace: Duration,
     /// More variables, as `--executor_environment_variables` gives them.
@@ -72,6 +78,8 @@ impl ExecutorsConfig {
                 ..AgentInfo::default()
             },
             registration_timeout: Duration::from_secs(60),
+            reregistration_timeout: Duration::from_secs(2),
+            recovery_timeout: Duration::from_secs(900),
             shutdown_grace: Duration::from_secs(5),
             environment: BTreeMap::new(),
         }
@@ -103,6 +111,8 @@ struct Inner {
     sink: ReportSink,
     started: Timestamp,
     state: Mutex<State>,
+    /// Told whenever an executor comes or ends.
+    changed: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -113,14 +123,34 @@ struct State {
     frameworks: BTreeMap<FrameworkId, FrameworkInfo>,
     executors: BTreeMap<Key, Executor>,
     ended: Ended,
+    /// It is not known yet what earlier processes left.
+    recovering: bool,
+    /// Executors of earlier processes that have not subscribed again.
+    awaited: BTreeSet<Key>,
+    /// What the journal says of the tasks that they had.
+    claimed: BTreeMap<TaskId, TaskStatus>,
+    /// The agent is gone: nothing that is told is journalled any more.
+    is_alone: bool,
 }
 
 /// How the process of an executor ended, or that it never came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Over {
-    Exited { status: i32 },
-    Late { limit: Duration },
-    NotFetched { container: String },
+    Exited {
+        status: i32,
+    },
+    Late {
+        limit: Duration,
+    },
+    /// It lives, and did not subscribe again to a new process of the agent.
+    Absent {
+        limit: Duration,
+    },
+    /// It ended while no process of the agent was there.
+    Lost,
+    NotFetched {
+        container: String,
+    },
 }
 
 /// Statuses in the form of wait(2): of a process that was killed, and, as Mesos has them, of one whose files were not
@@ -128,6 +158,11 @@ enum Over {
 const KILLED: i32 = 9;
 const NOT_FETCHED: i32 = 1 << 8;
 const NOT_STARTED: i32 = 256_256;
+/// Of a process that was an earlier one's child.
+const UNKNOWN: i32 = -1;
+
+/// The wait before what the disk refuses is tried again.
+const RETRY: Duration = Duration::from_secs(1);
 
 impl Executors {
     /// Nothing runs yet; tasks report to `sink`.
@@ -135,7 +170,16 @@ impl Executors {
     pub fn new(env: &Env, config: ExecutorsConfig, sink: ReportSink) -> Executors {
         let (started, env) = (env.now(), env.clone());
         let state = Mutex::default();
-        Executors { inner: Arc::new(Inner { env, config, sink, started, state }) }
+        let changed = watch::channel(()).0;
+        Executors { inner: Arc::new(Inner { env, config, sink, started, state, changed }) }
+    }
+
+    /// What an earlier process of the agent left runs, once the journal was recalled.
+    #[must_use]
+    pub fn recovering(env: &Env, config: ExecutorsConfig, sink: ReportSink) -> Executors {
+        let executors = Executors::new(env, config, sink);
+        executors.state().recovering = true;
+        executors
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -159,6 +203,7 @@ impl Executors {
     /// update of them was acknowledged: what was sent to it and is neither never came, and is told to be dropped.
     pub(super) async fn subscribe(&self, key: &Key, known: &BTreeSet<TaskId>) -> mpsc::Receiver<Event> {
         let (events, dropped) = self.opened(key, known);
+        self.arrived(key);
         for status in dropped {
             self.inner.sink.report(status).await;
         }
@@ -168,7 +213,8 @@ impl Executors {
     fn opened(&self, key: &Key, known: &BTreeSet<TaskId>) -> (mpsc::Receiver<Event>, Vec<TaskStatus>) {
         let mut state = self.state();
         let Some(executor) = state.executors.get_mut(key) else { return (mpsc::channel(1).1, Vec::new()) };
-        let first = !std::mem::replace(&mut executor.was_subscribed, true);
+        let first = !std::mem::replace(&mut executor.was_subscribed, true) && !executor.came;
+        executor.comes(&self.inner.config.work_dir);
         let dropped = executor.drop_unknown(known);
         let mut told = Vec::new();
         if executor.stop.is_cancelled() || (first && executor.queued.is_empty()) {
@@ -197,17 +243,30 @@ impl Executors {
 
     /// Takes in an update of an executor, and confirms it. After the end of a task nothing counts.
     pub(super) async fn update(&self, key: &Key, status: TaskStatus) {
-        let acknowledged =
-            Acknowledged { task_id: status.task_id.clone(), uuid: status.uuid.clone().unwrap_or_default() };
-        if self.heard(key, &status) {
+        let (task_id, uuid) = (status.task_id.clone(), status.uuid.clone().unwrap_or_default());
+        let is_new = self.heard(key, &status);
+        if is_new {
             self.inner.sink.report(status).await;
         }
-        let event = Event { acknowledged: Some(acknowledged), ..event(ExecutorEventType::Acknowledged) };
-        let _is_sent = self.send(key, event);
+        if self.is_confirmed(key, &task_id, &uuid) {
+            self.acknowledge(key, task_id, uuid);
+        }
     }
 
     fn heard(&self, key: &Key, status: &TaskStatus) -> bool {
         self.state().executors.get_mut(key).is_some_and(|executor| executor.heard(status))
+    }
+
+    /// Whether nothing is to be awaited before an update is acknowledged: it is on the disk, or does not count.
+    fn is_confirmed(&self, key: &Key, task_id: &TaskId, uuid: &[u8]) -> bool {
+        let state = self.state();
+        let waits = state.executors.get(key).is_some_and(|executor| executor.waits_for_disk(task_id, uuid));
+        state.is_alone || !waits
+    }
+
+    fn acknowledge(&self, key: &Key, task_id: TaskId, uuid: Vec<u8>) {
+        let acknowledged = Some(Acknowledged { task_id, uuid });
+        let _is_sent = self.send(key, Event { acknowledged, ..event(ExecutorEventType::Acknowledged) });
     }
 
     /// Hands an event to an executor; false if one that has a stream does not read it. What is sent on a stream that is broken is
@@ -216,7 +275,8 @@ impl Executors {
     fn send(&self, key: &Key, event: Event) -> bool {
         let state = self.state();
         let stream = state.executors.get(key).and_then(|executor| executor.stream.as_ref());
-        let Some(Err(error)) = stream.map(|stream| stream.try_send(event)) else { return true };
+        let Some(stream) = stream else { return true };
+        let Err(error) = stream.try_send(event) else { return true };
         tracing::warn!(executor = %key.1, %error, "event is lost");
         matches!(error, TrySendError::Closed(_))
     }
@@ -254,6 +314,10 @@ impl Executors {
     /// Runs the process of an executor to its end, and tells what that means for its tasks.
     async fn run(self, key: Key, launch: Launch, info: ExecutorInfo) {
         let over = self.live(&key, &launch, &info).await;
+        self.tell_end(key, over).await;
+    }
+
+    async fn tell_end(&self, key: Key, over: Over) {
         let Some(failed) = self.ended(&key, &over) else { return };
         let (framework_id, executor_id) = key;
         self.inner.sink.exited(ExecutorExit { framework_id, executor_id, status: over.status() }).await;
@@ -274,13 +338,16 @@ impl Executors {
             source: Source::Agent.wire(),
             reason: reason.wire(),
             message: Some(message.clone()),
-            ..TaskStatus::of(id.clone(), TaskState::Failed)
+            ..TaskStatus::of(id.clone(), over.state())
         };
         let failed: Vec<TaskStatus> = executor.tasks.keys().map(status).collect();
         for status in &failed {
             executor.heard(status);
         }
+        kept::forget(&self.inner.config.work_dir, &executor.container);
         state.ended.push(executor.entry(key));
+        drop(state);
+        self.arrived(key);
         Some(failed)
     }
 
@@ -307,14 +374,37 @@ impl Executors {
                 return Over::NotFetched { container };
             }
         };
-        let mut process = match sandbox.start(config, launch, info) {
+        let checkpoint = self.is_checkpointed(key);
+        let mut process = match sandbox.start(config, launch, info, checkpoint) {
             Ok(process) => process,
             Err(error) => {
                 tracing::warn!(executor = %key.1, %error, "executor not started");
                 return Over::Exited { status: NOT_STARTED };
             }
         };
-        self.watch(key, info, &mut process, &stop).await
+        if checkpoint {
+            self.keep(key, &process);
+        }
+        let limit = config.registration_timeout;
+        self.watch(key, info, &mut process, (limit, Over::Late { limit })).await
+    }
+
+    /// Whether the executor outlives the agent's process.
+    fn is_checkpointed(&self, key: &Key) -> bool {
+        self.state().executors.get(key).is_some_and(|executor| executor.framework.checkpoint())
+    }
+
+    /// Lets the next process of the agent find the executor again.
+    fn keep(&self, key: &Key, process: &Process) {
+        let process = match process.id() {
+            Ok(process) => process,
+            Err(error) => {
+                return tracing::warn!(executor = %key.1, %error, "executor will not be found again");
+            }
+        };
+        if let Some(executor) = self.state().executors.get_mut(key) {
+            executor.keep(&self.inner.config.work_dir, process);
+        }
     }
 
     /// Cancelled when the executor is to end.
@@ -328,10 +418,10 @@ impl Executors {
         key: &Key,
         info: &ExecutorInfo,
         process: &mut Process,
-        stop: &CancellationToken,
+        (limit, late): (Duration, Over),
     ) -> Over {
         let Inner { env, config, .. } = &*self.inner;
-        let limit = config.registration_timeout;
+        let stop = self.stop_of(key);
         tokio::select! {
             biased;
             status = process.ended() => return Over::Exited { status },
@@ -340,7 +430,7 @@ impl Executors {
                 if self.is_subscribed(key) == Ok(false) {
                     process.kill();
                     process.ended().await;
-                    return Over::Late { limit };
+                    return late;
                 }
                 tokio::select! {
                     biased;
@@ -367,6 +457,11 @@ impl Over {
                 let words = format!("Executor did not register within {}secs", limit.as_secs_f64());
                 (Reason::ExecutorRegistrationTimeout, words)
             }
+            Over::Absent { limit } => (Reason::ExecutorReregistrationTimeout, recovery::late(*limit)),
+            Over::Lost => {
+                let words = "Abnormal executor termination: unknown container".to_owned();
+                (Reason::ExecutorTerminated, words)
+            }
             Over::NotFetched { container } => {
                 let words = format!(
                     "Failed to launch container: Failed to fetch all URIs for container '{container}': exited with status 1"
@@ -376,11 +471,17 @@ impl Over {
         }
     }
 
+    /// What its tasks are then.
+    fn state(&self) -> TaskState {
+        if matches!(self, Over::Absent { .. }) { TaskState::Gone } else { TaskState::Failed }
+    }
+
     /// In the form of wait(2).
     fn status(&self) -> i32 {
         match self {
             Over::Exited { status } => *status,
-            Over::Late { .. } => KILLED,
+            Over::Late { .. } | Over::Absent { .. } => KILLED,
+            Over::Lost => UNKNOWN,
             Over::NotFetched { .. } => NOT_FETCHED,
         }
     }
@@ -471,8 +572,24 @@ impl Launcher for Executors {
         let _is_sent = self.send(&(framework.clone(), executor.clone()), event);
     }
 
+    async fn recall(&self, tasks: &[Recalled]) {
+        self.recover(tasks).await;
+    }
+
+    async fn journalled(&self, task_id: &TaskId, uuid: &[u8]) {
+        let told = {
+            let mut state = self.state();
+            let mut executors = state.executors.iter_mut();
+            executors.find_map(|(key, executor)| executor.journalled(task_id, uuid).then(|| key.clone()))
+        };
+        if let Some(key) = told {
+            self.acknowledge(&key, task_id.clone(), uuid.to_vec());
+        }
+    }
+
     async fn adopt(&self, tasks: &[Launch]) -> Result<Vec<Adopted>, LauncherUnavailable> {
-        Ok(tasks.iter().map(|_| Adopted::Missing).collect())
+        self.settled().await;
+        Ok(tasks.iter().map(|launch| self.fate(launch)).collect())
     }
 
     async fn sweep(&self, _owned: &BTreeSet<TaskId>) -> Result<Vec<String>, LauncherUnavailable> {

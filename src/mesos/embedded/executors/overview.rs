@@ -1,6 +1,6 @@
 //! What an agent's operator sees of its executors: those that run, and the last ones that have ended.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,7 +11,10 @@ use super::{Executors, Key};
 use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::master::TaskEntry;
 use crate::mesos::embedded::record::{TaskRecord, without_secrets};
-use crate::mesos::wire::{AgentId, AgentInfo, ExecutorInfo, FrameworkId, TaskInfo, TaskState, TaskStatus};
+use crate::mesos::launcher::Recalled;
+use crate::mesos::wire::{
+    AgentId, AgentInfo, ExecutorInfo, FrameworkId, TaskId, TaskInfo, TaskState, TaskStatus,
+};
 
 /// Of how many of a task's last updates it is known that they came.
 const UPDATES: usize = 100;
@@ -54,11 +57,43 @@ pub(super) struct Run {
     record: TaskRecord,
     /// Of the last updates: an executor says again what was not acknowledged.
     uuids: VecDeque<Vec<u8>>,
+    /// Those of them that are not on the agent's disk yet.
+    open: BTreeSet<Vec<u8>>,
 }
 
 impl Run {
     pub(super) fn new(info: &TaskInfo) -> Run {
-        Run { record: TaskRecord::of(info), uuids: VecDeque::new() }
+        Run { record: TaskRecord::of(info), uuids: VecDeque::new(), open: BTreeSet::new() }
+    }
+
+    /// One of the journal.
+    pub(super) fn recalled(task: &Recalled) -> Run {
+        let mut run = Run { uuids: task.heard.iter().cloned().collect(), ..Run::new(&task.launch.task) };
+        if task.latest.state() != TaskState::Staging {
+            run.record.note(&task.latest);
+        }
+        run
+    }
+
+    pub(super) fn is_of(&self, task_id: &TaskId) -> bool {
+        self.record.info.task_id == *task_id
+    }
+
+    pub(super) fn waits_for_disk(&self, uuid: &[u8]) -> bool {
+        self.open.contains(uuid)
+    }
+
+    /// The update is on the disk; whether it waited for that.
+    pub(super) fn journalled(&mut self, uuid: &[u8]) -> bool {
+        self.open.remove(uuid)
+    }
+
+    /// The updates that wait, which do not any more.
+    pub(super) fn unconfirmed(&mut self) -> Vec<(TaskId, Vec<u8>)> {
+        std::mem::take(&mut self.open)
+            .into_iter()
+            .map(|uuid| (self.record.info.task_id.clone(), uuid))
+            .collect()
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -77,6 +112,7 @@ impl Run {
                 return false;
             }
             self.uuids.push_back(uuid.clone());
+            self.open.insert(uuid.clone());
             if self.uuids.len() > UPDATES {
                 self.uuids.pop_front();
             }

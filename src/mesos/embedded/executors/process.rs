@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
 
 use super::ExecutorsConfig;
+use crate::env::process::{ProcessId, Watched};
 use crate::mesos::embedded::launcher::Launch;
 use crate::mesos::launcher::fetch::fetch;
 use crate::mesos::wire::{CommandInfo, ExecutorInfo};
@@ -21,8 +22,11 @@ pub(super) struct Sandbox {
 }
 
 /// A process that runs, with whatever it has started.
-pub(super) struct Process {
-    child: Child,
+pub(super) enum Process {
+    /// Of this process of the agent.
+    Own(Child),
+    /// Of an earlier one.
+    Found { group: Option<Pid>, watched: Watched },
 }
 
 impl Sandbox {
@@ -66,6 +70,7 @@ impl Sandbox {
         config: &ExecutorsConfig,
         launch: &Launch,
         info: &ExecutorInfo,
+        checkpoint: bool,
     ) -> io::Result<Process> {
         let wanted = info.command.clone().unwrap_or_default();
         let output = |name: &str| File::options().append(true).create(true).open(self.path.join(name));
@@ -74,7 +79,7 @@ impl Sandbox {
         let child = command(&wanted)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
-            .envs(self.variables(config, launch, info))
+            .envs(self.variables(config, launch, info, checkpoint))
             .envs(&config.environment)
             .envs(own)
             .current_dir(&self.path)
@@ -83,7 +88,7 @@ impl Sandbox {
             .stderr(output("stderr")?)
             .process_group(0)
             .spawn()?;
-        Ok(Process { child })
+        Ok(Process::Own(child))
     }
 
     /// What agents tell an executor (recording 27).
@@ -92,6 +97,7 @@ impl Sandbox {
         config: &ExecutorsConfig,
         launch: &Launch,
         info: &ExecutorInfo,
+        checkpoint: bool,
     ) -> Vec<(&'static str, String)> {
         let grace = info.shutdown_grace_period.map_or(config.shutdown_grace, |grace| grace.duration());
         let sandbox = self.path.display().to_string();
@@ -99,18 +105,20 @@ impl Sandbox {
             ("LIBPROCESS_IP", config.address.ip().to_string()),
             ("LIBPROCESS_PORT", "0".to_owned()),
             ("MESOS_AGENT_ENDPOINT", config.address.to_string()),
-            // This agent does not find its executors again: without it they are to end.
-            ("MESOS_CHECKPOINT", "0".to_owned()),
+            ("MESOS_CHECKPOINT", u8::from(checkpoint).to_string()),
             ("MESOS_DIRECTORY", sandbox.clone()),
             ("MESOS_EXECUTOR_ID", info.executor_id.to_string()),
             ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", format!("{}secs", grace.as_secs_f64())),
             ("MESOS_FRAMEWORK_ID", launch.framework_id.to_string()),
             ("MESOS_HTTP_COMMAND_EXECUTOR", "0".to_owned()),
-            ("MESOS_RECOVERY_TIMEOUT", "15mins".to_owned()),
+            ("MESOS_RECOVERY_TIMEOUT", format!("{}mins", config.recovery_timeout.as_secs_f64() / 60.0)),
             ("MESOS_SANDBOX", sandbox),
             ("MESOS_SLAVE_ID", launch.agent_id.to_string()),
             ("MESOS_SLAVE_PID", format!("slave(1)@{}", config.address)),
-            ("MESOS_SUBSCRIPTION_BACKOFF_MAX", "2secs".to_owned()),
+            (
+                "MESOS_SUBSCRIPTION_BACKOFF_MAX",
+                format!("{}secs", config.reregistration_timeout.as_secs_f64()),
+            ),
         ]
     }
 }
@@ -131,13 +139,46 @@ fn command(wanted: &CommandInfo) -> Command {
 impl Process {
     /// Returns when it has ended: how, in the form of wait(2).
     pub(super) async fn ended(&mut self) -> i32 {
-        // It can be waited for: it is our child.
-        self.child.wait().await.map_or(0, ExitStatusExt::into_raw)
+        match self {
+            // It can be waited for: it is our child.
+            Process::Own(child) => child.wait().await.map_or(0, ExitStatusExt::into_raw),
+            Process::Found { watched, .. } => {
+                if let Err(error) = watched.ended().await {
+                    tracing::error!(%error, "the end of an executor cannot be awaited");
+                }
+                super::UNKNOWN
+            }
+        }
+    }
+
+    /// The process that an earlier process of the agent started, if it still runs.
+    pub(super) fn found(id: &ProcessId) -> Option<Process> {
+        match id.open() {
+            Ok(watched) => Some(Process::Found { group: Pid::from_raw(id.pid), watched: watched? }),
+            Err(error) => {
+                tracing::error!(%error, pid = id.pid, "executor not found again");
+                None
+            }
+        }
+    }
+
+    /// What names it to the agent's next process.
+    pub(super) fn id(&self) -> io::Result<ProcessId> {
+        match self {
+            Process::Own(child) => {
+                let pid = child.id().ok_or_else(|| io::Error::other("it has ended"))?;
+                ProcessId::of(i32::try_from(pid).map_err(io::Error::other)?)
+            }
+            Process::Found { .. } => Err(io::Error::other("it is named already")),
+        }
     }
 
     /// Ends it and all that it has started in its group.
     pub(super) fn kill(&self) {
-        let group = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let group = match self {
+            Process::Own(child) => child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)),
+            Process::Found { group, .. } => *group,
+        };
         if let Some(group) = group {
             // One that has just ended is what was wanted.
             let _gone = kill_process_group(group, Signal::KILL);

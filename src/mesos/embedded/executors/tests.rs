@@ -200,3 +200,124 @@ async fn of_an_executor_of_many_tasks_only_the_last_ones_that_ended_are_remember
     agent.shut_down().await;
     assert_eq!(agent.report().await.task_id.value, "t.long");
 }
+
+/// What is left of an agent whose process is killed: its disk, and its executors.
+impl Agent {
+    fn restarted(self, wait: Duration) -> Agent {
+        let (env, (sink, reports)) = (Env::system().unwrap(), reports());
+        let config = ExecutorsConfig {
+            reregistration_timeout: wait,
+            shutdown_grace: Duration::ZERO,
+            ..ExecutorsConfig::new(
+                self.disk.path().to_owned(),
+                SocketAddr::from(([127, 0, 0, 1], 1)),
+                "agent1",
+            )
+        };
+        Agent { executors: Executors::recovering(&env, config, sink), reports, ..self }
+    }
+
+    /// The journal says this of a task.
+    fn recalled(&self, id: &str, state: TaskState) -> Recalled {
+        let (framework_id, executor_id) = self.key.clone();
+        let executor = ExecutorInfo { executor_id, ..ExecutorInfo::default() };
+        let task = TaskInfo { task_id: TaskId::new(id), executor: Some(executor), ..TaskInfo::default() };
+        let (agent_id, environment) = (AgentId::new("a"), BTreeMap::new());
+        let launch = Launch { framework_id, agent_id, task, environment };
+        let heard = if state == TaskState::Staging { Vec::new() } else { vec![vec![1; 16]] };
+        Recalled { launch, latest: TaskStatus::of(TaskId::new(id), state), heard }
+    }
+
+    /// Its executors outlive it.
+    async fn checkpoint(&self) {
+        let id = Some(self.key.0.clone());
+        let framework = FrameworkInfo { id, checkpoint: Some(true), ..FrameworkInfo::default() };
+        self.executors.describe(&framework).await;
+    }
+}
+
+/// An agent whose executor runs `t.1` and has never heard of `t.2`, when its process is started again.
+async fn running_on(wait: Duration) -> (Agent, Vec<Recalled>) {
+    let mut agent = Agent::new("echo $MESOS_CHECKPOINT > checkpoint; exec sleep 600");
+    agent.checkpoint().await;
+    agent.launch("t.1").await;
+    agent.launch("t.2").await;
+    let _events = agent.subscribe(&[]).await;
+    agent.update("t.1", TaskState::Running, 1).await;
+    assert_eq!(agent.report().await.task_id.value, "t.1");
+    let directory = loop {
+        let directory = agent.entry().directory;
+        if directory.join("checkpoint").exists() {
+            break directory;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(std::fs::read_to_string(directory.join("checkpoint")).unwrap(), "1\n");
+    let agent = agent.restarted(wait);
+    let tasks = vec![agent.recalled("t.1", TaskState::Running), agent.recalled("t.2", TaskState::Staging)];
+    (agent, tasks)
+}
+
+#[tokio::test]
+async fn an_executor_is_found_again_by_the_next_process_of_its_agent_and_what_it_does_not_name_is_dropped() {
+    let (mut agent, tasks) = running_on(PATIENCE).await;
+    assert!(!agent.executors.has_recovered());
+    agent.executors.recall(&tasks).await;
+    assert!(agent.executors.has_recovered());
+    let launches: Vec<Launch> = tasks.iter().map(|it| it.launch.clone()).collect();
+    let executors = agent.executors.clone();
+    let (adopted, mut events) = tokio::join!(executors.adopt(&launches), agent.subscribe(&[]));
+    assert_eq!(heard(&mut events), [ExecutorEventType::Subscribed]);
+    let dropped = agent.report().await;
+    let why = (dropped.task_id.value.as_str(), dropped.state(), dropped.reason());
+    assert_eq!(why, ("t.2", TaskState::Dropped, Reason::AgentRestarted));
+    let adopted = adopted.unwrap();
+    let running = |it: &Adopted| matches!(it, Adopted::Running(_));
+    assert!(adopted.len() == 2 && adopted.iter().all(running), "{adopted:?}");
+    // What was journalled before is confirmed again; what was not is reported, and confirmed when it is.
+    agent.update("t.1", TaskState::Running, 1).await;
+    agent.update("t.1", TaskState::Finished, 2).await;
+    assert_eq!(agent.report().await.state(), TaskState::Finished);
+    assert_eq!(heard(&mut events), [ExecutorEventType::Acknowledged]);
+    agent.executors.journalled(&TaskId::new("t.1"), &[2; 16]).await;
+    assert_eq!(heard(&mut events), [ExecutorEventType::Acknowledged]);
+    agent.shut_down().await;
+    agent.executors.all_ended().await;
+    // Nothing of it is left for a third process.
+    let agent = agent.restarted(PATIENCE);
+    agent.executors.recall(&[]).await;
+    assert!(agent.executors.overview().executors.is_empty());
+}
+
+#[tokio::test]
+async fn an_executor_that_does_not_come_back_in_time_is_killed_and_its_tasks_are_gone() {
+    let (mut agent, tasks) = running_on(Duration::ZERO).await;
+    agent.executors.recall(&tasks).await;
+    let Report::Exited(exit) = agent.next().await else { panic!("something else is told first") };
+    assert_eq!(exit.status, KILLED);
+    for _ in &tasks {
+        let gone = agent.report().await;
+        let why = (gone.state(), gone.reason());
+        assert_eq!(why, (TaskState::Gone, Reason::ExecutorReregistrationTimeout), "{gone:?}");
+        assert_eq!(gone.message.as_deref(), Some("Executor did not reregister within 0secs"));
+    }
+}
+
+#[tokio::test]
+async fn the_tasks_of_an_executor_that_ended_while_its_agent_was_away_have_failed() {
+    let (agent, tasks) = running_on(PATIENCE).await;
+    let kept = kept::all(agent.disk.path()).unwrap().remove(0);
+    Process::found(&kept.process).unwrap().kill();
+    // The agent's first process is this one, which is there to see it, and forgets it.
+    while !kept::all(agent.disk.path()).unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    kept.write(agent.disk.path()).unwrap();
+    let mut agent = agent.restarted(PATIENCE);
+    agent.executors.recall(&tasks).await;
+    for _ in &tasks {
+        let failed = agent.report().await;
+        assert_eq!((failed.state(), failed.reason()), (TaskState::Failed, Reason::ExecutorTerminated));
+    }
+    assert_eq!(agent.executors.adopt(&[]).await.unwrap(), []);
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::Front;
 use super::reply::{self, Reply};
@@ -39,6 +39,15 @@ impl Accounts {
             }
         }
         Ok(Accounts { secrets })
+    }
+
+    /// What proves the first of them, by name.
+    #[must_use]
+    pub fn authorization(&self) -> Option<HeaderValue> {
+        let (principal, secret) = self.secrets.first_key_value()?;
+        let mut value = reply::value(&format!("Basic {}", STANDARD.encode(format!("{principal}:{secret}"))));
+        value.set_sensitive(true);
+        Some(value)
     }
 
     /// Whom the headers prove.

@@ -102,6 +102,9 @@ impl AgentFront {
         }
         let is_subscribe = kind == ExecutorCallType::Subscribe;
         let accepted = if is_subscribe { accepted(&head.headers)? } else { Encoding::Json };
+        if !self.executors.has_recovered() {
+            return Err(Box::new(reply::unavailable("Agent has not finished recovery")));
+        }
         let key = (call.framework_id, call.executor_id);
         let is_subscribed = self.executors.is_subscribed(&key).map_err(|unknown| match unknown {
             Unknown::Framework => bad("Framework cannot be found"),

@@ -10,6 +10,7 @@ mod agent;
 mod books;
 mod executor;
 mod files;
+mod joining;
 mod maintenance;
 mod operator;
 mod read;
@@ -41,6 +42,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::master::MasterHandle;
+use super::remote;
 use crate::env::{Env, watch};
 pub use accounts::{Accounts, AccountsError};
 pub use executor::AgentFront;
@@ -173,6 +175,7 @@ impl Front {
         let path = path.strip_prefix("/master").unwrap_or(path).to_owned();
         match path.as_str() {
             "/api/v1/scheduler" => self.scheduler(request).await,
+            remote::PATH => self.join(request).await,
             "/redirect" => self.redirect(),
             "/health" => reply::empty(StatusCode::OK),
             "/version" => operator::version(),
@@ -234,7 +237,7 @@ where
     });
     let connection =
         http1::Builder::new().title_case_headers(true).serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = connection.await {
+    if let Err(error) = connection.with_upgrades().await {
         tracing::debug!(%error, "connection ended");
     }
 }

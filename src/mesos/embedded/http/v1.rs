@@ -9,6 +9,7 @@ use crate::mesos::embedded::bundle::Bundle;
 use crate::mesos::embedded::master::{
     AgentEntry, Books, Extent, FrameworkEntry, RoleEntry, TaskEntry, VERSION,
 };
+use crate::mesos::wire::Offer;
 
 /// How much is to be known for the answer to a call that only reads; none for any other call.
 pub(super) fn extent(kind: &str) -> Option<Extent> {
@@ -107,12 +108,19 @@ fn frameworks(books: &Books) -> Value {
         put(&mut told, "allocated_resources", &used);
         put(&mut told, "offered_resources", &offered);
         if !held.offers.is_empty() {
-            told["offers"] = held.offers.iter().map(|it| wire(*it)).collect();
+            told["offers"] = held.offers.iter().map(|it| offer(it)).collect();
         }
         told
     };
     let all = |entries: &[FrameworkEntry]| entries.iter().map(framework).collect::<Vec<_>>();
     json!({"frameworks": all(&books.frameworks), "completed_frameworks": all(&books.completed_frameworks)})
+}
+
+/// As the master keeps it: its resources name their role in their reservations alone (recordings 31 and 32).
+fn offer(offer: &Offer) -> Value {
+    let mut offer = offer.clone();
+    offer.resources.iter_mut().for_each(|resource| resource.role = None);
+    wire(&offer)
 }
 
 fn tasks(books: &Books) -> Value {

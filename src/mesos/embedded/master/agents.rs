@@ -119,6 +119,7 @@ impl Master {
         held.iter().for_each(|resources| agent.hold(resources));
         self.total.add(&agent.total.scalars());
         self.agents.insert(id.clone(), agent);
+        self.registry.touch();
     }
 
     fn total_shrinks(&mut self, by: &Bundle) {
@@ -419,6 +420,7 @@ impl Master {
         self.rescind_inverse_of(id);
         self.free_executors(id, |_| true);
         if let Some(agent) = self.agents.remove(id) {
+            self.registry.touch();
             self.counts.agents_removed += 1;
             self.total_shrinks(&agent.total);
         }

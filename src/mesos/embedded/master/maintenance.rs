@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::offering::wire_url;
@@ -19,7 +20,7 @@ use crate::mesos::wire::scheduler::{Event, InverseOfferAnswer, InverseOffers, Re
 use crate::mesos::wire::{AgentId, EventType, FrameworkId, OfferId, Reason, TaskState};
 
 /// A machine as operators name it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MachineId {
     /// What its agent calls it.
     pub hostname: String,
@@ -28,7 +29,7 @@ pub struct MachineId {
 }
 
 /// When machines are taken away.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// Which machines.
     pub machines: Vec<MachineId>,
@@ -59,7 +60,7 @@ pub struct MaintenanceView {
 }
 
 /// What the operator has planned: part of the registry.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Schedule {
     windows: Vec<Window>,
     down: BTreeSet<MachineId>,

@@ -18,6 +18,7 @@ mod offering;
 mod operator;
 mod reconcile;
 mod refusal;
+mod registrar;
 mod registry;
 mod state;
 mod unreachable;
@@ -26,6 +27,7 @@ mod watchers;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::future::OptionFuture;
@@ -48,6 +50,8 @@ pub(super) use frameworks::VERSION;
 pub(super) use handle::{Caller, Opened};
 pub use maintenance::{Answered, MachineId, MaintenanceView, Window};
 pub use refusal::CallRefusal;
+use registrar::Registrar;
+pub use registrar::RegistryError;
 pub use registry::Drain;
 use registry::Registry;
 use state::{Master, Timer};
@@ -130,10 +134,24 @@ pub struct MasterHandle {
 /// said about tasks that may be theirs.
 #[must_use]
 pub fn start(env: &Env, config: MasterConfig, recovered: BTreeSet<AgentId>) -> MasterHandle {
+    begin(env, config, Registry::of(recovered), None)
+}
+
+/// Starts a master on the registry in `file`, which it keeps: what an earlier one admitted there is awaited.
+///
+/// # Errors
+/// When the file is there and cannot be understood.
+pub async fn start_on(env: &Env, config: MasterConfig, file: PathBuf) -> Result<MasterHandle, RegistryError> {
+    let (registrar, registry) = Registrar::open(env, file).await?;
+    Ok(begin(env, config, registry, Some(registrar)))
+}
+
+fn begin(env: &Env, config: MasterConfig, registry: Registry, registrar: Option<Registrar>) -> MasterHandle {
     let (inbox, inputs) = mpsc::channel(INBOX);
     let actor = Actor {
         env: env.clone(),
-        master: Master::new(env, config, Registry::of(recovered), Network::default()),
+        master: Master::new(env, config, registry, Network::default()),
+        registrar,
         away: None,
         inbox: inbox.downgrade(),
         connections: std::collections::BTreeMap::new(),
@@ -158,6 +176,8 @@ impl MasterHandle {
 struct Actor {
     env: Env,
     master: Master,
+    /// Where its registry outlives the process, if anywhere.
+    registrar: Option<Registrar>,
     /// The master is dead; then another one leads, with this registry.
     away: Option<(Instant, Registry)>,
     /// Weak: the master ends with the last handle, though its own watchers know the way to it.
@@ -191,6 +211,15 @@ impl Actor {
             }
             #[cfg(test)]
             self.master.check();
+            self.keep_registry().await;
+        }
+    }
+
+    async fn keep_registry(&mut self) {
+        let Some(registrar) = &mut self.registrar else { return };
+        // What a dead master leaves was kept while it lived.
+        if self.away.is_none() && self.master.registry.take_touched() {
+            registrar.keep(self.master.legacy()).await;
         }
     }
 

@@ -77,8 +77,9 @@ impl Master {
     ) -> Option<(FrameworkId, String)> {
         let agent = self.agents.get(agent_id)?;
         let free = &agent.free;
-        let region = |domain: &Option<DomainInfo>| domain.as_ref()?.region().map(ToOwned::to_owned);
-        let (home, there) = (region(&self.config.domain), region(&agent.info.domain));
+        let region = DomainInfo::region;
+        let home = self.config.domain.as_ref().and_then(region);
+        let there = agent.info.domain.as_ref().and_then(region);
         let is_remote = home.is_some() && there.is_some() && home != there;
         let mut wanting: Vec<(FrameworkId, String)> = Vec::new();
         for (framework_id, framework) in &mut self.frameworks {

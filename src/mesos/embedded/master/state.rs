@@ -15,7 +15,7 @@ use super::faults::{Network, UnderWay};
 use super::history::History;
 use super::maintenance::Asked;
 use super::metrics::{Counts, FrameworkCounts};
-use super::registry::Registry;
+use super::registry::{Noted, Registry};
 use super::unreachable::UnreachableTasks;
 use super::watchers::Watchers;
 use super::{AgentView, MasterConfig};
@@ -47,7 +47,7 @@ pub(super) struct Master {
     pub(super) total: Bundle,
     /// What is held of it.
     pub(super) shares: Shares,
-    pub(super) registry: Registry,
+    pub(super) registry: Noted,
     pub(super) unreachable_tasks: UnreachableTasks,
     pub(super) network: Network,
     pub(super) under_way: UnderWay,
@@ -231,7 +231,7 @@ impl Master {
             history: History::default(),
             watchers: Watchers::default(),
             started: env.now(),
-            registry,
+            registry: registry.into(),
             network,
             under_way: UnderWay::default(),
             config,
@@ -244,10 +244,17 @@ impl Master {
 
     /// What the next master finds: all agents that are registered are awaited by it.
     pub(super) fn leave(&mut self) -> Registry {
-        let mut registry = std::mem::take(&mut self.registry);
-        registry.recovered.extend(self.agents.keys().cloned());
+        let left = self.legacy();
+        self.registry = Noted::default();
         // Who watches hears that by the end of their stream.
         self.watchers = Watchers::default();
+        left
+    }
+
+    /// The same, while this one goes on.
+    pub(super) fn legacy(&self) -> Registry {
+        let mut registry = Registry::clone(&self.registry);
+        registry.recovered.extend(self.agents.keys().cloned());
         registry
     }
 

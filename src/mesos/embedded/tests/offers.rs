@@ -1,6 +1,9 @@
 //! Offers: what comes when, and what an ACCEPT may do with it.
 
 use super::*;
+use crate::mesos::embedded::fleet::Fleet;
+use crate::mesos::embedded::master;
+use crate::mesos::wire::DomainInfo;
 
 #[tokio::test(start_paused = true)]
 async fn the_rest_of_an_offer_comes_back_at_the_next_tick() {
@@ -13,6 +16,37 @@ async fn the_rest_of_an_offer_comes_back_at_the_next_tick() {
     assert_eq!(cpus(&rest[0]), 2.5);
     let ports = rest[0].resources.iter().find(|r| r.name == "ports").unwrap().ranges.clone().unwrap();
     assert_eq!((ports.range.len(), ports.range[0].begin), (1, 31002));
+}
+
+/// As in recording 47, whose master and agents have regions.
+#[tokio::test(start_paused = true)]
+async fn agents_of_other_regions_are_offered_to_those_that_know_of_regions() {
+    let env = Env::simulated("master", 1, jiff::Timestamp::UNIX_EPOCH);
+    let domain = |region: &str| Some(DomainInfo::in_region(region));
+    let config = MasterConfig { domain: domain("eu"), ..MasterConfig::default() };
+    let master = master::start(&env, config, [].into());
+    let agent = |(hostname, region): (&str, Option<&str>)| AgentInfo {
+        hostname: hostname.to_owned(),
+        domain: region.and_then(domain),
+        ..agent_config().info
+    };
+    let agents = [("near", Some("eu")), ("far", Some("us")), ("anywhere", None)].map(agent);
+    let _fleet = Fleet::start(&env, &master, agents);
+    let server = Server { env, master };
+    for (is_aware, expected) in [(false, vec!["anywhere", "near"]), (true, vec!["anywhere", "far", "near"])] {
+        let mut info = framework_info(None);
+        if is_aware {
+            info.capabilities.push(Capability::RegionAware.into());
+        }
+        let mut framework = Framework::subscribe_as(&server, info).await;
+        let mut hosts = Vec::new();
+        while hosts.len() < expected.len() {
+            hosts.extend(framework.offers().await.into_iter().map(|offer| offer.hostname));
+        }
+        hosts.sort();
+        assert_eq!(hosts, expected, "aware of regions: {is_aware}");
+        framework.call(of(CallType::Teardown)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
