@@ -21,7 +21,8 @@ use crate::zookeeper::ZooKeeper;
 /// A simulated Mesos, which may be down.
 pub(crate) struct Mesos {
     folder: TempDir,
-    port: u16,
+    /// Where its master listens, if it has one.
+    port: Option<u16>,
     flags: Vec<String>,
     variables: Vec<(String, String)>,
     child: Option<Child>,
@@ -34,6 +35,11 @@ impl Mesos {
 
     pub(crate) async fn start_with(flags: &[&str], variables: &[(&str, &str)]) -> Mesos {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Mesos::run(Some(port), &[&["--listen", &format!("127.0.0.1:{port}")], flags].concat(), variables)
+            .await
+    }
+
+    async fn run(port: Option<u16>, flags: &[&str], variables: &[(&str, &str)]) -> Mesos {
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let variables =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -42,12 +48,18 @@ impl Mesos {
         mesos
     }
 
-    /// Starts it and waits until it listens.
+    /// Starts a process of agents that join this one's master.
+    pub(crate) async fn joined_by(&self, flags: &[&str], variables: &[(&str, &str)]) -> Mesos {
+        let master = format!("127.0.0.1:{}", self.port.unwrap());
+        Mesos::run(None, &[&["--join", &master], flags].concat(), variables).await
+    }
+
+    /// Starts it and waits until its master listens, if it has one.
     pub(crate) async fn up(&mut self) {
         let log = self.folder.path().join("log");
         let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
         let command = Command::new(env!("CARGO_BIN_EXE_tenure"))
-            .args(["mesos", "--listen", &format!("127.0.0.1:{}", self.port)])
+            .arg("mesos")
             .args(&self.flags)
             .envs(self.variables.iter().cloned())
             .stdin(Stdio::null())
@@ -55,7 +67,8 @@ impl Mesos {
             .stderr(Stdio::from(log))
             .spawn();
         let child = self.child.insert(command.unwrap());
-        while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+        let Some(port) = self.port else { return };
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             assert_eq!(child.try_wait().unwrap(), None, "it does not run");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -69,15 +82,30 @@ impl Mesos {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}", self.port.unwrap())
     }
 }
 
 impl Drop for Mesos {
     fn drop(&mut self) {
+        // Executors outlive a kill, and end with a process that is asked to: until then they need what the test has.
+        if let Some(child) = &mut self.child {
+            let pid = child.id().to_string();
+            let _gone = Command::new("kill").arg(pid).status();
+            let began = tokio::time::Instant::now();
+            while began.elapsed() < PATIENCE && child.try_wait().is_ok_and(|ended| ended.is_none()) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
         self.kill9();
+        if std::thread::panicking() {
+            eprintln!("{}", std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
+        }
     }
 }
+
+/// Longer than any executor may take to end.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Nobody here looks whether it is healthy.
 fn sleeper(instances: u32) -> Value {
@@ -213,6 +241,79 @@ pub(crate) fn serving(image: &str) -> Value {
         "readinessChecks": [{"http": {"path": "/health"}, "interval": "200ms"}],
         "resources": {"cpus": "100m", "memory": "32Mi"},
     })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_makes_a_cluster_of_unlike_agents_and_says_what_is_wrong_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let profile = folder.path().join("profile.toml");
+    let text = "
+        [[agents]]
+        name = 'big'
+        count = 2
+        resources = 'cpus:16;mem:65536'
+        attributes = 'rack:r1'
+        region = 'eu'
+        zone = 'eu-1'
+
+        [[agents]]
+        name = 'broken'
+        count = 1
+        attributes = 'rack:r2'
+        start-delay = '10ms'
+        failure-rate = 1.0
+    ";
+    std::fs::write(&profile, text).unwrap();
+    let mesos = Mesos::start(&["--profile", profile.to_str().unwrap()]).await;
+    let told: Value = serde_json::from_str(&curl(&format!("{}/slaves", mesos.url()), &[]).await).unwrap();
+    let told = told["slaves"].as_array().unwrap().iter().map(|it| {
+        let zone = it["domain"]["fault_domain"]["zone"]["name"].as_str().unwrap_or("none");
+        let part = |name: &str| it[name].as_str().unwrap().to_owned();
+        (
+            part("hostname"),
+            it["resources"]["cpus"].as_f64(),
+            it["attributes"]["rack"].clone(),
+            zone.to_owned(),
+        )
+    });
+    let told: Vec<_> = told.collect();
+    let agent = |name: &str, cpus: f64, rack: &str, zone: &str| {
+        (name.to_owned(), Some(cpus), json!(rack), zone.to_owned())
+    };
+    for expected in [
+        agent("big1", 16.0, "r1", "eu-1"),
+        agent("big2", 16.0, "r1", "eu-1"),
+        agent("broken1", 4.0, "r2", "none"),
+    ] {
+        assert!(told.contains(&expected), "{expected:?} is not in {told:?}");
+    }
+    assert_eq!(told.len(), 3);
+
+    // What is placed by attribute and domain runs where it belongs; what can only be where all fails, fails.
+    let mut server = Server::prepare(Dockerd::start(), "on-unlike", &["--mesos", &mesos.url()]).await;
+    server.up(&[]).await;
+    let mut web = sleeper(2);
+    web["constraints"] = json!([{"attribute": "@zone", "operator": "IS", "value": "eu-1"}]);
+    server.apply("web", web).await;
+    server.converged("web").await;
+    let hosts: BTreeSet<String> =
+        server.tasks("web").await.into_iter().filter_map(|task| task.status?.host).collect();
+    assert!(hosts.iter().all(|host| host.starts_with("big")) && !hosts.is_empty(), "{hosts:?}");
+    let mut doomed = sleeper(1);
+    doomed["constraints"] = json!([{"attribute": "rack", "operator": "IS", "value": "r2"}]);
+    server.apply("doomed", doomed).await;
+    let failed = |app: &App| app.status.as_ref().is_some_and(|it| it.backoff.is_some());
+    server.until::<App>("doomed", "failing", failed).await;
+
+    std::fs::write(&profile, text.replace("1.0", "1.5")).unwrap();
+    let tenure = env!("CARGO_BIN_EXE_tenure");
+    let refused =
+        Command::new(tenure).args(["mesos", "--profile", profile.to_str().unwrap()]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("agents[1]: failure-rate is 1.5: allowed are 0.0 to 1.0"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

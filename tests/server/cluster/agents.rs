@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tenure::api::{App, Task};
 
-use super::{Cluster, Part, as_reported, running, server_with, talker};
+use super::{Part, as_reported, running, server_with, talker};
+use crate::dockerd::BUSYBOX;
 use crate::harness::{Server, is_converged, is_live};
-use crate::mesos::names;
+use crate::mesos::{names, serving};
 
 /// The host of the agent that runs a task of `web`, with the tasks there and elsewhere.
 async fn busiest_host(server: &Server) -> (String, BTreeSet<String>) {
@@ -20,11 +21,14 @@ async fn busiest_host(server: &Server) -> (String, BTreeSet<String>) {
 
 /// With an executor per `task` or per `agent`.
 async fn outlived_and_replaced(name: &str, per: &str) {
-    let mut cluster = Cluster::open().await;
-    assert!(cluster.is_real(), "TENURE_TEST_MESOS names no Mesos");
-    let (server, _etcd) = server_with(&cluster, name, &["--mesos-executor-per", per]).await;
+    let (mut cluster, server, _etcd) = server_with(name, &["--mesos-executor-per", per]).await;
     server.apply("web", talker(4, "one")).await;
+    server.apply("boxed", serving(BUSYBOX)).await;
     running(&server, 4).await;
+    server.converged("boxed").await;
+    let uid = server.uid().await;
+    server.assert_one_container_per_task("boxed", &uid).await;
+    let boxes = containers(&server, &uid).await;
     let before = names(&server).await;
     let (host, on_it) = busiest_host(&server).await;
     cluster.kill9(Part::Agent, &host);
@@ -33,6 +37,8 @@ async fn outlived_and_replaced(name: &str, per: &str) {
     running(&server, 5).await;
     as_reported(&server, &cluster).await;
     assert!(names(&server).await.is_superset(&before));
+    server.converged("boxed").await;
+    assert_eq!(containers(&server, &uid).await, boxes);
 
     // Longer than its ping timeouts; then it is back with tasks that nobody wants any more.
     cluster.kill9(Part::Agent, &host);
@@ -47,20 +53,24 @@ async fn outlived_and_replaced(name: &str, per: &str) {
     assert!(reached.is_disjoint(&on_it), "{reached:?} are on the agent that is gone: {on_it:?}");
     cluster.start(Part::Agent, &host).await;
     as_reported(&server, &cluster).await;
-    server.remove("web").await;
+    for app in ["web", "boxed"] {
+        server.remove(app).await;
+    }
     as_reported(&server, &cluster).await;
+    server.without_containers(&uid).await;
 }
 
-/// What needs agents that can be ended, and tasks that are reported by those who run them. The simulated agents live in the master's
-/// process: `tests/sim` loses and restores them.
+/// The containers of the installation, by id.
+async fn containers(server: &Server, uid: &str) -> BTreeSet<String> {
+    server.containers(uid).await.into_iter().filter_map(|container| container.id).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a real Mesos: TENURE_TEST_MESOS=... hack/test mesos runs it"]
 async fn tasks_outlive_an_agent_that_comes_back_and_are_replaced_when_it_does_not() {
     outlived_and_replaced("cluster-agents", "task").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs a real Mesos: TENURE_TEST_MESOS=... hack/test mesos runs it"]
 async fn so_do_those_that_have_an_executor_in_common() {
     outlived_and_replaced("cluster-common", "agent").await;
 }

@@ -20,9 +20,9 @@ async fn replaced(server: &Server, launched: u64) {
 async fn all_of_it(name: &str, per: &str) {
     let dockerd = Dockerd::start();
     let image = dockerd.busybox().await;
-    let work = tempfile::tempdir().unwrap();
-    let cluster = Cluster::with_executors(work.path(), &dockerd).await;
-    let flags = ["--mesos", &cluster.masters(), "--mesos-executor-per", per];
+    let cluster = Cluster::open(&dockerd).await;
+    let masters = cluster.masters();
+    let flags = [&["--mesos", &masters, "--mesos-executor-per", per], &cluster.flags()[..]].concat();
     let mut server = Server::prepare(dockerd, name, &flags).await;
     server.up(&[]).await;
     let uid = server.uid().await;

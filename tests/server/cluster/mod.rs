@@ -1,27 +1,28 @@
-//! What a Mesos cluster does to a server and its tasks: on the simulated one, or on the one that `TENURE_TEST_MESOS` names, whose agents
-//! run what they are told. Masters and agents of that are ended and started by `TENURE_TEST_MESOS_CONTROL` (see CONTRIBUTING.md).
+//! What a Mesos cluster does to a server and its tasks: on a simulated one, or on the one that `TENURE_TEST_MESOS` names, whose masters
+//! and agents are ended and started by `TENURE_TEST_MESOS_CONTROL` (see CONTRIBUTING.md). Agents of both run what they are told.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use kube::api::ListParams;
 use serde_json::{Value, json};
 use tenure::api::{App, Task};
 
 use crate::dockerd::Dockerd;
 use crate::etcd::Etcd;
-use crate::harness::{Server, curl, is_converged, is_live, port_block};
-use crate::mesos::Mesos;
+use crate::harness::{Server, curl, is_converged, is_live};
+use simulated::Simulated;
 
 mod agents;
 mod containers;
 mod life;
+mod simulated;
 mod standby;
 
 /// A cluster.
 enum Cluster {
-    Simulated(Mesos),
+    Simulated(Simulated),
     /// At these masters; its parts are ended and started by a command.
     Given(String),
 }
@@ -35,52 +36,41 @@ enum Part {
 }
 
 impl Cluster {
-    /// One whose agents need not run what they are told.
-    async fn open() -> Cluster {
+    /// One whose agents run containers with this engine, if it is a simulated one.
+    async fn open(dockerd: &Dockerd) -> Cluster {
         match given() {
             Some(masters) => Cluster::Given(masters),
-            None => Cluster::Simulated(Mesos::start(&["--agents", "2"]).await),
+            None => Cluster::Simulated(Simulated::start(dockerd).await),
         }
-    }
-
-    /// One whose agents run what they are told, below `work` if it is a simulated one, and with this engine.
-    async fn with_executors(work: &Path, dockerd: &Dockerd) -> Cluster {
-        if let Some(masters) = given() {
-            return Cluster::Given(masters);
-        }
-        let first = port_block();
-        let ports = format!("ports:[{first}-{}]", first + 99);
-        // One agent: two of one machine would offer the same ports.
-        let flags = ["--agents", "1", "--work-dir", work.to_str().unwrap(), "--agent-resources", &ports];
-        Cluster::Simulated(Mesos::start_with(&flags, &[("DOCKER_HOST", dockerd.host())]).await)
     }
 
     fn masters(&self) -> String {
         match self {
-            Cluster::Simulated(mesos) => mesos.url(),
+            Cluster::Simulated(cluster) => cluster.url(),
             Cluster::Given(masters) => masters.clone(),
         }
     }
 
-    /// Whether tasks run, and are reported by those who run them.
-    fn is_real(&self) -> bool {
-        matches!(self, Cluster::Given(_))
+    /// What a server is told beside the masters. Executors stand on the machine of simulated agents already: a server that is killed
+    /// does not have them fetched.
+    fn flags(&self) -> Vec<&'static str> {
+        match self {
+            Cluster::Simulated(_) => vec!["--mesos-executor", env!("CARGO_BIN_EXE_tenure-executor")],
+            Cluster::Given(_) => Vec::new(),
+        }
     }
 
     /// Ends a part as `kill -9` does.
     fn kill9(&mut self, part: Part, host: &str) {
         match self {
-            Cluster::Simulated(mesos) => {
-                assert_eq!(part, Part::Master, "agents of a simulated Mesos live in its process");
-                mesos.kill9();
-            }
+            Cluster::Simulated(cluster) => cluster.kill9(part, host),
             Cluster::Given(_) => control("kill", part, host),
         }
     }
 
     async fn start(&mut self, part: Part, host: &str) {
         match self {
-            Cluster::Simulated(mesos) => mesos.up().await,
+            Cluster::Simulated(cluster) => cluster.up(part, host).await,
             Cluster::Given(_) => control("start", part, host),
         }
     }
@@ -100,18 +90,20 @@ fn control(act: &str, part: Part, host: &str) {
     assert!(done.unwrap().success(), "{command} {act} {part} {host}");
 }
 
-/// A server on the cluster, with a store that outlives it.
-async fn server(cluster: &Cluster, name: &str) -> (Server, Etcd) {
-    server_with(cluster, name, &[]).await
+/// A cluster, and a server on it with a store that outlives it.
+async fn server(name: &str) -> (Cluster, Server, Etcd) {
+    server_with(name, &[]).await
 }
 
-async fn server_with(cluster: &Cluster, name: &str, flags: &[&str]) -> (Server, Etcd) {
+async fn server_with(name: &str, flags: &[&str]) -> (Cluster, Server, Etcd) {
+    let dockerd = Dockerd::start();
+    let cluster = Cluster::open(&dockerd).await;
     let etcd = Etcd::start().await;
     let (store, masters) = (etcd.url(), cluster.masters());
-    let flags = [&["--store", &store, "--mesos", &masters], flags].concat();
-    let mut server = Server::prepare(Dockerd::start(), name, &flags).await;
+    let flags = [&["--store", &store, "--mesos", &masters], &cluster.flags()[..], flags].concat();
+    let mut server = Server::prepare(dockerd, name, &flags).await;
     server.up(&[]).await;
-    (server, etcd)
+    (cluster, server, etcd)
 }
 
 /// Says what it is told, and goes on for ever.
@@ -156,13 +148,14 @@ async fn reported(server: &Server, cluster: &Cluster) -> BTreeSet<String> {
     ours.map(|task| task["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Waits until the master's running tasks of ours are those of the App.
+/// Waits until the master's running tasks of ours are those of all Apps.
 async fn as_reported(server: &Server, cluster: &Cluster) {
     let began = tokio::time::Instant::now();
     loop {
-        let tasks = server.tasks("web").await.into_iter().filter(is_live);
+        let tasks = server.api::<Task>().list(&ListParams::default()).await.unwrap().items;
+        let alive = tasks.into_iter().filter(is_live);
         let wanted: BTreeSet<String> =
-            tasks.filter_map(|task| Some(task.spec.binding?.mesos_task_id)).collect();
+            alive.filter_map(|task| Some(task.spec.binding?.mesos_task_id)).collect();
         let found = reported(server, cluster).await;
         if found == wanted {
             return;

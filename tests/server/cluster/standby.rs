@@ -26,11 +26,11 @@ async fn settled((server, cluster): (&Server, &Cluster), instances: u32, before:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_goes_on_with_every_task_when_the_leader_is_killed_or_stands_still() {
-    let cluster = Cluster::open().await;
-    let (mut first, etcd) = server(&cluster, "cluster-standby").await;
+    let (cluster, mut first, etcd) = server("cluster-standby").await;
     leads(&first, 1).await;
     let (store, masters) = (etcd.url(), cluster.masters());
-    let second = second(&first, "cluster-standby", &["--store", &store, "--mesos", &masters]).await;
+    let flags = [&["--store", &store, "--mesos", &masters], &cluster.flags()[..]].concat();
+    let second = second(&first, "cluster-standby", &flags).await;
     scaled((&first, &cluster), 3).await;
     let before = names(&first).await;
     // In the middle of launches.
