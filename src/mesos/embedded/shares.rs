@@ -98,6 +98,11 @@ impl Shares {
         }
     }
 
+    /// How much of this scalar resource all of them hold, in thousandths.
+    pub(super) fn held(&self, name: &str) -> i64 {
+        self.roles.values().map(|role| role.held.scalar(name)).sum()
+    }
+
     /// When the turn of `framework` in `role` is, of a cluster that has `total`.
     pub(super) fn rank(
         &self,

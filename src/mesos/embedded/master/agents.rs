@@ -196,7 +196,8 @@ impl Master {
         }
         let (agent, latest) = (agent_id.clone(), TaskState::Staging);
         let task = Task { agent, executor, holds: true, role, resources, latest, status, told: None };
-        self.tasks.insert(key.clone(), task);
+        let before = self.tasks.insert(key.clone(), task).map(|task| task.latest);
+        self.counts.task_moved(&key.0, before, Some(latest));
         starts_executor
     }
 
@@ -206,6 +207,7 @@ impl Master {
         if task.latest.is_terminal() {
             return;
         }
+        self.counts.task_moved(&key.0, Some(task.latest), Some(latest));
         task.latest = latest;
         if latest.is_terminal() {
             self.free_task(key);

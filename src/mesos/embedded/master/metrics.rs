@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(test)]
+use super::state::Task;
 use super::state::{Framework, Master};
 use crate::mesos::embedded::bundle::Bundle;
+#[cfg(test)]
+use crate::mesos::wire::TaskId;
 use crate::mesos::wire::{CallType, FrameworkId, TaskState};
 
 /// What has happened since this master leads.
@@ -14,8 +18,13 @@ pub(super) struct Counts {
     pub(super) agents_reregistered: u64,
     pub(super) agents_removed: u64,
     /// Tasks by the state in which they ended.
-    ended: BTreeMap<TaskState, u64>,
+    ended: ByState,
+    /// Tasks that have not ended, by framework.
+    alive: BTreeMap<FrameworkId, ByState>,
 }
+
+/// How many tasks are in which state.
+type ByState = BTreeMap<TaskState, u64>;
 
 /// What has happened to one framework.
 #[derive(Debug, Default)]
@@ -25,7 +34,7 @@ pub(super) struct FrameworkCounts {
     pub(super) offers_accepted: u64,
     pub(super) offers_declined: u64,
     pub(super) offers_rescinded: u64,
-    ended: BTreeMap<TaskState, u64>,
+    ended: ByState,
 }
 
 /// States in which a task may be, and those in which it may have ended.
@@ -56,6 +65,42 @@ fn number(count: usize) -> f64 {
 
 fn lower(state: TaskState) -> String {
     state.as_str().to_ascii_lowercase()
+}
+
+impl Counts {
+    /// A task of `framework` was in the state `from`, if it was there, and is in `to`, if it still is.
+    pub(super) fn task_moved(
+        &mut self,
+        framework: &FrameworkId,
+        from: Option<TaskState>,
+        to: Option<TaskState>,
+    ) {
+        let [from, to] = [from, to].map(|state| state.filter(|state| !state.is_terminal()));
+        if from == to {
+            return;
+        }
+        let alive = self.alive.entry(framework.clone()).or_default();
+        if let Some(to) = to {
+            *alive.entry(to).or_default() += 1;
+        }
+        if let Some(count) = from.and_then(|from| alive.get_mut(&from)) {
+            *count -= 1;
+        }
+        alive.retain(|_, count| *count > 0);
+        if alive.is_empty() {
+            self.alive.remove(framework);
+        }
+    }
+
+    /// Panics unless these are the tasks that were counted, one by one.
+    #[cfg(test)]
+    pub(super) fn check(&self, tasks: &BTreeMap<(FrameworkId, TaskId), Task>) {
+        let mut counted = Counts::default();
+        for ((framework, _), task) in tasks {
+            counted.task_moved(framework, None, Some(task.latest));
+        }
+        assert_eq!(counted.alive, self.alive);
+    }
 }
 
 impl Master {
@@ -114,15 +159,13 @@ impl Master {
     }
 
     fn resource_metrics(&self, tell: &mut impl FnMut(&str, f64)) {
-        let mut used = Bundle::default();
-        self.tasks.values().for_each(|task| used.add(&task.resources.scalars()));
-        let executors = self.agents.values().flat_map(|agent| agent.executors.values());
-        executors.for_each(|executor| used.add(&executor.resources.scalars()));
         let mut offered = Bundle::default();
         self.offers.values().for_each(|it| offered.add(&it.resources.unallocated().scalars()));
         for name in ["cpus", "mem", "disk", "gpus"] {
-            let amount = |bundle: &Bundle| figure(bundle.scalar(name).unsigned_abs()) / 1000.0;
-            let (total, used, offered) = (amount(&self.total), amount(&used), amount(&offered));
+            let amount = |thousandths: i64| figure(thousandths.unsigned_abs()) / 1000.0;
+            // What is held and not offered is used.
+            let (held, offered) = (self.shares.held(name), offered.scalar(name));
+            let (total, used) = (amount(self.total.scalar(name)), amount(held - offered));
             tell(&format!("master/{name}_total"), total);
             tell(&format!("master/{name}_used"), used);
             tell(&format!("master/{name}_percent"), if total > 0.0 { used / total } else { 0.0 });
@@ -130,14 +173,14 @@ impl Master {
                 continue;
             }
             tell(&format!("allocator/mesos/resources/{name}/total"), total);
-            tell(&format!("allocator/mesos/resources/{name}/offered_or_allocated"), used + offered);
+            tell(&format!("allocator/mesos/resources/{name}/offered_or_allocated"), amount(held));
         }
     }
 
     fn task_metrics(&self, tell: &mut impl FnMut(&str, f64)) {
-        let mut alive: BTreeMap<TaskState, u64> = BTreeMap::new();
-        for task in self.tasks.values() {
-            *alive.entry(task.latest).or_default() += 1;
+        let mut alive = ByState::new();
+        for (state, count) in self.counts.alive.values().flatten() {
+            *alive.entry(*state).or_default() += count;
         }
         for (states, counts) in [(&ALIVE[..], &alive), (&ENDED[..], &self.counts.ended)] {
             for state in states {
@@ -165,12 +208,9 @@ impl Master {
             let is = framework.suppressed.contains(&role);
             told(&format!("roles/{}/suppressed", percent_encoded(&role)), f64::from(u8::from(is)));
         }
-        let mut alive: BTreeMap<TaskState, u64> = BTreeMap::new();
-        for key in self.tasks_of(id) {
-            *alive.entry(self.tasks[&key].latest).or_default() += 1;
-        }
-        for (kind, states, counts) in
-            [("active", &ALIVE[..], &alive), ("terminal", &ENDED[..], &counts.ended)]
+        let none = ByState::new();
+        let alive = self.counts.alive.get(id).unwrap_or(&none);
+        for (kind, states, counts) in [("active", &ALIVE[..], alive), ("terminal", &ENDED[..], &counts.ended)]
         {
             for state in states {
                 let count = counts.get(state).copied().unwrap_or(0);

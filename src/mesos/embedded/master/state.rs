@@ -395,6 +395,7 @@ impl Master {
     pub(super) fn remove_task(&mut self, key: &(FrameworkId, TaskId)) -> Option<Task> {
         self.free_task(key);
         let task = self.tasks.remove(key)?;
+        self.counts.task_moved(&key.0, Some(task.latest), None);
         if let Some(agent) = self.agents.get_mut(&task.agent) {
             agent.tasks.remove(key);
             agent.kills.remove(key);
@@ -432,5 +433,6 @@ impl Master {
             held.hold(&offer.role, &offer.framework, &offer.resources.unallocated());
         }
         assert_eq!(held, self.shares);
+        self.counts.check(&self.tasks);
     }
 }
