@@ -17,7 +17,8 @@ pub struct MesosArgs {
     /// Where the master listens, without TLS
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5050")]
     pub listen: SocketAddr,
-    /// Runs no master, but agents of the simulated Mesos of this machine whose master listens there: each such process can be ended by itself
+    /// Runs no master, but agents of the simulated Mesos of this machine whose master listens there: each such process can be ended by
+    /// itself. Give each a name, a folder and ports of its own (--agent-name, --work-dir, --agent-resources)
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "sandboxes", "profile"], requires = "work_dir")]
     pub join: Option<SocketAddr>,
     /// How many agents there are; with 0, only those that join
@@ -26,7 +27,8 @@ pub struct MesosArgs {
     /// The host names of the agents are this and a number from 1 on
     #[arg(long, value_name = "NAME", default_value = "agent")]
     pub agent_name: String,
-    /// What each agent offers; what is left out is `cpus:4;mem:4096;disk:10240;ports:[31000-32000]`
+    /// What each agent offers; what is left out is `cpus:4;mem:4096;disk:10240;ports:[31000-32000]`. With --work-dir the ports are divided
+    /// among the agents
     #[arg(long, value_name = "RESOURCES")]
     pub agent_resources: Option<AgentResources>,
     /// The attributes of each agent, such as `rack:r1;zone:a`

@@ -83,7 +83,7 @@ pub struct Target {
 pub enum Command {
     /// Run the server: API, controllers, and by default store, master and agent in one process
     Server(Box<ServerArgs>),
-    /// Run a Mesos that is simulated: a master over HTTP, and agents that only say that they run tasks
+    /// Run a Mesos that is simulated: a master over HTTP, and agents that say that they run tasks, or with --work-dir run them
     Mesos(Box<MesosArgs>),
     /// Ask something of a server, or of nobody.
     #[command(flatten)]

@@ -12,7 +12,7 @@ use crate::mesos::embedded::resources::{parse_attributes, parse_resources};
 use crate::mesos::wire::AgentInfo;
 
 /// Ports that agents offer when nobody says otherwise; those of `mesos-agent`.
-const PORTS: (u16, u16) = (31_000, 32_000);
+pub(super) const PORTS: (u16, u16) = (31_000, 32_000);
 /// What the machine keeps for itself: the defaults of `mesos-agent` (`containerizer.cpp`).
 const MEMORY_KEPT: u64 = 1 << 30;
 const DISK_KEPT: u64 = 5 << 30;

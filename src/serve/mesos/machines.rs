@@ -12,7 +12,7 @@ use crate::mesos::embedded::fleet::Manner;
 use crate::mesos::embedded::resources::{parse_attributes, parse_resources};
 use crate::mesos::wire::AgentInfo;
 use crate::mesos::wire::offer::{DomainInfo, FaultDomain, Named};
-use crate::serve::machine::resources_text;
+use crate::serve::machine::{PORTS, resources_text};
 
 /// One agent, and how simulated tasks fare there.
 #[derive(Debug)]
@@ -41,8 +41,17 @@ pub(super) fn machines(args: &MesosArgs) -> Result<Vec<Machine>> {
         }
     };
     let mut machines = Vec::new();
+    let count: u32 = groups.iter().map(|group| group.count).sum();
     for group in groups {
-        machines.extend(of_group(&group)?);
+        for host in group.hosts() {
+            let mut resources = group.resources.clone();
+            if args.work_dir.is_some() {
+                let ports = resources.ports.unwrap_or_else(|| vec![PORTS]);
+                let number = u32::try_from(machines.len())?;
+                resources.ports = Some(part(&ports, number, count)?);
+            }
+            machines.push(machine(host, &resources, &group)?);
+        }
     }
     if !args.regions.is_empty() {
         for (machine, region) in machines.iter_mut().zip(args.regions.iter().cycle()) {
@@ -67,8 +76,27 @@ fn really_runs(group: &AgentGroup) -> Result<()> {
     Ok(())
 }
 
-fn of_group(group: &AgentGroup) -> Result<Vec<Machine>> {
-    let given = group.resources.clone();
+/// The ports of one of so many agents that run tasks beside each other, each of which has as many.
+fn part(ports: &[(u16, u16)], number: u32, of: u32) -> Result<Vec<(u16, u16)>> {
+    let all = || ports.iter().flat_map(|(first, last)| *first..=*last);
+    let each = all().count() / of as usize;
+    ensure!(
+        each > 0 || ports.is_empty(),
+        "agents are {of} and ports {}: with --work-dir, where tasks run, agents share them, and each needs one",
+        all().count()
+    );
+    let mut parts: Vec<(u16, u16)> = Vec::new();
+    for port in all().skip(each * number as usize).take(each) {
+        match parts.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(port) => *last = port,
+            _ => parts.push((port, port)),
+        }
+    }
+    Ok(parts)
+}
+
+fn machine(hostname: String, given: &AgentResources, group: &AgentGroup) -> Result<Machine> {
+    let given = given.clone();
     let whole = AgentResources {
         cpus: given.cpus.or(Some(Cpus::from_millis(4_000))),
         memory: given.memory.or(Some(Bytes::from_mebibytes(4_096))),
@@ -87,15 +115,23 @@ fn of_group(group: &AgentGroup) -> Result<Vec<Machine>> {
         start_delay: group.start_delay.map_or(Duration::ZERO, Span::duration),
         failure_rate: group.failure_rate.unwrap_or(0.0),
     };
-    let machine = |hostname| Machine {
-        info: AgentInfo {
-            hostname,
-            resources: resources.clone(),
-            attributes: attributes.clone(),
-            domain: domain.clone(),
-            ..AgentInfo::default()
-        },
+    Ok(Machine {
+        info: AgentInfo { hostname, resources, attributes, domain, ..AgentInfo::default() },
         manner,
-    };
-    Ok(group.hosts().map(machine).collect())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agents_that_run_tasks_beside_each_other_have_ports_of_their_own() {
+        let ports = [(10, 13), (20, 22)];
+        assert_eq!(part(&ports, 0, 1).unwrap(), ports);
+        let parts: Vec<_> = (0..2).map(|number| part(&ports, number, 2).unwrap()).collect();
+        assert_eq!(parts, [vec![(10, 12)], vec![(13, 13), (20, 21)]]);
+        assert!(part(&ports, 0, 8).unwrap_err().to_string().starts_with("agents are 8 and ports 7: "));
+        assert!(part(&[], 0, 8).unwrap().is_empty(), "no ports were asked for");
+    }
 }
