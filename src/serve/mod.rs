@@ -50,6 +50,9 @@ use sealing::Sealing;
 
 /// What the secrets of peers are derived for.
 const PEERS: &str = "servers among each other";
+/// What is logged where `TENURE_LOG` says nothing. The library that asks ZooKeeper tells of each session of each attempt; what
+/// came of it is told once, by who asked.
+const LOG: &str = "info,zookeeper_client=error";
 /// How long the end may take before whatever still runs is cut off.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -72,7 +75,7 @@ fn exit_code(result: Result<()>) -> ExitCode {
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("TENURE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start the runtime")
 }
