@@ -8,9 +8,9 @@ use super::exec::{AgentExec, LocalExec};
 use super::executor::ExecutorSide;
 use super::installation::Installation;
 use super::keyed::{KeyFiles, KeyedWay};
+use super::leader::WhoLeads;
 use super::logs::{LocalLogs, SandboxLogs};
 use super::machine;
-use super::offers::WhoLeads;
 use crate::api::Span;
 use crate::cli::server_args::{ExecutorOrigin, ExecutorPer, MesosEncoding, MesosTarget, ServerConfig};
 use crate::controllers::{

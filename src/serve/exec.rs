@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
-use super::offers::WhoLeads;
+use super::leader::WhoLeads;
 use crate::api::{Binding, Containerizer, GROUP, Phase, Revision, Task};
 use crate::controllers::{MessageError, Messages};
 use crate::env::Env;

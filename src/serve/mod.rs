@@ -13,6 +13,7 @@ mod exec;
 mod executor;
 mod installation;
 mod keyed;
+mod leader;
 mod logs;
 mod machine;
 mod mesos;
@@ -44,12 +45,16 @@ use crate::server::{
 use cluster::{Inside, Scene, Way};
 use documents::{Documents, Hall};
 use installation::Installation;
+use leader::WhoLeads;
 pub use mesos::run_mesos;
-use offers::{HeldOffers, WhoLeads};
+use offers::HeldOffers;
 use sealing::Sealing;
 
 /// What the secrets of peers are derived for.
 const PEERS: &str = "servers among each other";
+/// What is logged where `TENURE_LOG` says nothing. The library that asks ZooKeeper tells of each session of each attempt; what
+/// came of it is told once, by who asked.
+const LOG: &str = "info,zookeeper_client=error";
 /// How long the end may take before whatever still runs is cut off.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -72,7 +77,7 @@ fn exit_code(result: Result<()>) -> ExitCode {
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("TENURE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start the runtime")
 }
@@ -103,7 +108,8 @@ async fn serve(config: ServerConfig) -> Result<()> {
     registry.follow_definitions();
     hall.wait(|| installation::seed(&registry)).await?;
 
-    let who = Arc::new(WhoLeads { store: store.clone(), key: prefix.leader() });
+    let keys = PeerKeys::new(&sealing.keys.derived(PEERS));
+    let who = Arc::new(WhoLeads { store: store.clone(), key: prefix.leader(), keys: keys.clone() });
     let scene = Scene {
         env: &env,
         config: &config,
@@ -126,11 +132,7 @@ async fn serve(config: ServerConfig) -> Result<()> {
     let address = listener.local_addr().context("no address")?;
     env.spawn("room", documents.probe_room(&env, prefix.meta("room")));
     let full = documents.full.clone();
-    let held = HeldOffers {
-        offers: leader.offers.clone(),
-        leader: who,
-        keys: PeerKeys::new(&sealing.keys.derived(PEERS)),
-    };
+    let held = HeldOffers { offers: leader.offers.clone(), leader: who };
     let cluster = Cluster {
         inside,
         offers: Arc::new(held),
@@ -207,7 +209,7 @@ async fn host_of(config: &ServerConfig, listener: &std::net::TcpListener) -> Res
 fn door_at(host: &str, port: u16, certificate: &ServerCertificate) -> Result<serde_json::Value> {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let authority = certificate.authority_pem().to_owned();
-    serde_json::to_value(offers::Door { url: format!("https://{host}:{port}"), authority }).context("no door")
+    serde_json::to_value(leader::Door { url: format!("https://{host}:{port}"), authority }).context("no door")
 }
 
 fn certificate(env: &Env, config: &ServerConfig, host: &str) -> Result<Arc<ServerCertificate>> {

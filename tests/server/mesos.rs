@@ -562,8 +562,10 @@ async fn the_leading_master_is_found_through_zookeeper() {
     server.up(&[]).await;
     server.apply("web", sleeper(1)).await;
     waits_for(&server, "no master has ever stood for election there").await;
+    ensemble.run(&["create /mesos x", "create /mesos/json.info_0000000001 garbage"]);
+    waits_for(&server, "the leader's entry is no JSON").await;
     ensemble.run(&[
-        "create /mesos x",
+        "delete /mesos/json.info_0000000001",
         "create /mesos/log_replicas x",
         &entry(2, &first),
         &entry(10, &second),
@@ -579,4 +581,6 @@ async fn the_leading_master_is_found_through_zookeeper() {
         |app: &App| is_converged(app) && app.status.as_ref().is_some_and(|status| status.launched >= 2);
     server.until::<App>("web", "started on the other", anew).await;
     assert_eq!(server.lines_with(&format!("subscribed framework={framework} ")), 2);
+    // Each attempt is told by who made it, and not once more by the library.
+    assert_eq!(server.lines_with("zookeeper_client"), 0);
 }

@@ -1,33 +1,22 @@
 //! Who leads, as ZooKeeper tells it: the masters stand for election under one path, as `json.info_0000000012`, and the lowest number
 //! leads.
 //!
-//! Asked anew before each subscription, in a session of its own that is closed at once: a master that loses the lead ends, and
-//! its stream with it, so that nothing needs to be watched. Two requests of ZooKeeper's protocol do; a client library for more than
-//! that would bring a second runtime with it.
+//! Asked anew before each subscription, in a session of its own that ends with the answer: a master that loses the lead ends, and
+//! its stream with it, so that nothing needs to be watched. The servers are asked one after the other, each by the client library
+//! alone: given all of them it would try them in any order, and tell of none why it is of no use.
 
 use std::fmt;
-use std::io;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use zookeeper_client::{Client, Error};
 
 use super::url::MasterUrl;
 
 /// What the masters' entries begin with. Others are the binary ones of old masters, and their replicated log.
 const ENTRY: &str = "json.info_";
-/// How long the ensemble would keep a session that was not closed, in milliseconds.
-const SESSION_TIMEOUT: i32 = 10_000;
-/// The longest answer: the names of some masters, and what one of them says of itself.
-const ANSWER_MAX: usize = 1 << 20;
-
-const GET_DATA: i32 = 4;
-const GET_CHILDREN: i32 = 8;
-const CLOSE: i32 = -11;
-const NO_NODE: i32 = -101;
-
 /// An ensemble, and where the masters stand in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ZooKeeper {
@@ -86,44 +75,64 @@ impl ZooKeeper {
     pub(super) async fn leader(&self, patience: Duration) -> Result<MasterUrl, String> {
         let mut tried = Vec::new();
         for server in &self.servers {
-            let asked = tokio::time::timeout(patience, self.ask(server)).await;
-            match asked
-                .unwrap_or_else(|_| Err(format!("no answer within {} s", patience.as_secs_f32()).into()))
-            {
+            let asked = tokio::time::timeout(patience, self.ask(server, patience)).await;
+            match asked.unwrap_or_else(|_| Err(format!("no answer within {} s", patience.as_secs_f32()))) {
                 Ok(found) => return found.map_err(|why| format!("{self}: {why}")),
-                Err(error) => tried.push(format!("{server}: {error}")),
+                Err(why) => tried.push(format!("{server}: {why}")),
             }
         }
         Err(format!("{self}: {}", tried.join("; ")))
     }
 
     /// What one server knows. The outer error is its own, the inner one everybody's.
-    async fn ask(&self, server: &str) -> Result<Result<MasterUrl, String>, Broken> {
-        let mut session = Session::open(TcpStream::connect(server).await?).await?;
-        let leader = self.read_leader(&mut session).await;
-        if leader.is_ok() {
-            session.close().await?;
+    async fn ask(&self, server: &str, patience: Duration) -> Result<Result<MasterUrl, String>, String> {
+        // Its own patience is longer than ours, so that it is ours which is told.
+        let connector = Client::connector()
+            .with_fail_eagerly()
+            .with_session_timeout(4 * patience)
+            .with_connection_timeout(2 * patience);
+        match connector.connect(server).await {
+            Ok(session) => self.read_leader(&session).await,
+            Err(Error::NoHosts) => Err(why_not(server).await),
+            Err(error) => Err(error.to_string()),
         }
-        leader
     }
 
-    async fn read_leader(&self, session: &mut Session) -> Result<Result<MasterUrl, String>, Broken> {
+    async fn read_leader(&self, session: &Client) -> Result<Result<MasterUrl, String>, String> {
         loop {
-            let children = match session.request(GET_CHILDREN, &self.path).await? {
-                Ok(mut answer) => answer.strings()?,
-                Err(NO_NODE) => return Ok(Err("no master has ever stood for election there".to_owned())),
-                Err(code) => return Ok(Err(format!("refused to list the masters (error {code})"))),
+            let children = match session.list_children(&self.path).await {
+                Ok(children) => children,
+                Err(Error::NoNode) => {
+                    return Ok(Err("no master has ever stood for election there".to_owned()));
+                }
+                Err(error) => return refused("list the masters", &error),
             };
             let Some(leader) = lowest(&children) else {
                 return Ok(Err("no master stands for election".to_owned()));
             };
-            match session.request(GET_DATA, &format!("{}/{leader}", self.path)).await? {
-                Ok(mut answer) => return Ok(address(answer.bytes()?, self.tls)),
+            match session.get_data(&format!("{}/{leader}", self.path)).await {
+                Ok((info, _)) => return Ok(address(&info, self.tls)),
                 // It lost the lead meanwhile.
-                Err(NO_NODE) => {}
-                Err(code) => return Ok(Err(format!("refused to tell who leads (error {code})"))),
+                Err(Error::NoNode) => {}
+                Err(error) => return refused("tell who leads", &error),
             }
         }
+    }
+}
+
+/// A session that was not answered. What is wrong with the question every server would say.
+fn refused(what: &str, error: &Error) -> Result<Result<MasterUrl, String>, String> {
+    match error {
+        Error::NoAuth | Error::BadArguments(_) => Ok(Err(format!("refused to {what}: {error}"))),
+        _ => Err(error.to_string()),
+    }
+}
+
+/// Why `server` opened no session: the library tells that of none.
+async fn why_not(server: &str) -> String {
+    match TcpStream::connect(server).await {
+        Ok(_) => "takes connections and opens no session: is it ZooKeeper, and has it a quorum?".to_owned(),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -147,129 +156,13 @@ fn address(info: &[u8], tls: bool) -> Result<MasterUrl, String> {
     format!("{scheme}://{host}:{port}").parse().map_err(|error: super::UrlError| error.to_string())
 }
 
-/// A session with one server broke.
-#[derive(Debug, thiserror::Error)]
-enum Broken {
-    #[error("{0}")]
-    Io(#[from] io::Error),
-    #[error("{0}")]
-    Told(String),
-}
-
-impl From<String> for Broken {
-    fn from(text: String) -> Broken {
-        Broken::Told(text)
-    }
-}
-
-/// A session: requests and answers, each with its length before it.
-struct Session {
-    stream: TcpStream,
-    sent: i32,
-}
-
-impl Session {
-    async fn open(stream: TcpStream) -> Result<Session, Broken> {
-        let mut session = Session { stream, sent: 0 };
-        let mut hello = Vec::new();
-        // Protocol version, the last change seen, the timeout, and no former session with its password.
-        hello.extend(0_i32.to_be_bytes());
-        hello.extend(0_i64.to_be_bytes());
-        hello.extend(SESSION_TIMEOUT.to_be_bytes());
-        hello.extend(0_i64.to_be_bytes());
-        hello.extend(16_i32.to_be_bytes());
-        hello.extend([0; 16]);
-        session.write(&hello).await?;
-        // Its number and password are of no use: it is never resumed.
-        let _welcome = session.read().await?;
-        Ok(session)
-    }
-
-    /// Asks about `path`; a refusal is its code.
-    async fn request(&mut self, kind: i32, path: &str) -> Result<Result<Answer, i32>, Broken> {
-        self.sent += 1;
-        let mut request = Vec::new();
-        request.extend(self.sent.to_be_bytes());
-        request.extend(kind.to_be_bytes());
-        request
-            .extend(i32::try_from(path.len()).map_err(|_| "the path is too long".to_owned())?.to_be_bytes());
-        request.extend(path.as_bytes());
-        // Without a watch.
-        request.push(0);
-        self.write(&request).await?;
-        let mut answer = self.read().await?;
-        let (number, _change, code) = (answer.int()?, answer.long()?, answer.int()?);
-        if number != self.sent {
-            return Err(format!("its answer is to request {number} and not {}", self.sent).into());
-        }
-        Ok(if code == 0 { Ok(answer) } else { Err(code) })
-    }
-
-    async fn close(mut self) -> Result<(), Broken> {
-        let mut request = Vec::new();
-        request.extend((self.sent + 1).to_be_bytes());
-        request.extend(CLOSE.to_be_bytes());
-        self.write(&request).await
-    }
-
-    async fn write(&mut self, body: &[u8]) -> Result<(), Broken> {
-        let length = u32::try_from(body.len()).map_err(|_| "the request is too long".to_owned())?;
-        let mut frame = length.to_be_bytes().to_vec();
-        frame.extend(body);
-        Ok(self.stream.write_all(&frame).await?)
-    }
-
-    async fn read(&mut self) -> Result<Answer, Broken> {
-        let length = usize::try_from(self.stream.read_u32().await?).unwrap_or(usize::MAX);
-        if length > ANSWER_MAX {
-            return Err("what answers is no ZooKeeper".to_owned().into());
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).await?;
-        Ok(Answer { body, at: 0 })
-    }
-}
-
-/// The parts of an answer, read one after the other.
-#[derive(Debug)]
-struct Answer {
-    body: Vec<u8>,
-    at: usize,
-}
-
-impl Answer {
-    fn take(&mut self, length: usize) -> Result<&[u8], Broken> {
-        let end = self.at.saturating_add(length);
-        let part = self.body.get(self.at..end).ok_or_else(|| "its answer is cut off".to_owned())?;
-        self.at = end;
-        Ok(part)
-    }
-
-    fn int(&mut self) -> Result<i32, Broken> {
-        let bytes = self.take(4)?.first_chunk().copied().unwrap_or_default();
-        Ok(i32::from_be_bytes(bytes))
-    }
-
-    fn long(&mut self) -> Result<i64, Broken> {
-        let bytes = self.take(8)?.first_chunk().copied().unwrap_or_default();
-        Ok(i64::from_be_bytes(bytes))
-    }
-
-    /// A length of -1 stands for nothing.
-    fn bytes(&mut self) -> Result<&[u8], Broken> {
-        let length = self.int()?;
-        self.take(usize::try_from(length).unwrap_or_default())
-    }
-
-    fn strings(&mut self) -> Result<Vec<String>, Broken> {
-        let count = self.int()?;
-        (0..count.max(0)).map(|_| Ok(String::from_utf8_lossy(self.bytes()?).into_owned())).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::env::Env;
 
     #[test]
     fn an_ensemble_is_hosts_with_ports_and_a_path() {
@@ -307,5 +200,55 @@ mod tests {
         assert_eq!(address(info, true).unwrap().to_string(), "https://m1:5050");
         assert!(address(b"{}", false).unwrap_err().contains("no address"));
         assert!(address(b"\x00", false).unwrap_err().contains("no JSON"));
+    }
+
+    /// A server that answers whatever comes with `bytes`; then it is silent, or hangs up.
+    async fn server(env: &Env, bytes: &'static [u8], hangs_up: bool) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let node = env.clone();
+        env.spawn("no ZooKeeper", async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                node.spawn("connection", async move {
+                    let mut hello = [0; 1024];
+                    if stream.read(&mut hello).await.is_ok_and(|length| length > 0) {
+                        stream.write_all(bytes).await.unwrap();
+                    }
+                    while !hangs_up && stream.read(&mut hello).await.is_ok_and(|length| length > 0) {}
+                });
+            }
+        });
+        address
+    }
+
+    async fn why(servers: &[String]) -> String {
+        let ensemble: ZooKeeper = format!("zk://{}/mesos", servers.join(",")).parse().unwrap();
+        ensemble.leader(Duration::from_millis(300)).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn of_each_server_it_is_told_why_it_is_of_no_use() {
+        let env = Env::system().unwrap();
+        let silent = server(&env, b"", false).await;
+        let web = server(&env, b"HTTP/1.1 400 Bad Request\r\n\r\n", true).await;
+        // A length of minus one, and one of nothing.
+        let garbage = server(&env, &[0xff; 64], false).await;
+        let empty = server(&env, &[0; 64], false).await;
+        // A session of 10 s, then an answer to nothing that was asked.
+        let mut hello = vec![0, 0, 0, 37, 0, 0, 0, 0, 0, 0, 0x27, 0x10, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 16];
+        hello.extend([0; 17]);
+        hello.extend([0, 0, 0, 16]);
+        hello.extend([0x7f; 16]);
+        let confused = server(&env, hello.leak(), false).await;
+        let servers =
+            ["127.0.0.1:1".to_owned(), silent.clone(), web.clone(), garbage.clone(), empty, confused];
+        let told = why(&servers).await;
+        assert!(told.starts_with(&format!("zk://{}/mesos: ", servers.join(","))), "{told}");
+        assert!(told.contains("127.0.0.1:1: Connection refused"), "{told}");
+        assert!(told.contains(&format!("{silent}: no answer within 0.3 s")), "{told}");
+        for server in &servers[2..] {
+            let none = format!("{server}: takes connections and opens no session: is it ZooKeeper");
+            assert!(told.contains(&none), "{told}");
+        }
     }
 }
