@@ -47,7 +47,7 @@ pub struct ServerArgs {
     /// The URL that agents fetch the executor at, where a name or a balancer leads to whichever of several servers runs: a new leader then
     /// leaves their caches as they are, and launches under way to another server [default: http:// and this server's --address]
     #[arg(long, env = "TENURE_ARTIFACT_URL", value_name = "URL")]
-    pub artifact_url: Option<String>,
+    pub artifact_url: Option<ArtifactUrl>,
     /// The address that agents reach this server at, and that Endpoints of this machine publish [default: of the default route]
     #[arg(long, env = "TENURE_ADDRESS", value_name = "HOST")]
     pub address: Option<String>,
@@ -116,7 +116,7 @@ pub struct ServerConfig {
     /// Where artifacts are served; `None` leaves it to the kind of cluster.
     pub artifact_listen: Option<Listen>,
     /// Where agents fetch the executor; `None` means this server.
-    pub artifact_url: Option<String>,
+    pub artifact_url: Option<ArtifactUrl>,
     /// The address to be reached at; `None` means that of the default route.
     pub address: Option<String>,
     /// Where documents are stored.
@@ -377,6 +377,24 @@ impl FromStr for ExecutorOrigin {
     }
 }
 
+/// Where agents fetch the executor; its path is added.
+#[derive(Clone, Debug, PartialEq, Eq, DeserializeFromStr)]
+pub struct ArtifactUrl(pub String);
+
+impl FromStr for ArtifactUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Agents would take anything else for a path of theirs.
+        let usable = text.parse::<http::Uri>().is_ok_and(|uri| {
+            let fetched = matches!(uri.scheme_str(), Some("http" | "https"));
+            fetched && uri.host().is_some_and(|host| !host.is_empty()) && uri.query().is_none()
+        });
+        let expected = || "must be http://HOST:PORT or https://HOST:PORT, perhaps with a path".to_owned();
+        usable.then(|| Self(text.to_owned())).ok_or_else(expected)
+    }
+}
+
 fn host_ports(list: &str) -> Option<Vec<String>> {
     list.split(',')
         .map(|entry| {
@@ -513,6 +531,9 @@ mod tests {
             ("--mesos", "http://m1", "'http://m1'"),
             ("--mesos", "http://m1:5050,https://m2:5050", "must be embedded, http://"),
             ("--marathon-listen", "8080", "must be an address such as 127.0.0.1:8080, or off"),
+            ("--artifact-url", "tenure.example.org:7480", "must be http://HOST:PORT"),
+            ("--artifact-url", "ftp://tenure.example.org", "must be http://HOST:PORT"),
+            ("--artifact-url", "http://", "must be http://HOST:PORT"),
             ("--agent-resources", "ram:4", "unknown resource \"ram\""),
             ("--agent-resources", "ports:[9-1]", "must be ranges such as [31000-32000"),
             ("--agent-resources", "cpus:x", "cpus: must be an amount of cpus"),
@@ -531,6 +552,9 @@ mod tests {
         assert_eq!(resources.memory, Some(Bytes::from_mebibytes(4096)));
         assert_eq!(resources.ports, Some(vec![(31000, 32000), (33000, 33001)]));
         let both = MesosTarget::Http(vec!["http://a:5050".into(), "http://b:5050".into()]);
+        for url in ["http://tenure.example.org:7480", "https://[::1]:7480/behind/"] {
+            assert_eq!(url.parse(), Ok(ArtifactUrl(url.to_owned())));
+        }
         assert_eq!("http://a:5050,b:5050".parse(), Ok(both.clone()));
         assert_eq!("http://a:5050,http://b:5050".parse(), Ok(both));
         assert!("zk://a:2181,b:2181/mesos".parse::<MesosTarget>().is_ok());

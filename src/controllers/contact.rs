@@ -31,6 +31,8 @@ struct Shared {
     region: Mutex<Option<Arc<str>>>,
     subscriptions: AtomicU64,
     failures: AtomicU64,
+    /// Subscriptions that were of use.
+    useful: AtomicU64,
     given_up: AtomicU64,
     usurped: AtomicU64,
     /// Whether Mesos has removed the framework, and no person has decided yet.
@@ -44,7 +46,10 @@ enum State {
     Standby,
     /// The first answer is awaited.
     Subscribing,
-    Subscribed,
+    Subscribed {
+        /// The trouble that goes on if this subscription turns out to be of no use.
+        before: Option<Trouble>,
+    },
     Lost(Trouble),
     /// It led without contact for too long: others go first.
     GaveUp(Trouble),
@@ -76,6 +81,7 @@ impl Default for Shared {
             tally: Tally::default(),
             subscriptions: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            useful: AtomicU64::new(0),
             given_up: AtomicU64::new(0),
             usurped: AtomicU64::new(0),
         }
@@ -83,7 +89,7 @@ impl Default for Shared {
 }
 
 impl Contact {
-    /// Why there is no contact, if there should be, or was none when this process led last.
+    /// Why there is no contact, if there should be; while others go first because of it, why there was none.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         match &*self.shared.state.borrow() {
@@ -92,7 +98,7 @@ impl Contact {
                 let reason = format!("the leadership was given up, for others to try: {}", trouble.reason);
                 Some(Trouble { reason: Arc::from(reason), ..trouble.clone() })
             }
-            State::Standby | State::Subscribing | State::Subscribed => None,
+            State::Standby | State::Subscribing | State::Subscribed { .. } => None,
         }
     }
 
@@ -113,18 +119,32 @@ impl Contact {
 
     pub(super) fn standby(&self) {
         self.removed(false);
-        self.shared.state.send_replace(State::Standby);
+        let was = self.shared.state.send_replace(State::Standby);
+        // Nothing has shown that the last one was of none.
+        self.shared.useful.fetch_add(u64::from(matches!(was, State::Subscribed { .. })), Ordering::Relaxed);
     }
 
-    /// The leadership is given up over `trouble`, which is told until this process leads again and has an answer.
+    /// The leadership is given up over `trouble`, which is told until this process [stands by](Contact::stands_by), or leads again and
+    /// has an answer.
     pub(super) fn gave_up(&self, trouble: Trouble) {
         self.shared.given_up.fetch_add(1, Ordering::Relaxed);
         self.shared.state.send_replace(State::GaveUp(trouble));
     }
 
-    /// How often this process was let in.
-    pub(super) fn subscriptions(&self) -> u64 {
-        self.shared.subscriptions.load(Ordering::Relaxed)
+    /// Somebody else leads: over what this process gave the leadership up is no news any more.
+    pub(super) fn stands_by(&self) {
+        self.shared.state.send_if_modified(|state| {
+            let gave_up = matches!(state, State::GaveUp(_));
+            if gave_up {
+                *state = State::Standby;
+            }
+            gave_up
+        });
+    }
+
+    /// How many subscriptions of this process were of use, the present one left out.
+    pub(super) fn useful(&self) -> u64 {
+        self.shared.useful.load(Ordering::Relaxed)
     }
 
     /// A session begins. What the last one ran into holds until this one has an answer.
@@ -132,30 +152,40 @@ impl Contact {
         self.shared.state.send_modify(|state| {
             *state = match std::mem::replace(state, State::Subscribing) {
                 State::Lost(trouble) | State::GaveUp(trouble) => State::Lost(trouble),
-                State::Standby | State::Subscribing | State::Subscribed => State::Subscribing,
+                State::Standby | State::Subscribing | State::Subscribed { .. } => State::Subscribing,
             };
         });
     }
 
-    /// Waits until there has been trouble without a break for as long as `patience` gives its kind; the trouble. What
-    /// was before this call does not count.
+    /// Waits until there has been trouble for as long as `patience` gives its kind, without a subscription of use in between; the
+    /// trouble. What was before this call does not count.
     pub(super) async fn locked_out(&self, patience: impl Fn(Cause) -> Option<Duration>) -> Trouble {
         let mut states = self.shared.state.subscribe();
-        let mut since = None;
+        // The trouble goes on for as long as it tells the same beginning.
+        let mut first_seen: Option<(Timestamp, Instant)> = None;
         loop {
             let trouble = match &*states.borrow_and_update() {
                 State::Lost(trouble) => Some(trouble.clone()),
-                State::Standby | State::Subscribing | State::Subscribed | State::GaveUp(_) => None,
+                State::Standby | State::Subscribing | State::Subscribed { .. } | State::GaveUp(_) => None,
             };
-            let limited = trouble.and_then(|trouble| Some((patience(trouble.cause)?, trouble)));
-            let Some((patience, trouble)) = limited else {
-                since = None;
+            let Some(trouble) = trouble else {
                 if states.changed().await.is_err() {
                     return pending().await;
                 }
                 continue;
             };
-            let deadline = *since.get_or_insert_with(Instant::now) + patience;
+            let Some(patience) = patience(trouble.cause) else {
+                first_seen = None;
+                if states.changed().await.is_err() {
+                    return pending().await;
+                }
+                continue;
+            };
+            let (_, began) = *match &mut first_seen {
+                Some(seen) if seen.0 == trouble.since => seen,
+                other => other.insert((trouble.since, Instant::now())),
+            };
+            let deadline = began + patience;
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(deadline) => return trouble,
@@ -171,17 +201,28 @@ impl Contact {
     pub(super) fn subscribed(&self, region: Option<Arc<str>>) {
         *self.shared.region.lock().unwrap_or_else(PoisonError::into_inner) = region;
         self.shared.subscriptions.fetch_add(1, Ordering::Relaxed);
-        self.shared.state.send_replace(State::Subscribed);
+        self.shared.state.send_modify(|state| {
+            let before = match std::mem::replace(state, State::Subscribing) {
+                State::Lost(trouble) => Some(trouble),
+                State::Subscribed { before } => before,
+                State::Standby | State::Subscribing | State::GaveUp(_) => None,
+            };
+            *state = State::Subscribed { before };
+        });
     }
 
-    /// The stream broke at `now`, or another attempt to subscribe failed.
-    pub(super) fn lost(&self, reason: &str, cause: Cause, now: Timestamp) {
+    /// The stream broke at `now`, or another attempt to subscribe failed. A subscription that was `useless` ends no trouble.
+    pub(super) fn lost(&self, reason: &str, cause: Cause, useless: bool, now: Timestamp) {
         self.shared.failures.fetch_add(1, Ordering::Relaxed);
         self.shared.usurped.fetch_add(u64::from(cause == Cause::Usurped), Ordering::Relaxed);
         self.shared.state.send_modify(|state| {
+            if matches!(state, State::Subscribed { .. }) && !useless {
+                self.shared.useful.fetch_add(1, Ordering::Relaxed);
+            }
             let since = match state {
                 State::Lost(trouble) | State::GaveUp(trouble) => trouble.since,
-                State::Standby | State::Subscribing | State::Subscribed => now,
+                State::Subscribed { before: Some(trouble) } if useless => trouble.since,
+                State::Standby | State::Subscribing | State::Subscribed { .. } => now,
             };
             *state = State::Lost(Trouble { reason: Arc::from(reason), cause, since });
         });
@@ -192,12 +233,14 @@ impl Contact {
 impl Collector for Contact {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let state = self.shared.state.borrow().clone();
+        let is_subscribed = matches!(state, State::Subscribed { .. });
+        let leads = is_subscribed || matches!(state, State::Subscribing | State::Lost(_));
         let gauges = [
-            ("tenure_leader", "Whether this process leads: 1 or 0", state != State::Standby),
+            ("tenure_leader", "Whether this process leads: 1 or 0", leads),
             (
                 "tenure_mesos_subscribed",
                 "Whether this process leads and is subscribed to the Mesos master: 1 or 0",
-                state == State::Subscribed,
+                is_subscribed,
             ),
             (
                 "tenure_mesos_framework_removed",
@@ -225,7 +268,7 @@ impl Collector for Contact {
             ),
             (
                 "tenure_leadership_given_up",
-                "Times that this process led, was not let in by Mesos, and let others go first",
+                "Times that this process led, had no contact to Mesos for too long, and let others go first",
                 &self.shared.given_up,
             ),
         ];
@@ -247,7 +290,7 @@ mod tests {
 
     impl Contact {
         fn broken(&self, reason: &str, now: Timestamp) {
-            self.lost(reason, Cause::Broken, now);
+            self.lost(reason, Cause::Broken, false, now);
         }
     }
 
@@ -274,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gave_the_leadership_up_says_why_until_it_has_led_and_was_answered() {
+    fn who_gave_the_leadership_up_says_why_until_somebody_else_leads_or_it_does_and_is_answered() {
         let contact = Contact::default();
         contact.broken("refused", at(1));
         contact.gave_up(contact.trouble().unwrap());
@@ -289,6 +332,55 @@ mod tests {
         assert_eq!(contact.trouble().unwrap().since, at(1));
         contact.subscribed(None);
         assert_eq!(contact.trouble(), None);
+        contact.stands_by();
+        contact.broken("no route", at(20));
+        contact.stands_by();
+        assert!(contact.trouble().is_some(), "it leads");
+        contact.gave_up(contact.trouble().unwrap());
+        contact.stands_by();
+        contact.subscribing();
+        assert_eq!(contact.trouble(), None, "another one led meanwhile: nothing is known yet");
+    }
+
+    #[test]
+    fn a_subscription_of_no_use_ends_no_trouble() {
+        let contact = Contact::default();
+        contact.broken("no route", at(1));
+        for second in 2..5 {
+            contact.subscribed(None);
+            assert_eq!(contact.trouble(), None);
+            contact.lost("a call failed", Cause::Broken, true, at(second));
+            assert_eq!(contact.trouble().unwrap().since, at(1));
+        }
+        assert_eq!(contact.useful(), 0);
+        contact.subscribed(None);
+        contact.broken("the stream broke", at(9));
+        assert_eq!((contact.useful(), contact.trouble().unwrap().since), (1, at(9)));
+        contact.subscribed(None);
+        contact.standby();
+        assert_eq!(contact.useful(), 2, "it stood to the end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn subscriptions_of_no_use_do_not_save_a_leadership() {
+        let contact = Contact::default();
+        let watched = contact.clone();
+        let began = Instant::now();
+        let told = async {
+            contact.broken("no route", at(1));
+            for second in 1.. {
+                tokio::time::sleep(Duration::from_secs(7)).await;
+                contact.subscribed(None);
+                tokio::time::sleep(Duration::from_secs(9)).await;
+                contact.lost("a call failed", Cause::Broken, true, at(second));
+            }
+        };
+        let trouble = tokio::select! {
+            trouble = watched.locked_out(|_| Some(Duration::from_secs(60))) => trouble,
+            () = told => unreachable!("for ever"),
+        };
+        assert_eq!((&*trouble.reason, trouble.since), ("a call failed", at(1)));
+        assert_eq!(began.elapsed().as_secs(), 64, "while it is subscribed it may be of use");
     }
 
     #[tokio::test(start_paused = true)]
@@ -304,9 +396,9 @@ mod tests {
                 contact.broken("still no route", at(0));
             }
             contact.subscribed(None);
-            contact.lost("no such role", Cause::Refused, at(0));
+            contact.lost("no such role", Cause::Refused, false, at(41));
             tokio::time::sleep_until(began + Duration::from_secs(500)).await;
-            contact.broken("the stream broke", at(0));
+            contact.broken("the stream broke", at(500));
         };
         let (trouble, ()) = tokio::join!(watched.locked_out(patience), told);
         assert_eq!(&*trouble.reason, "the stream broke");
@@ -328,9 +420,13 @@ mod tests {
         contact.removed(true);
         told("tenure_leader 1");
         told("tenure_mesos_framework_removed 1");
+        contact.broken("no route", at(1));
+        told("tenure_leader 1");
         contact.standby();
         told("tenure_leader 0");
         told("tenure_mesos_framework_removed 0");
+        contact.gave_up(Trouble { reason: "no route".into(), cause: Cause::Broken, since: at(1) });
+        told("tenure_leader 0");
     }
 
     #[test]
@@ -338,7 +434,7 @@ mod tests {
         let contact = Contact::default();
         contact.broken("refused", at(1));
         contact.broken("refused", at(2));
-        contact.lost("somebody else has our id", Cause::Usurped, at(3));
+        contact.lost("somebody else has our id", Cause::Usurped, false, at(3));
         contact.subscribed(None);
         let mut metrics = prometheus_client::registry::Registry::default();
         metrics.register_collector(Box::new(contact));

@@ -123,7 +123,7 @@ enum Over {
     Deposed,
     /// The session cannot go on.
     Ended(EndReason),
-    /// The session never got in for too long.
+    /// There was no contact to the cluster for too long.
     LockedOut(Trouble),
 }
 

@@ -81,8 +81,8 @@ impl Dispatch {
                         signals.suppressed = suppressed;
                     });
                 }
-                SessionEvent::Disconnected { reason, cause } => {
-                    self.contact.lost(&reason, cause, self.env.now());
+                SessionEvent::Disconnected { reason, cause, useless } => {
+                    self.contact.lost(&reason, cause, useless, self.env.now());
                     self.questions.clear();
                     self.signals.send_modify(|signals| {
                         signals.subscribed = false;

@@ -17,9 +17,9 @@ use crate::env::{Env, watch};
 use crate::executor::checks::{Check, LOOPBACK, ProbeCommand, Prober, Target};
 use crate::executor::docker::adopt::{self, Found, FoundState};
 use crate::executor::docker::{
-    Containers, Engine, Executor, Owner, container_name, effective_network, guard,
-    remove_leftovers_now_and_then,
+    Containers, Engine, Executor, Owner, Sweep, container_name, effective_network, guard,
 };
+use crate::executor::life::Life;
 use crate::executor::logs::{Capture, LogLimits, OutputFiles};
 use crate::executor::process::{ProcessError, ProcessRun, Processes, SandboxCommand, environment};
 use crate::executor::report::{Reporter, container_status, process_status};
@@ -77,11 +77,11 @@ pub struct Sandbox {
     pub host_path: PathBuf,
     /// Which executor this is, of all on this machine.
     pub executor: String,
-    /// A file that this process keeps locked, as others on the machine see it, and what process it is.
+    /// A file that this process keeps locked from its first container on, as others on the machine see it, and what process it is.
     pub lock: PathBuf,
     pub process: String,
-    /// How often containers of dead executors are looked for.
-    pub sweep_every: Duration,
+    /// How containers of dead executors are looked for; absent where they are not.
+    pub sweep: Option<Sweep>,
 }
 
 impl Sandbox {
@@ -105,6 +105,8 @@ struct Inner {
     containers: Containers,
     processes: Processes,
     sandbox: Option<Sandbox>,
+    /// Others see by it that this process lives. It has none before its first container.
+    life: OnceCell<Life>,
     /// Something outlives this process that ends its containers, if it has any.
     guarded: OnceCell<()>,
     sink: ReportSink,
@@ -137,7 +139,8 @@ enum Begin {
 }
 
 impl LocalLauncher {
-    /// A launcher whose tasks report to `sink`. Begins to follow dockerd's events.
+    /// A launcher whose tasks report to `sink`. Begins to follow dockerd's events and, where it is one of several on the machine, to
+    /// look for containers that dead ones have left.
     #[must_use]
     pub fn new(env: Env, config: LauncherConfig, sink: ReportSink) -> LocalLauncher {
         let LauncherConfig { installation, docker_host, process_dir, shim, logs, sandbox } = config;
@@ -149,14 +152,15 @@ impl LocalLauncher {
             sandbox.as_ref().filter(|it| it.serves == Serves::OneTask).map(|sandbox| sandbox.path.clone());
         let containers = Containers::new(env.clone(), engine.clone(), owner.clone(), logs, home.clone());
         env.spawn("docker events", containers.events.clone().run(env.clone(), engine, owner));
-        if let Some(Sandbox { sweep_every, .. }) = sandbox {
-            env.spawn("leftovers", remove_leftovers_now_and_then(containers.clone(), sweep_every));
+        if let Some(sweep) = sandbox.as_ref().and_then(|sandbox| sandbox.sweep.clone()) {
+            env.spawn("leftovers", sweep.run(containers.clone()));
         }
         let parent = sandbox.as_ref().map(|_| rustix::process::getpid().as_raw_nonzero().get());
         let processes = Processes { env: env.clone(), root: process_dir, shim, logs, home, parent };
         let (tasks, kept, folders_swept) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
-        let guarded = OnceCell::new();
-        let inner = Inner { env, containers, processes, sandbox, guarded, sink, tasks, kept, folders_swept };
+        let (life, guarded) = (OnceCell::new(), OnceCell::new());
+        let inner =
+            Inner { env, containers, processes, sandbox, life, guarded, sink, tasks, kept, folders_swept };
         LocalLauncher { inner: Arc::new(inner) }
     }
 
@@ -172,15 +176,22 @@ impl LocalLauncher {
         &self.inner.processes
     }
 
-    /// Nothing is left of the task afterwards but its output, if that is in a sandbox, however it stands. One that is unknown is a
-    /// success.
-    pub async fn discard(&self, task_id: &TaskId) {
+    /// Nothing is left of the task afterwards but its output, if that is in a sandbox, however it stands. False when dockerd refuses
+    /// to remove its container. One that is unknown is a success.
+    pub async fn discard(&self, task_id: &TaskId) -> bool {
         let handle = self.inner.tasks().remove(task_id);
-        let Some(handle) = handle else { return };
+        let Some(handle) = handle else { return true };
         if self.inner.sandbox.as_ref().is_some_and(|it| it.serves == Serves::ManyTasks) {
-            self.inner.leave_output(task_id, &handle).await;
+            self.inner.leave_output(task_id, &handle).await
         } else {
-            self.inner.discard(task_id, &handle).await;
+            self.inner.discard(task_id, &handle).await
+        }
+    }
+
+    /// Nothing is left that anybody would have to look after: this process's guard goes, too.
+    pub fn leave(&self) {
+        if let Some(life) = self.inner.life.get() {
+            life.end();
         }
     }
 
@@ -222,11 +233,10 @@ impl Inner {
         if kept.len() > FAILED_KEPT_MAX { kept.pop_front() } else { None }
     }
 
-    /// Removes the container of a task that has ended, and the output of the one that ended so many ends ago.
-    async fn leave_output(&self, id: &TaskId, handle: &Handle) {
-        if handle.in_container {
-            self.containers.remove(&container_name(id)).await;
-        }
+    /// Removes the container of a task that has ended, and the output of the one that ended so many ends ago. Whether the container is
+    /// gone.
+    async fn leave_output(&self, id: &TaskId, handle: &Handle) -> bool {
+        let is_gone = !handle.in_container || self.containers.remove(&container_name(id)).await;
         let oldest = {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.push_back(id.clone());
@@ -235,6 +245,7 @@ impl Inner {
         if let Some(oldest) = oldest {
             self.remove_folder(&oldest).await;
         }
+        is_gone
     }
 
     async fn remove_folder(&self, id: &TaskId) {
@@ -243,16 +254,15 @@ impl Inner {
         }
     }
 
-    async fn discard(&self, id: &TaskId, handle: &Handle) {
-        if handle.in_container {
-            self.containers.remove(&container_name(id)).await;
-            if self.sandbox.is_some() {
-                // Nothing of ours is there; what looks so a container has put there.
-                return;
-            }
+    /// Whether no container is left.
+    async fn discard(&self, id: &TaskId, handle: &Handle) -> bool {
+        let is_gone = !handle.in_container || self.containers.remove(&container_name(id)).await;
+        // In a sandbox nothing of ours is there; what looks so a container has put there.
+        if !handle.in_container || self.sandbox.is_none() {
+            // A container has a folder if something was fetched for it.
+            self.remove_folder(id).await;
         }
-        // A container has a folder if something was fetched for it.
-        self.remove_folder(id).await;
+        is_gone
     }
 
     fn spawn(self: &Arc<Self>, task: Task, begin: Begin, reporter: Reporter, order: Order) {
@@ -368,11 +378,19 @@ impl Inner {
     /// Sees to it, before there is a container, that none outlives this process for long.
     async fn guard(&self) {
         let Containers { owner, engine, .. } = &self.containers;
+        let Some(executor) = &owner.executor else { return };
+        if let Err(error) = self.life.get_or_try_init(async || Life::begin(&executor.lock)).await {
+            tracing::warn!(
+                lock = %executor.lock.display(),
+                %error,
+                "that this executor lives is to be seen by its process alone"
+            );
+        }
         let begun = self.guarded.get_or_try_init(|| guard::begin(&self.processes.shim, owner, engine.host()));
         if let Err(why) = begun.await {
             tracing::warn!(
                 why,
-                "containers that outlive this executor are left to the next one on this machine"
+                "containers that outlive this executor are left to any other one on this machine"
             );
         }
     }
@@ -583,7 +601,10 @@ impl Launcher for LocalLauncher {
         let Some(id) = self.inner.to_remove(task_id) else { return };
         let Some(handle) = self.inner.tasks().remove(&id) else { return };
         let inner = self.inner.clone();
-        self.inner.env.spawn("remove task", async move { inner.discard(&id, &handle).await });
+        self.inner.env.spawn("remove task", async move {
+            // What dockerd refuses to remove is left to the next sweep.
+            let _is_gone = inner.discard(&id, &handle).await;
+        });
     }
 
     fn engine(&self) -> watch::Receiver<State> {

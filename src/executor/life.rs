@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{Access, FlockOperation, OFlags, access, flock};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
@@ -15,44 +15,67 @@ use crate::executor::process::ProcessId;
 /// Where the files of a machine's executors are, if nobody says otherwise. It is empty after a boot, as is the machine.
 pub const FOLDER: &str = "/run/tenure/executors";
 
+/// How the names of these files begin.
+pub const PREFIX: &str = "executor-";
+
 /// While this exists, this process is seen to live.
 #[derive(Debug)]
 pub struct Life {
     _locked: File,
     path: PathBuf,
-    process: String,
 }
 
 impl Life {
-    /// Makes the file `name`, which nobody else may have, in `folder` and locks it.
+    /// Makes the file at `path`, which nobody else may have, and locks it.
     ///
     /// # Errors
-    /// When the folder cannot be made or written.
-    pub fn begin(folder: &Path, name: &str) -> io::Result<Life> {
-        DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
-        let path = folder.join(name);
-        let file = File::options().write(true).create_new(true).mode(0o644).open(&path)?;
+    /// When its folder cannot be written.
+    pub fn begin(path: &Path) -> io::Result<Life> {
+        let file = File::options().write(true).create_new(true).mode(0o644).open(path)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Life { _locked: file, path, process: own_process()? })
+        Ok(Life { _locked: file, path: path.to_owned() })
     }
 
-    /// The file.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// What process this is, as [`is_over`] reads it.
-    #[must_use]
-    pub fn process(&self) -> &str {
-        &self.process
-    }
-
-    /// Nothing is left that anybody would have to look after: the sign is taken away. (Otherwise it stays, free.)
-    pub fn end(self) {
+    /// Nothing is left that anybody would have to look after: the sign is taken away. (Otherwise it stays, and is free once this
+    /// process has ended.)
+    pub fn end(&self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "the lock is left behind");
         }
+    }
+}
+
+/// The folder is there, and this process can make files in it.
+///
+/// # Errors
+/// When that cannot be so.
+pub fn prepare(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+    Ok(access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// The file at `path`, locked, unless another process has it so: whoever keeps it does what one of several is to do.
+///
+/// # Errors
+/// When the file cannot be made or opened.
+pub fn take_turn(path: &Path) -> io::Result<Option<File>> {
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = File::options();
+    let file = options.write(true).create(true).truncate(false).mode(0o644).custom_flags(flags).open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes away the sign of an executor that is dead and of which nothing is left, if it stands in `folder`: a path that a container names
+/// may lead anywhere.
+pub(super) fn forget(sign: &Path, folder: &Path) {
+    let name = sign.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if sign.parent() == Some(folder) && name.starts_with(PREFIX) && is_over(sign, None) {
+        // Its guard may have been faster.
+        let _gone = std::fs::remove_file(sign);
     }
 }
 
@@ -90,8 +113,11 @@ fn open(lock: &Path) -> io::Result<File> {
     File::options().read(true).custom_flags(flags).open(lock)
 }
 
-/// Pid and start time count in one boot and one namespace.
-fn own_process() -> io::Result<String> {
+/// What process this is, as [`is_over`] reads it: pid and start time count in one boot and one namespace.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn own_process() -> io::Result<String> {
     let ProcessId { pid, start_ticks, boot } = ProcessId::own()?;
     Ok(format!("{boot} {} {pid} {start_ticks}", pid_namespace()?))
 }
@@ -136,15 +162,31 @@ mod tests {
         assert!(!is_over(&path, Some(&own)), "this process lives");
         assert!(!is_over(&path, None), "of that one nothing is known");
 
-        let life = Life::begin(path.parent().unwrap(), "executor-1").unwrap();
-        assert!(!is_over(life.path(), Some(life.process())));
-        assert!(!is_over(life.path(), Some("another-boot 1 2 3")), "whoever holds it lives");
+        prepare(path.parent().unwrap()).unwrap();
+        let life = Life::begin(&path).unwrap();
+        assert!(!is_over(&path, Some(&own)));
+        assert!(!is_over(&path, Some("another-boot 1 2 3")), "whoever holds it lives");
+        forget(&path, path.parent().unwrap());
         drop(life);
         assert!(is_over(&path, None) && is_over(&path, Some(&own)), "it is there and free");
-        let life = Life::begin(folder.path(), "executor-2").unwrap();
-        let path = life.path().to_owned();
+        forget(&path, folder.path());
+        assert!(path.exists(), "it is none of that folder");
+        forget(&path, path.parent().unwrap());
+        assert!(!path.exists());
+        let life = Life::begin(&path).unwrap();
         life.end();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn one_of_several_has_the_turn_until_it_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sweeper");
+        let first = take_turn(&path).unwrap().unwrap();
+        assert!(take_turn(&path).unwrap().is_none());
+        drop(first);
+        assert!(take_turn(&path).unwrap().is_some());
+        assert!(take_turn(&folder.path().join("nowhere/sweeper")).is_err());
     }
 
     #[test]
@@ -170,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("e");
         assert!(!outlive(&path).unwrap(), "it was never there, or went in peace");
-        let life = Life::begin(folder.path(), "e").unwrap();
+        let life = Life::begin(&path).unwrap();
         let waiting = std::thread::spawn({
             let path = path.clone();
             move || outlive(&path)

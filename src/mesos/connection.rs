@@ -4,11 +4,16 @@
 //! Nobody outside `mesos` can tell which one is there.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use super::wire::scheduler::{Call, Event};
+
+/// How long a master may take to answer a SUBSCRIBE. To one that has just begun to lead, with thousands of agents, whoever is
+/// impatient and asks again is more work.
+pub const SUBSCRIBE_MAX: Duration = Duration::from_secs(60);
 
 /// A way to the leading master.
 #[async_trait]
@@ -64,8 +69,11 @@ pub trait CallPipe: Send + fmt::Debug {
         let mut answers: Vec<Result<(), ConnectionError>> = Vec::with_capacity(calls.len());
         for call in &calls {
             let dead = answers.last().is_some_and(|it| it.as_ref().is_err_and(ConnectionError::is_dead));
-            let is_sent = !dead && may_act();
-            answers.push(if is_sent { self.send(call).await } else { Err(ConnectionError::not_sent()) });
+            answers.push(match dead {
+                true => Err(ConnectionError::not_sent()),
+                false if !may_act() => Err(ConnectionError::deposed()),
+                false => self.send(call).await,
+            });
         }
         answers
     }
@@ -74,6 +82,12 @@ pub trait CallPipe: Send + fmt::Debug {
 /// A request to a master failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionError {
+    /// The request stayed here.
+    #[error("not sent: {message}")]
+    NotSent {
+        /// Why.
+        message: String,
+    },
     /// No leading master was reached: nobody has seen the request.
     #[error("no leading master reached: {message}")]
     Unreachable {
@@ -120,7 +134,8 @@ impl ConnectionError {
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         match self {
-            ConnectionError::Unreachable { .. }
+            ConnectionError::NotSent { .. }
+            | ConnectionError::Unreachable { .. }
             | ConnectionError::Unsubscribed { .. }
             | ConnectionError::Refused { .. } => Outcome::NotDone,
             ConnectionError::Lost { .. } | ConnectionError::Malformed { .. } => Outcome::Unsure,
@@ -133,18 +148,16 @@ impl ConnectionError {
         !matches!(self, ConnectionError::Refused { .. })
     }
 
-    /// A call that stayed here, because the subscription had died over an earlier one.
+    /// A call that stayed here, because its subscription had ended, perhaps over an earlier one.
     #[must_use]
     pub fn not_sent() -> ConnectionError {
-        ConnectionError::Unreachable {
-            message: "not sent: the connection broke at an earlier call".to_owned(),
-        }
+        ConnectionError::NotSent { message: "the subscription is over".to_owned() }
     }
 
     /// A call that stayed here, because another process may act now.
     #[must_use]
     pub fn deposed() -> ConnectionError {
-        ConnectionError::Unreachable { message: "not asked: this process does not lead any more".to_owned() }
+        ConnectionError::NotSent { message: "this process does not lead any more".to_owned() }
     }
 
     /// Whether subscribing again can help. If not, somebody must change the configuration.

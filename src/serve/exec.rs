@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::leader::WhoLeads;
 use crate::api::{Binding, Containerizer, GROUP, Phase, Revision, Task};
@@ -18,7 +18,7 @@ use crate::server::{ExecError, ExecRequest, Line, Lines, TaskExec};
 
 /// How much of what is written may wait to be read.
 const BUFFER: usize = 64 * 1024;
-/// How long an executor may take to make its line.
+/// How long it may take until an executor has been told and has made its line.
 const LINE_MAX: Duration = Duration::from_secs(15);
 
 /// Commands beside this machine's tasks.
@@ -104,7 +104,14 @@ impl TaskExec for AgentExec {
         let (token, authority) = (expected.token().to_owned(), Some(authority));
         let order = ExecOrder { task: TaskId::new(id), argv, terminal, stdin, server, token, authority };
         let (agent, executor) = (AgentId::new(&binding.agent_id), ExecutorId::new(binding.executor()));
-        let sent = self.messages.send(agent, executor, ExecutorData::Exec(order).encode()).await;
+        let until = Instant::now() + LINE_MAX;
+        let sent = self.messages.send(agent, executor, ExecutorData::Exec(order).encode());
+        let Ok(sent) = timeout_at(until, sent).await else {
+            return Err(ExecError::Unavailable(format!(
+                "the Mesos master, which passes it on to the task's executor, has not taken the command within {} s",
+                LINE_MAX.as_secs()
+            )));
+        };
         match sent {
             Ok(()) => {}
             Err(MessageError::NotLeading) => {
@@ -113,7 +120,7 @@ impl TaskExec for AgentExec {
             }
             Err(error) => return Err(ExecError::Unavailable(format!("{error}: {}", root(&error)))),
         }
-        match timeout(LINE_MAX, expected.line()).await {
+        match timeout_at(until, expected.line()).await {
             Ok(Some(line)) => Ok(line),
             Ok(None) | Err(_) => Err(ExecError::Unavailable(format!(
                 "the task's executor on {} made no line to this server within {} s: is --address reachable from there, and is the \

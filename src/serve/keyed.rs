@@ -175,8 +175,7 @@ impl Current {
 #[async_trait]
 impl Connection for KeyedWay {
     async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError> {
-        let way =
-            self.fresh().map_err(|error| ConnectionError::Unreachable { message: format!("{error:#}") })?;
+        let way = self.fresh().map_err(|error| ConnectionError::NotSent { message: format!("{error:#}") })?;
         way.connection.subscribe(call, may_act).await
     }
 }

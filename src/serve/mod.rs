@@ -20,7 +20,7 @@ mod mesos;
 mod offers;
 mod sealing;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -119,6 +119,13 @@ async fn serve(config: ServerConfig) -> Result<()> {
         certificate: &certificate,
     };
     let (leader, inside) = way.lead(&scene, &store).await?;
+    let rivals = config.store != StoreTarget::Embedded;
+    if rivals && host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
+        tracing::warn!(
+            %host,
+            "servers of this installation on other machines cannot ask this one about what the leader holds: --listen names an address of this machine alone"
+        );
+    }
     let election = Election {
         env: env.clone(),
         store: store.clone(),
@@ -126,7 +133,7 @@ async fn serve(config: ServerConfig) -> Result<()> {
         holder: format!("{} (pid {})", leader.host, std::process::id()),
         door: door_at(&host, listener.local_addr().context("no address")?.port(), &certificate)?,
         ttl: LEADER_TTL,
-        rivals: config.store != StoreTarget::Embedded,
+        rivals,
     };
     let listener = TcpListener::from_std(listener).context("failed to listen")?;
     let address = listener.local_addr().context("no address")?;

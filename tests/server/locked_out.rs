@@ -49,6 +49,7 @@ async fn a_leader_with_a_wrong_secret_lets_the_other_server_lead_and_is_let_in_o
         Server::prepare(Dockerd::start(), "locked-out", &of_first.each_ref().map(String::as_str)).await;
     first.up(&[]).await;
     leads(&first, 1).await;
+    assert_eq!(first.lines_with("on other machines cannot ask this one"), 1, "it listens on loopback");
     let of_second = flags(&right);
     let mut second = second(&first, "locked-out", &of_second.each_ref().map(String::as_str)).await;
     let line = first.logged("leadership given up").await;
@@ -60,6 +61,8 @@ async fn a_leader_with_a_wrong_secret_lets_the_other_server_lead_and_is_let_in_o
     assert!(told.contains(words) && told.contains("(401)"), "{told}");
     let metrics = first.metrics().await;
     assert!(metrics.contains("tenure_leadership_given_up_total 1\n"), "{metrics}");
+    assert!(metrics.contains("tenure_leader 0\n"), "{metrics}");
+    assert!(second.metrics().await.contains("tenure_leader 1\n"));
 
     // It needs no restart, and nothing that runs is touched when it leads.
     file("wrong", "rec:s3cret\n");

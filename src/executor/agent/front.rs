@@ -22,7 +22,6 @@ use super::tls::Tls;
 use crate::env::Env;
 use crate::executor::complaint::Complaint;
 use crate::executor::launcher::LocalLauncher;
-use crate::executor::life::Life;
 use crate::mesos::launcher::{Launcher, Reports};
 use crate::mesos::wire::executor::Event;
 use crate::mesos::wire::{ExecutorEventType, TaskId};
@@ -30,6 +29,10 @@ use crate::mesos::wire::{ExecutorEventType, TaskId};
 /// The longest wait between two attempts to reach the agent. One that has been restarted takes its executors back for seconds only,
 /// however long it was away.
 const WAIT_MAX: Duration = Duration::from_millis(500);
+/// The shortest longest wait, whatever the agent says: nobody is asked without a pause.
+const WAIT_LEAST: Duration = Duration::from_millis(50);
+/// The longest wait where the agent's TLS has gone wrong: a person has to mend it, and each attempt is a handshake.
+const INSECURE_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How many attempts fall at least into the time in which it takes them back.
 const ATTEMPTS_MIN: u32 = 4;
 /// How long the agent may take to store the last update: what it knew to have ended already it never confirms.
@@ -68,10 +71,10 @@ pub(super) struct Front {
     told_at: Instant,
     /// Since when there is no task, nor anything left of one.
     idle_since: Option<Instant>,
-    /// Removals of what is left of tasks. They last for as long as dockerd is away.
-    discarding: FuturesUnordered<BoxFuture<'static, ()>>,
-    /// Others see by it that this process lives.
-    life: Life,
+    /// Removals of what is left of tasks, and whether they have come to that. They last for as long as dockerd is away.
+    discarding: FuturesUnordered<BoxFuture<'static, bool>>,
+    /// There is a container that dockerd refused to remove.
+    leaves_some: bool,
     stage: Stage,
 }
 
@@ -91,7 +94,6 @@ impl Front {
         tls: Option<Tls>,
         launcher: LocalLauncher,
         reports: Reports,
-        life: Life,
     ) -> Front {
         let Settings { framework_id, executor_id, serves, shutdown_grace, .. } = settings.clone();
         let now = Instant::now();
@@ -109,7 +111,7 @@ impl Front {
             told_at: now,
             idle_since: None,
             discarding: FuturesUnordered::new(),
-            life,
+            leaves_some: false,
             stage: Stage::Serving,
         }
     }
@@ -137,12 +139,13 @@ impl Front {
                     report.into_status().into_iter().for_each(|status| self.talk.reported(status));
                 }
                 news = self.line.next() => self.heard(news).await,
-                Some(()) = self.discarding.next() => {}
+                Some(is_gone) = self.discarding.next() => self.leaves_some |= !is_gone,
                 () = wait_until(deadline) => self.late().await,
             }
         };
+        // Otherwise its guard has something to do.
         if self.discard_all().await {
-            self.life.end();
+            self.launcher.leave();
         }
         outcome
     }
@@ -292,13 +295,13 @@ impl Front {
         }
         self.away_since.get_or_insert_with(Instant::now);
         match &error {
-            LinkError::Away(_) => return self.line.wait(self.wait()),
+            LinkError::Away(_) => return self.line.wait(self.wait(longest_wait(self.settings.recovery))),
             // The agent has come back otherwise than it was: its operator may mend it while the tasks run.
             LinkError::Insecure(why) if self.was_subscribed => {
                 if self.insecure.is_due(why) {
                     tracing::error!(%error, "no subscription");
                 }
-                return self.line.wait(self.wait());
+                return self.line.wait(self.wait(INSECURE_WAIT_MAX));
             }
             LinkError::Insecure(_) | LinkError::Unwanted(_) | LinkError::Refused(_) => {}
         }
@@ -308,8 +311,8 @@ impl Front {
     }
 
     /// Until the agent is asked again: chance, so that a machine's executors do not ask in step.
-    fn wait(&self) -> Duration {
-        let millis = u64::try_from(longest_wait(self.settings.recovery).as_millis()).unwrap_or(u64::MAX);
+    fn wait(&self, longest: Duration) -> Duration {
+        let millis = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(self.env.below(millis))
     }
 
@@ -339,13 +342,17 @@ impl Front {
         for task in self.talk.tasks() {
             self.discard(task);
         }
-        let all = async { while self.discarding.next().await.is_some() {} };
+        let all = async {
+            while let Some(is_gone) = self.discarding.next().await {
+                self.leaves_some |= !is_gone;
+            }
+        };
         let is_done = timeout(DISCARD_MAX, all).await.is_ok();
         if !is_done {
             let left = self.discarding.len();
             tracing::warn!(left, "what is left of tasks is removed when dockerd answers");
         }
-        is_done
+        is_done && !self.leaves_some
     }
 
     fn way(&self) -> Way {
@@ -356,7 +363,8 @@ impl Front {
 
 /// The longest wait between two attempts to reach the agent.
 fn longest_wait(recovery: Option<Recovery>) -> Duration {
-    recovery.map_or(WAIT_MAX, |recovery| WAIT_MAX.min(recovery.backoff_max / ATTEMPTS_MIN))
+    let longest = recovery.map_or(WAIT_MAX, |recovery| WAIT_MAX.min(recovery.backoff_max / ATTEMPTS_MIN));
+    longest.max(WAIT_LEAST)
 }
 
 async fn wait_until(at: Option<Instant>) {
@@ -372,7 +380,7 @@ mod tests {
 
     #[test]
     fn an_agent_is_asked_at_least_four_times_while_it_takes_executors_back() {
-        for (window, most) in [(2_000, 500), (1_000, 250), (15_000, 500), (0, 0)] {
+        for (window, most) in [(2_000, 500), (1_000, 250), (15_000, 500), (0, 50)] {
             let backoff_max = Duration::from_millis(window);
             let recovery = Recovery { timeout: Duration::from_secs(900), backoff_max };
             assert_eq!(longest_wait(Some(recovery)), Duration::from_millis(most), "{window} ms");

@@ -31,9 +31,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::env::Env;
-use crate::executor::docker;
+use crate::executor::docker::{self, Sweep};
 use crate::executor::launcher::{LauncherConfig, LocalLauncher, Sandbox, Serves, TASKS};
-use crate::executor::life::Life;
+use crate::executor::life;
 use crate::executor::logs::{LogLimits, RotatingFile};
 use crate::mesos::launcher::reports;
 use front::{Front, Outcome};
@@ -95,9 +95,10 @@ fn serve() -> Result<(), ExecutorError> {
         let env = Env::system().map_err(start("get randomness"))?;
         let mut terminated = signal(SignalKind::terminate()).map_err(start("listen for signals"))?;
         let (sink, reports) = reports();
-        let life = show_life(&env, &settings)?;
-        let launcher = LocalLauncher::new(env.clone(), launcher_config(&settings, &life), sink);
-        let front = Front::new(env, settings, tls, launcher, reports, life);
+        let process = life::own_process().map_err(start("tell who this process is"))?;
+        let config = launcher_config(&settings, Place::of(&env, &settings), process);
+        let launcher = LocalLauncher::new(env.clone(), config, sink);
+        let front = Front::new(env, settings, tls, launcher, reports);
         let told = async move {
             let _signal = terminated.recv().await;
         };
@@ -109,11 +110,15 @@ fn serve() -> Result<(), ExecutorError> {
     }
 }
 
-fn launcher_config(settings: &Settings, life: &Life) -> LauncherConfig {
+fn launcher_config(settings: &Settings, place: Place, process: String) -> LauncherConfig {
+    let Place { lock, turn } = place;
+    if settings.sweep_every.is_none() {
+        tracing::info!("containers of dead executors are not looked for: TENURE_EXECUTOR_SWEEP is 0");
+    }
     let Settings { framework_id, executor_id, sandbox, host_sandbox, installation, serves, .. } = settings;
     LauncherConfig {
         installation: installation.clone(),
-        docker_host: settings.docker_host.clone().unwrap_or_else(|| docker::DEFAULT_HOST.to_owned()),
+        docker_host: docker_host(settings).to_owned(),
         process_dir: sandbox.join(if *serves == Serves::ManyTasks { TASKS } else { ".tenure" }),
         shim: PathBuf::from("/proc/self/exe"),
         logs: LogLimits::default(),
@@ -122,9 +127,9 @@ fn launcher_config(settings: &Settings, life: &Life) -> LauncherConfig {
             path: sandbox.clone(),
             host_path: host_sandbox.clone(),
             executor: format!("{framework_id}/{executor_id}"),
-            lock: life.path().to_owned(),
-            process: life.process().to_owned(),
-            sweep_every: settings.sweep_every,
+            lock,
+            process,
+            sweep: settings.sweep_every.map(|every| Sweep { every, turn }),
         }),
     }
 }
@@ -143,15 +148,32 @@ fn log_to(sandbox: &Path) -> Result<(), ExecutorError> {
     Ok(())
 }
 
-/// Says, for as long as this process lives, that its containers are somebody's.
-fn show_life(env: &Env, settings: &Settings) -> Result<Life, ExecutorError> {
-    let Settings { locks, host_sandbox, executor_id, .. } = settings;
-    let clean = |c: char| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' };
-    let id: String = executor_id.value.chars().take(100).map(clean).collect();
-    let name = format!("executor-{id}-{}", env.uid());
-    Life::begin(locks, &name).or_else(|error| {
-        tracing::warn!(folder = %locks.display(), %error, "the lock is kept in the sandbox, where the task can reach it");
-        let failed = |source| ExecutorError::Sandbox { action: "lock a file", path: host_sandbox.clone(), source };
-        Life::begin(host_sandbox, &name).map_err(failed)
-    })
+/// Where this process is to show that it lives, from its first container on.
+struct Place {
+    lock: PathBuf,
+    /// What the executors of the installation with this dockerd have in common; absent where they have no folder in common.
+    turn: Option<PathBuf>,
+}
+
+impl Place {
+    fn of(env: &Env, settings: &Settings) -> Place {
+        let Settings { locks, host_sandbox, executor_id, installation, .. } = settings;
+        let id: String = clean(&executor_id.value).chars().take(100).collect();
+        let name = format!("{}{id}-{}", life::PREFIX, env.uid());
+        if let Err(error) = life::prepare(locks) {
+            tracing::warn!(folder = %locks.display(), %error, "the lock is kept in the sandbox, where the task can reach it");
+            return Place { lock: host_sandbox.join(name), turn: None };
+        }
+        let turn = format!("sweeper-{}-{}", clean(installation), clean(docker_host(settings)));
+        Place { lock: locks.join(name), turn: Some(locks.join(turn)) }
+    }
+}
+
+/// As a part of a file's name.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect()
+}
+
+fn docker_host(settings: &Settings) -> &str {
+    settings.docker_host.as_deref().unwrap_or(docker::DEFAULT_HOST)
 }

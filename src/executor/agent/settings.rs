@@ -14,8 +14,9 @@ const RECOVERY_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// The agent sends what waits for a new executor at once.
 const IDLE_MAX: Duration = Duration::from_secs(60);
-/// A look costs dockerd one list of this installation's containers.
+/// A look costs dockerd one list of this installation's containers, of whichever executor of the machine it is.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_LEAST: Duration = Duration::from_millis(100);
 
 /// What this executor is, and how its agent wants it to behave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +33,8 @@ pub(super) struct Settings {
     pub(super) sandbox: PathBuf,
     /// The sandbox as the machine, and so its Docker engine, sees it.
     pub(super) host_sandbox: PathBuf,
-    /// How long to go on without an agent, and how long at most to wait between attempts to reach it; absent where the
-    /// framework wants no checkpoints: then everything ends with the agent.
+    /// How long to go on without an agent, and for how long one that is back takes its executors back; absent where the framework wants
+    /// no checkpoints: then everything ends with the agent.
     pub(super) recovery: Option<Recovery>,
     /// After SHUTDOWN the agent ends this process by force in this time.
     pub(super) shutdown_grace: Duration,
@@ -41,8 +42,9 @@ pub(super) struct Settings {
     pub(super) idle_max: Duration,
     /// Where executors show that they live (`TENURE_EXECUTOR_LOCKS`).
     pub(super) locks: PathBuf,
-    /// How often containers of dead executors are looked for (`TENURE_EXECUTOR_SWEEP`).
-    pub(super) sweep_every: Duration,
+    /// How often containers of dead executors are looked for (`TENURE_EXECUTOR_SWEEP`); absent where they are not, which is asked for
+    /// by 0.
+    pub(super) sweep_every: Option<Duration>,
     /// Whose tasks these are; on every container.
     pub(super) installation: String,
     pub(super) serves: Serves,
@@ -111,6 +113,7 @@ impl Settings {
                 allowed: "a number and a unit, such as 2secs or 15mins",
             }),
         };
+        let sweep = span("TENURE_EXECUTOR_SWEEP", SWEEP_EVERY)?;
         let sandbox = PathBuf::from(needed("MESOS_SANDBOX")?);
         let recovery = Recovery {
             timeout: span("MESOS_RECOVERY_TIMEOUT", RECOVERY_TIMEOUT)?,
@@ -128,7 +131,7 @@ impl Settings {
             shutdown_grace: span("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD", SHUTDOWN_GRACE)?,
             idle_max: span("TENURE_EXECUTOR_IDLE_MAX", IDLE_MAX)?,
             locks: PathBuf::from(given("TENURE_EXECUTOR_LOCKS").unwrap_or_else(|| life::FOLDER.to_owned())),
-            sweep_every: span("TENURE_EXECUTOR_SWEEP", SWEEP_EVERY)?,
+            sweep_every: (!sweep.is_zero()).then_some(sweep.max(SWEEP_LEAST)),
             installation: needed(INSTALLATION)?,
             serves: given(SHARED_EXECUTOR).map_or(Serves::OneTask, |_| Serves::ManyTasks),
             docker_host: given("DOCKER_HOST"),
@@ -256,6 +259,10 @@ mod tests {
         assert_eq!(with(SHARED_EXECUTOR, "1").unwrap().serves, Serves::ManyTasks);
 
         assert_eq!(with("MESOS_CHECKPOINT", "0").unwrap().recovery, None);
+        let sweeps =
+            ["", "10mins", "1us", "0secs"].map(|it| with("TENURE_EXECUTOR_SWEEP", it).unwrap().sweep_every);
+        let seconds = sweeps.map(|every| every.map(|it| it.as_secs_f64()));
+        assert_eq!(seconds, [Some(60.0), Some(600.0), Some(0.1), None]);
         let socket = with("MESOS_DOMAIN_SOCKET", "/run/agent.sock").unwrap();
         assert_eq!(socket.place, Place::Socket("/run/agent.sock".into()));
     }

@@ -12,10 +12,12 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use rustix::process::setsid;
+use tokio::io::AsyncReadExt;
 
 use super::engine::{Engine, EngineError};
-use super::events::container_name;
-use super::owner::{LOCK_LABEL, Owner};
+use super::leftovers::{label, remove_those};
+use super::owner::{EXECUTOR_LABEL, LOCK_LABEL, Owner};
+use crate::executor::complaint::Complaint;
 use crate::executor::life;
 
 /// The verb that makes a guard, and the one that it is then.
@@ -27,37 +29,53 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// How often it is tried, which is for an hour: without dockerd nobody can do anything about its containers.
 const ATTEMPTS_MAX: u32 = 1800;
 
-/// A guard begins to watch over the containers of `owner`, which is one of several executors. Of a machine that ends it nothing is left to
-/// guard.
+/// A guard begins to watch over the containers of `owner`, which is one of several executors. It need not outlive the machine's boot:
+/// containers do not.
 ///
 /// # Errors
 /// Why there is none, in a person's words.
 pub async fn begin(program: &Path, owner: &Owner, docker_host: &str) -> Result<(), String> {
     let Some(executor) = &owner.executor else { return Ok(()) };
-    let made = tokio::process::Command::new(program)
+    let failed = |error: io::Error| format!("failed to start {}: {error}", program.display());
+    let mut beginning = tokio::process::Command::new(program)
         .arg(BEGIN)
         .args([&executor.lock, &PathBuf::from(&executor.id), &PathBuf::from(docker_host)])
         .env_clear()
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .await;
-    match made {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("the guard was not begun: {status}")),
-        Err(error) => Err(format!("failed to start {}: {error}", program.display())),
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let mut told = String::new();
+    if let Some(mut stdout) = beginning.stdout.take() {
+        stdout.read_to_string(&mut told).await.map_err(failed)?;
     }
+    let status = beginning.wait().await.map_err(failed)?;
+    if !status.success() {
+        return Err(format!("the guard was not begun: {status}"));
+    }
+    if !told.is_empty() {
+        tracing::warn!(why = told, "the guard stays in the executor's cgroups, and may end with it");
+    }
+    Ok(())
 }
 
-/// `guard LOCK ID HOST`: returns when a guard runs that is no child of its caller. To be called before any thread is started.
+/// `guard LOCK ID HOST`: returns when a guard runs that is no child of its caller. What it could not do for it stands in the standard
+/// output. To be called before any thread is started.
 #[must_use]
 pub fn begin_apart(args: impl Iterator<Item = OsString>) -> ExitCode {
     // Fails only for a process that leads a group already, which then has what it needs.
     let _session = setsid();
     if let Err(error) = leave_cgroups(Path::new("/proc/self")) {
-        complain(&format_args!("stays in the executor's cgroups, and may end with it: {error}"));
+        // The task's own `stderr` is no place for it: of most tasks it never matters.
+        let _unwritable = write!(io::stdout(), "{error}");
     }
-    let guard = Command::new("/proc/self/exe").arg(GUARD).args(args).env_clear().current_dir("/").spawn();
+    let guard = Command::new("/proc/self/exe")
+        .arg(GUARD)
+        .args(args)
+        .env_clear()
+        .current_dir("/")
+        .stdout(Stdio::null())
+        .spawn();
     match guard {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
@@ -92,13 +110,18 @@ fn clear(lock: &str, id: &str, host: &str) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let engine = Engine::new(host);
-        for attempt in 0..ATTEMPTS_MAX {
+        let mut complaint = Complaint::new();
+        for _ in 0..ATTEMPTS_MAX {
             match remove_all(&engine, lock, id).await {
-                Ok(()) => return std::fs::remove_file(lock),
+                Ok(()) => return forget(lock),
                 // Without the lock whoever looks for leftovers sees that the process is gone.
                 Err(_) if !Path::new(lock).exists() => return Ok(()),
-                Err(error) if attempt == 0 => complain(&error),
-                Err(_) => {}
+                Err(error) => {
+                    let words = error.to_string();
+                    if complaint.is_due(&words) {
+                        complain(&words);
+                    }
+                }
             }
             tokio::time::sleep(AGAIN).await;
         }
@@ -106,15 +129,22 @@ fn clear(lock: &str, id: &str, host: &str) -> io::Result<()> {
     })
 }
 
+/// No container of the executor is left; otherwise why the first one is.
 async fn remove_all(engine: &Engine, lock: &str, id: &str) -> Result<(), EngineError> {
-    for summary in engine.list(super::owner::EXECUTOR_LABEL, id).await? {
-        let its_lock = summary.labels.as_ref().and_then(|labels| labels.get(LOCK_LABEL));
-        if let Some(name) = container_name(&summary).filter(|_| its_lock.is_some_and(|its| its == lock)) {
-            engine.remove(name).await?;
-            complain(&format_args!("container {name} is removed: its executor is dead"));
-        }
+    let its = |summary: &_| label(summary, LOCK_LABEL) == Some(lock);
+    let removed = remove_those(engine, (EXECUTOR_LABEL, id), its).await?;
+    for name in removed.names {
+        complain(&format_args!("container {name} is removed: its executor is dead"));
     }
-    Ok(())
+    removed.refused.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// The lock is gone. Another executor that looked for leftovers may have been faster.
+fn forget(lock: &str) -> io::Result<()> {
+    match std::fs::remove_file(lock) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Moves this process to the root of each hierarchy of cgroups that `process` tells.

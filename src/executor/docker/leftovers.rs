@@ -1,10 +1,14 @@
 //! Containers whose executor is dead: nobody watches them, and they hold their ports. Their executor's [guard](super::guard) removes
 //! them; should that be dead as well, any other executor of the installation on the machine does.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::engine::EngineError;
+use bollard::models::ContainerSummary;
+
+use super::engine::{Engine, EngineError};
 use super::events::container_name;
 use super::owner::{INSTALLATION_LABEL, LOCK_LABEL, PROCESS_LABEL};
 use super::task::Containers;
@@ -13,13 +17,33 @@ use crate::executor::life;
 /// Between two looks: so far from it in either direction that the executors of a machine do not look in step.
 const SPREAD: f64 = 0.5;
 
-/// Looks for such containers now and then, for ever.
-pub async fn remove_leftovers_now_and_then(containers: Containers, every: Duration) {
-    loop {
-        containers.env.sleep(containers.env.jitter(every, SPREAD)).await;
-        // Where dockerd is away there is nothing to do, and whoever waits for it says so.
-        if containers.events.engine().borrow().trouble().is_none() {
-            make_room(&containers).await;
+/// When, and by whom, such containers are looked for beside the launches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sweep {
+    pub every: Duration,
+    /// Of all executors with this file one looks, whoever has it. A look costs dockerd a list of all containers of the installation.
+    /// Without a file each looks for itself.
+    pub turn: Option<PathBuf>,
+}
+
+impl Sweep {
+    /// Looks for such containers now and then, for ever, when it is this process's turn.
+    pub async fn run(self, containers: Containers) {
+        let mut turn: Option<File> = None;
+        loop {
+            containers.env.sleep(containers.env.jitter(self.every, SPREAD)).await;
+            if let (Some(path), None) = (&self.turn, &turn) {
+                match life::take_turn(path) {
+                    Ok(Some(file)) => turn = Some(file),
+                    Ok(None) => continue,
+                    // Then it looks beside others.
+                    Err(error) => tracing::debug!(path = %path.display(), %error, "no turns"),
+                }
+            }
+            // Where dockerd is away there is nothing to do, and whoever waits for it says so.
+            if containers.events.engine().borrow().trouble().is_none() {
+                make_room(&containers).await;
+            }
         }
     }
 }
@@ -33,21 +57,72 @@ pub(super) async fn make_room(containers: &Containers) {
     }
 }
 
-/// Every container of this installation whose executor is known to be dead is gone afterwards; their names. One of which
-/// that cannot be told stays.
+/// Every container of this installation whose executor is known to be dead is gone afterwards, unless dockerd refuses that; their
+/// names. One of which that cannot be told stays.
 async fn remove_leftovers(containers: &Containers) -> Result<Vec<String>, EngineError> {
-    let mut removed = Vec::new();
-    for summary in containers.engine.list(INSTALLATION_LABEL, &containers.owner.installation).await? {
-        let label = |label: &str| summary.labels.as_ref()?.get(label).map(String::as_str);
-        let (Some(lock), Some(name)) = (label(LOCK_LABEL), container_name(&summary)) else { continue };
-        if !containers.owner.owns(label) && life::is_over(Path::new(lock), label(PROCESS_LABEL)) {
-            match containers.engine.remove(name).await {
-                Ok(()) => removed.push(name.to_owned()),
-                Err(error) if error.is_away() => return Err(error),
-                // One that dockerd cannot remove (a busy mount) is no reason to leave the others.
-                Err(error) => tracing::warn!(%error, "a container of a dead executor stays"),
+    let Containers { engine, owner, .. } = containers;
+    let is_left = |summary: &ContainerSummary| {
+        let label = |name: &str| label(summary, name);
+        let lock = label(LOCK_LABEL).map(Path::new);
+        lock.is_some_and(|lock| !owner.owns(label) && life::is_over(lock, label(PROCESS_LABEL)))
+    };
+    let removed = remove_those(engine, (INSTALLATION_LABEL, &owner.installation), is_left).await?;
+    for error in &removed.refused {
+        tracing::warn!(%error, "a container of a dead executor stays");
+    }
+    if let Some(folder) = owner.executor.as_ref().and_then(|own| own.lock.parent()) {
+        // Their guards are dead as well, or just about to do the same.
+        removed.signs.iter().for_each(|sign| life::forget(sign, folder));
+    }
+    Ok(removed.names)
+}
+
+/// What came of removing several containers.
+#[derive(Debug, Default)]
+pub(super) struct Removed {
+    /// Those that are gone.
+    pub(super) names: Vec<String>,
+    /// The signs of executors of which no container is left.
+    signs: BTreeSet<PathBuf>,
+    /// Why others are there still.
+    pub(super) refused: Vec<EngineError>,
+}
+
+/// Those containers with this label and value that `is_left` names are gone afterwards. One that dockerd refuses to remove (a busy
+/// mount) keeps none of the others.
+///
+/// # Errors
+/// When dockerd is away.
+pub(super) async fn remove_those(
+    engine: &Engine,
+    (key, value): (&str, &str),
+    is_left: impl Fn(&ContainerSummary) -> bool,
+) -> Result<Removed, EngineError> {
+    let mut removed = Removed::default();
+    let mut stay = BTreeSet::new();
+    for summary in engine.list(key, value).await? {
+        let sign = label(&summary, LOCK_LABEL).map(PathBuf::from);
+        let Some(name) = container_name(&summary).filter(|_| is_left(&summary)) else {
+            stay.extend(sign);
+            continue;
+        };
+        match engine.remove(name).await {
+            Ok(()) => {
+                removed.names.push(name.to_owned());
+                removed.signs.extend(sign);
+            }
+            Err(error) if error.is_away() => return Err(error),
+            Err(error) => {
+                stay.extend(sign);
+                removed.refused.push(error);
             }
         }
     }
+    removed.signs.retain(|sign| !stay.contains(sign));
     Ok(removed)
+}
+
+/// The value of a container's label.
+pub(super) fn label<'a>(summary: &'a ContainerSummary, name: &str) -> Option<&'a str> {
+    summary.labels.as_ref()?.get(name).map(String::as_str)
 }

@@ -26,7 +26,7 @@ pub use attach::{Attached, ExecState};
 pub use engine::{DEFAULT_HOST, Engine, EngineError, Fault, Image, Operation};
 pub use events::Events;
 pub use image::{ImageError, Images, Wanted};
-pub use leftovers::remove_leftovers_now_and_then;
+pub use leftovers::Sweep;
 pub use owner::{EXECUTOR_LABEL, Executor, INSTALLATION_LABEL, LOCK_LABEL, Owner, PROCESS_LABEL};
 pub use spec::{SpecError, TASK_ID_LABEL, container_name, create_request, effective_network};
 pub use sweep::sweep;

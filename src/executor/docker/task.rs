@@ -10,7 +10,7 @@
 use std::fs::Permissions;
 use std::future::Future;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,8 @@ pub(crate) const AT_ONCE_MAX: usize = 16;
 const PULL_SHOWS_AFTER: Duration = Duration::from_millis(300);
 /// dockerd answers a first call in milliseconds; it is busy, or hangs.
 const ANSWER_SHOWS_AFTER: Duration = Duration::from_secs(2);
+/// How long a launch waits for the ports of dead executors' containers: one that dockerd cannot end holds up nobody for longer.
+const ROOM_MAX: Duration = Duration::from_secs(5);
 const AWAY_FIRST: Duration = Duration::from_millis(100);
 const AWAY_MAX: Duration = Duration::from_secs(2);
 /// Docker's own default, when neither image nor task names one.
@@ -58,7 +60,8 @@ pub struct Containers {
     pub owner: Owner,
     pub logs: LogLimits,
     pub slots: Arc<Semaphore>,
-    /// A folder of somebody else's making that stands in the containers, and that their own users are to use as well.
+    /// The sandbox of an executor of one task, which stands in its container: a user of the container that is not root gets the
+    /// right to use it.
     pub home: Option<PathBuf>,
 }
 
@@ -167,7 +170,7 @@ impl Containers {
             tokio::select! {
                 biased;
                 _ = ordered(order) => return Err(Failure::End(End::KilledBeforeStart)),
-                () = make_room(self) => {}
+                _in_time = tokio::time::timeout(ROOM_MAX, make_room(self)) => {}
             }
         }
         self.welcome(body.user.as_ref().unwrap_or(&image.user));
@@ -196,9 +199,14 @@ impl Containers {
         })
     }
 
-    /// Lets a user who is not root use what is in the container's folder, as in `/tmp`: what is not theirs they cannot take away.
+    /// Lets a user who is not root use the container's folder. It is theirs, and nobody else's, where the image or the App gives a
+    /// number; a name means something in the image alone, and opens it as `/tmp` is.
     fn welcome(&self, user: &str) {
         let Some(home) = self.home.as_ref().filter(|_| !is_root(user)) else { return };
+        // An executor that is not root cannot give it away.
+        if numbers(user).is_some_and(|(uid, gid)| chown(home, Some(uid), gid).is_ok()) {
+            return;
+        }
         if let Err(error) = std::fs::set_permissions(home, Permissions::from_mode(0o1777)) {
             tracing::warn!(user, %error, "the container's user may not be able to use the sandbox");
         }
@@ -310,20 +318,23 @@ impl Containers {
         }
     }
 
-    /// Nothing is left of the container of that name, however long dockerd is away. Where there is no engine there is no container.
-    pub async fn remove(&self, name: &str) {
+    /// Whether nothing is left of the container of that name: false when dockerd refuses to remove it (a busy mount), which it is
+    /// asked however long it is away. Where there is no engine there is no container.
+    pub async fn remove(&self, name: &str) -> bool {
         if matches!(*self.events.engine().borrow(), State::Absent { .. }) {
-            return;
+            return true;
         }
         let mut backoff = Backoff::new(AWAY_FIRST, AWAY_MAX);
         loop {
             // The semaphore is never closed.
             let _slot = self.slots.acquire().await;
             match self.engine.remove(name).await {
-                Ok(()) => return,
+                Ok(()) => return true,
                 Err(error) if error.is_away() => {}
-                // A removal that dockerd refuses (a busy mount) is left to the next sweep.
-                Err(error) => return tracing::warn!(%error, "container is left until the next start"),
+                Err(error) => {
+                    tracing::warn!(%error, "the container of a task that has ended stays for now");
+                    return false;
+                }
             }
             self.env.sleep(backoff.next()).await;
         }
@@ -353,6 +364,12 @@ fn wanted(task: &Task, container: &Container) -> Wanted {
         login: container.registry_login.clone(),
         scope: revision.unwrap_or(&task.id.value).clone(),
     }
+}
+
+/// The user and group that `UID` or `UID:GID` gives.
+fn numbers(user: &str) -> Option<(u32, Option<u32>)> {
+    let (uid, gid) = user.split_once(':').unwrap_or((user, ""));
+    Some((uid.parse().ok()?, gid.parse().ok()))
 }
 
 fn is_root(user: &str) -> bool {

@@ -36,7 +36,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, ConnectionError, MayAct, Subscription};
+use super::connection::{Connection, ConnectionError, MayAct, SUBSCRIBE_MAX, Subscription};
 use super::wire::Encoding;
 use super::wire::scheduler::Call;
 use crate::env::Env;
@@ -122,7 +122,7 @@ impl HttpConfig {
             credentials: None,
             trust: None,
             connect_timeout: Duration::from_secs(5),
-            subscribe_timeout: Duration::from_secs(60),
+            subscribe_timeout: SUBSCRIBE_MAX,
             call_timeout: Duration::from_secs(5 * 60),
             record_limit: 256 << 20,
         }
@@ -187,12 +187,14 @@ impl Connection for HttpConnection {
             if !may_act() {
                 return Err(ConnectionError::deposed());
             }
-            match self.client.find_leader(&masters[index], &body, may_act).await {
-                Ok((leader, answer)) => {
+            let found = self.client.find_leader(&masters[index], &body, may_act).await;
+            match found.and_then(|(leader, answer)| self.accept(leader, answer)) {
+                Ok(subscription) => {
                     self.client.first.store(index, Ordering::Relaxed);
-                    return self.accept(leader, answer);
+                    return Ok(subscription);
                 }
                 Err(ConnectionError::Unreachable { message }) => tried.push(message),
+                Err(error @ ConnectionError::NotSent { .. }) => return Err(error),
                 Err(error) => {
                     // One that takes requests and does not answer must not be asked first for ever.
                     self.client.first.store(index + 1, Ordering::Relaxed);

@@ -37,7 +37,11 @@ pub(super) struct Shown {
 impl Shown {
     fn note(&self, call: CallType, result: &Result<(), ConnectionError>) {
         let Err(error) = result else { return self.served.store(true, Ordering::Relaxed) };
-        tracing::warn!(%call, %error, "call failed");
+        match error {
+            // Why it was not was told before.
+            ConnectionError::NotSent { .. } => tracing::debug!(%call, %error, "call not made"),
+            _ => tracing::warn!(%call, %error, "call failed"),
+        }
         if error.is_dead() {
             // The first one tells why: others were not sent because of it.
             self.why.get_or_init(|| format!("{call} failed: {error}"));
@@ -138,6 +142,7 @@ impl Caller {
     async fn obey(&mut self, commands: impl Iterator<Item = Command>) {
         let (mut calls, mut waiting) = (Vec::new(), Vec::new());
         for Command { call, done } in commands {
+            let called = Called::from(&call);
             match self.spend_leases(call) {
                 Ok(Some(call)) => {
                     calls.push(call);
@@ -145,7 +150,10 @@ impl Caller {
                 }
                 // Whoever made the call may have stopped waiting for the answer.
                 Ok(None) => drop(done.send(Ok(()))),
-                Err(error) => drop(done.send(Err(error))),
+                Err(error) => {
+                    self.shared.tally.called(called, Some(&error));
+                    drop(done.send(Err(error)));
+                }
             }
         }
         for (done, result) in waiting.into_iter().zip(self.send(calls).await) {

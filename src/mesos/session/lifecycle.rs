@@ -1,6 +1,7 @@
 //! Subscribes, reads the stream, and subscribes again: until the session is closed or must end.
 
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,8 +12,8 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::caller::{Lines, Pipes, Shown};
-use super::tally::Fate;
-use super::{Cause, EndReason, Identity, SessionConfig, SessionEvent, Shared};
+use super::tally::{Called, Fate};
+use super::{CallError, Cause, EndReason, Identity, SessionConfig, SessionEvent, Shared};
 use crate::env::Env;
 use crate::mesos::connection::{Connection, ConnectionError, Subscription};
 use crate::mesos::wire::scheduler::{Call, Event, Subscribe, Subscribed};
@@ -47,6 +48,8 @@ struct Latest {
 enum After {
     /// Another one, soon.
     Again(String),
+    /// Another one, soon: this time nobody was asked, since it is not known who we are.
+    Unidentified(String),
     /// Another one, but not soon: the master refuses us as we are.
     Refused(String),
     /// Nothing if that was our successor.
@@ -110,13 +113,15 @@ impl Lifecycle {
         loop {
             let after = self.one_subscription().await;
             let latest = self.latest.take();
+            let useless = latest.as_ref().is_some_and(|latest| !self.was_of_use(latest));
             let bounds = match &latest {
-                Some(latest) => backoff.after_break(self.was_of_use(latest)),
+                Some(_) => backoff.after_break(!useless),
                 None => backoff.after_failure(),
             };
             let (mut reason, cause, wait) = match after {
                 After::End(reason) => return reason,
                 After::Again(reason) => (reason, Cause::Broken, self.within(&bounds)),
+                After::Unidentified(reason) => (reason, Cause::Unidentified, self.within(&bounds)),
                 After::Refused(reason) => (reason, Cause::Refused, self.config.backoff_refused),
                 After::FailedOver if self.is_succeeded().await => return EndReason::FailedOver,
                 After::FailedOver => {
@@ -128,7 +133,7 @@ impl Lifecycle {
                 reason = format!("{reason} ({} subscriptions in a row broke soon)", backoff.useless());
             }
             tracing::warn!(reason, ?wait, "not subscribed");
-            self.disconnected(reason, cause).await;
+            self.disconnected(reason, cause, useless).await;
             self.env.sleep(wait).await;
         }
     }
@@ -144,8 +149,22 @@ impl Lifecycle {
         bounds.start + Duration::from_millis(self.env.below(u64::try_from(room).unwrap_or(u64::MAX)))
     }
 
-    /// Whether it was a successor that took the framework over: nobody else may.
+    /// Whether it was a successor that took the framework over: nobody else may. The stream is gone in either case, which is told
+    /// when the store does not say at once.
     async fn is_succeeded(&self) -> bool {
+        self.leave().await;
+        let mut asked = pin!(self.ask_whose());
+        tokio::select! {
+            biased;
+            is_succeeded = &mut asked => return is_succeeded,
+            () = self.env.sleep(self.config.backoff_min) => {}
+        }
+        let reason = "another instance subscribed as this framework, and the store does not tell yet whether a successor";
+        self.disconnected(reason.to_owned(), Cause::Broken, false).await;
+        asked.await
+    }
+
+    async fn ask_whose(&self) -> bool {
         loop {
             match self.identity.is_ours().await {
                 Ok(is_ours) => return !is_ours,
@@ -167,12 +186,17 @@ impl Lifecycle {
         self.env.jitter(wait, 0.2)
     }
 
-    async fn disconnected(&self, reason: String, cause: Cause) {
+    async fn disconnected(&self, reason: String, cause: Cause, useless: bool) {
+        self.leave().await;
+        self.shared.mailbox.disconnected(SessionEvent::Disconnected { reason, cause, useless });
+    }
+
+    /// There is no subscription any more.
+    async fn leave(&self) {
         if !planted!("offers-outlive-their-stream") {
             self.shared.leases.clear();
         }
         self.lines.close().await;
-        self.shared.mailbox.disconnected(SessionEvent::Disconnected { reason, cause });
     }
 
     /// Subscribes once and reads to the end of the stream.
@@ -195,7 +219,8 @@ impl Lifecycle {
 
     /// A subscription of a framework that the master keeps.
     async fn open(&self) -> Result<Opened, After> {
-        let info = self.identity.framework().await.map_err(|error| After::Again(error.to_string()))?;
+        let info = self.identity.framework().await;
+        let info = info.map_err(|error| After::Unidentified(error.to_string()))?;
         let opened = self.subscribe(&info).await?;
         if info.id.is_some() {
             return Ok(opened);
@@ -233,7 +258,11 @@ impl Lifecycle {
         let info = FrameworkInfo { id: Some(id.clone()), ..info };
         let mut call = Call::of(id, CallType::UpdateFramework);
         call.update_framework = introduce(&info, opened.suppressed).subscribe;
-        let Err(error) = opened.pipes.calls.send(&call).await else { return Ok(opened) };
+        let (called, identity) = (Called::from(&call), self.identity.clone());
+        let sent = opened.pipes.calls.send_all(vec![call], &move || identity.may_act()).await;
+        let failed = sent.into_iter().find_map(Result::err).map(CallError::Failed);
+        self.shared.tally.called(called, failed.as_ref());
+        let Some(error) = failed else { return Ok(opened) };
         tracing::warn!(%error, "a new framework's failover timeout was not taken: subscribing again to set it");
         let kept = self.subscribe(&info).await;
         drop(opened);

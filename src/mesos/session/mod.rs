@@ -155,6 +155,8 @@ pub enum SessionEvent {
         reason: String,
         /// Why, for whoever decides what to do about it.
         cause: Cause,
+        /// Whether what ended is a subscription that was of no use: no more than another failed attempt.
+        useless: bool,
     },
     /// The session has ended for ever. Nothing follows.
     Ended(EndReason),
@@ -167,6 +169,8 @@ pub enum Cause {
     Broken,
     /// The master refuses the framework as it is configured here.
     Refused,
+    /// [`Identity::framework`] does not tell who we are, or says that a person must decide: no master was asked.
+    Unidentified,
     /// Somebody else subscribed with the framework's id, which is ours by the store's word.
     Usurped,
 }

@@ -18,6 +18,8 @@ pub(in crate::mesos) struct Remembered {
     pub(in crate::mesos) principal: Option<String>,
     pub(in crate::mesos) store_down: AtomicBool,
     pub(in crate::mesos) deposed: AtomicBool,
+    /// Whether the store does not tell who this is.
+    pub(in crate::mesos) unknown: AtomicBool,
     /// Whether the store names nobody else.
     pub(in crate::mesos) is_ours: AtomicBool,
 }
@@ -25,6 +27,9 @@ pub(in crate::mesos) struct Remembered {
 #[async_trait]
 impl Identity for Remembered {
     async fn framework(&self) -> Result<FrameworkInfo, IdentityError> {
+        if self.unknown.load(Ordering::Relaxed) {
+            return Err(IdentityError { message: "the id is missing".to_owned() });
+        }
         let capabilities = [Capability::PartitionAware, Capability::MultiRole, Capability::TaskKillingState];
         Ok(FrameworkInfo {
             user: "root".to_owned(),

@@ -100,12 +100,29 @@ fn kind(error: &CallError) -> &'static str {
         CallError::NotSubscribed => "not_subscribed",
         CallError::Ended => "ended",
         CallError::Failed(error) => match error {
+            ConnectionError::NotSent { .. } => "not_sent",
             ConnectionError::Unreachable { .. } => "unreachable",
             ConnectionError::Lost { .. } => "lost",
             ConnectionError::Unsubscribed { .. } => "unsubscribed",
             ConnectionError::Refused { .. } => "refused",
             ConnectionError::Malformed { .. } => "malformed",
         },
+    }
+}
+
+#[cfg(test)]
+impl Tally {
+    /// How many calls of a type the master took.
+    pub(super) fn taken(&self, call: &'static str) -> u64 {
+        self.sent.get_or_create(&[("call", call)]).get()
+    }
+
+    /// How many of a type were not sent, or failed, by the word for how.
+    pub(super) fn failures(&self, call: &'static str) -> Vec<(&'static str, u64)> {
+        let words = ["not_leased", "not_subscribed", "ended", "not_sent", "unreachable", "lost", "refused"];
+        let counts =
+            words.map(|word| (word, self.failed.get_or_create(&[("call", call), ("reason", word)]).get()));
+        counts.into_iter().filter(|(_, count)| *count > 0).collect()
     }
 }
 
@@ -135,9 +152,8 @@ mod tests {
             [offers("received"), offers("rescinded"), offers("declined"), offers("accepted")],
             [3, 1, 2, 0]
         );
-        let sent = |call| tally.sent.get_or_create(&[("call", call)]).get();
-        assert_eq!([sent("DECLINE"), sent("REVIVE"), sent("SUPPRESS")], [1, 1, 0]);
-        let failed = |call, reason| tally.failed.get_or_create(&[("call", call), ("reason", reason)]).get();
-        assert_eq!([failed("REVIVE", "not_subscribed"), failed("DECLINE", "refused")], [1, 1]);
+        assert_eq!(["DECLINE", "REVIVE", "SUPPRESS"].map(|call| tally.taken(call)), [1, 1, 0]);
+        assert_eq!(tally.failures("REVIVE"), [("not_subscribed", 1)]);
+        assert_eq!(tally.failures("DECLINE"), [("refused", 1)]);
     }
 }

@@ -243,6 +243,8 @@ struct Script {
     hold: Option<CallType>,
     /// How long it takes to find the master.
     subscribing: Duration,
+    /// Who leads no more after the next call.
+    deposes: Option<Arc<Remembered>>,
 }
 
 impl Scripted {
@@ -315,6 +317,9 @@ impl CallPipe for Scripted {
         let (answer, held) = {
             let mut script = self.script();
             script.calls.push(call.clone());
+            if let Some(deposed) = &script.deposes {
+                deposed.deposed.store(true, Ordering::Relaxed);
+            }
             (script.refuse_call.clone().map_or(Ok(()), Err), script.hold == Some(call.r#type()))
         };
         if held {
@@ -501,7 +506,7 @@ async fn a_stranger_with_our_id_is_told_of_and_left_alone_for_longer_and_longer(
         let taken = Instant::now();
         master.say(failed_over()).await;
         let reason = await_event(&mut events, |event| match event {
-            SessionEvent::Disconnected { reason, cause: Cause::Usurped } => Some(reason),
+            SessionEvent::Disconnected { reason, cause: Cause::Usurped, .. } => Some(reason),
             _ => None,
         });
         let reason = reason.await;
@@ -530,11 +535,18 @@ async fn a_stranger_with_our_id_is_told_of_and_left_alone_for_longer_and_longer(
 #[tokio::test(start_paused = true)]
 async fn whether_it_was_a_successor_is_asked_until_the_store_answers_or_the_term_is_over() {
     let (env, master) = (node(), Scripted::default());
-    let (_session, mut events, identity) = open(&env, master.clone());
+    let (session, mut events, identity) = open(&env, master.clone());
     identity.is_ours.store(true, Ordering::Relaxed);
     master.subscribed(1).await;
     identity.store_down.store(true, Ordering::Relaxed);
     master.say(failed_over()).await;
+    let reason = await_event(&mut events, |event| match event {
+        SessionEvent::Disconnected { reason, cause: Cause::Broken, .. } => Some(reason),
+        _ => None,
+    });
+    let reason = reason.await;
+    assert!(reason.contains("the store does not tell yet"), "{reason}");
+    assert_eq!(session.reconcile(&[]).await, Err(CallError::NotSubscribed));
     tokio::time::sleep(Duration::from_secs(300)).await;
     assert_eq!(master.script().subscriptions.len(), 1);
     identity.store_down.store(false, Ordering::Relaxed);

@@ -39,6 +39,9 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const FRAMEWORK: &str = "1f273792-6059-482b-bf08-df8678e49080-0000";
 
+/// `tenure-executor`, as it is built for tests.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tenure-executor");
+
 /// One agent with one executor.
 pub(crate) struct Agent {
     env: Env,
@@ -120,7 +123,7 @@ impl Agent {
         };
         // The one built for size in the place of the one built for tests: `hack/executor`.
         let program = std::env::var("TENURE_TEST_EXECUTOR");
-        let child = Command::new(program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_tenure-executor")))
+        let child = Command::new(program.as_deref().unwrap_or(PROGRAM))
             .env_clear()
             .env("LIBPROCESS_IP", "127.0.0.1")
             .env("LIBPROCESS_PORT", "0")
@@ -266,6 +269,12 @@ impl Agent {
 
     pub(crate) fn shut_down(&self) {
         self.send(ExecutorEventType::Shutdown, Event::default());
+    }
+
+    /// The files by which its executors are seen to live.
+    pub(crate) fn signs(&self) -> Vec<PathBuf> {
+        let files = self.locks.path().read_dir().unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|it| it.file_name().unwrap().to_str().unwrap().starts_with("executor-")).collect()
     }
 
     /// The process that watches over its executor's containers.

@@ -45,7 +45,7 @@ async fn a_container_whose_executor_was_killed_is_ended_though_nobody_else_is_th
     let (agent, mut executor) = begun("alone", &dockerd).await;
     executor.kill().await;
     until_none_is_left(&dockerd, &agent.installation).await;
-    while agent.locks.path().read_dir().unwrap().count() > 0 {
+    while !agent.signs().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(agent.output("stderr").contains("its executor is dead"), "{}", agent.output("stderr"));
@@ -98,7 +98,47 @@ async fn with_its_guard_and_its_lock_gone_any_other_executor_of_the_installation
     other.shut_down();
     live.shut_down();
     assert!(executor.ended().await.success() && its.ended().await.success());
-    assert_eq!(live.locks.path().read_dir().unwrap().count(), 0, "who leaves nothing takes its lock along");
+    assert_eq!(live.signs(), [] as [PathBuf; 0], "who leaves nothing takes its lock along");
+    assert_eq!(other.signs(), [] as [PathBuf; 0], "who has no container needs none");
+}
+
+#[tokio::test]
+async fn the_sign_of_a_dead_executor_goes_with_its_last_container_also_when_its_guard_is_dead() {
+    let dockerd = Dockerd::start();
+    dockerd.busybox().await;
+    let (dead, mut executor) = begun("dead", &dockerd).await;
+    kill(dead.guard());
+    executor.kill().await;
+    assert_eq!(dead.signs().len(), 1);
+    let mut other = Agent::start("other").await.with("DOCKER_HOST", dockerd.host());
+    other = other.with("TENURE_EXECUTOR_SWEEP", "100ms");
+    other = other.with("TENURE_EXECUTOR_LOCKS", dead.locks.path().to_str().unwrap());
+    other.installation.clone_from(&dead.installation);
+    let mut executor = other.executor();
+    other.subscription(1).await;
+    other.launch(line("t.process", POLITE));
+    other.update_of(TaskState::Running).await;
+    until_none_is_left(&dockerd, &dead.installation).await;
+    while !dead.signs().is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    other.shut_down();
+    assert!(executor.ended().await.success());
+}
+
+#[tokio::test]
+async fn it_is_ended_also_where_nobody_may_write_the_folder_for_locks() {
+    let dockerd = Dockerd::start();
+    dockerd.busybox().await;
+    let agent = Agent::start("nowhere").await.with("DOCKER_HOST", dockerd.host());
+    let agent = agent.with("TENURE_EXECUTOR_LOCKS", "/proc/nowhere");
+    let mut executor = agent.executor();
+    agent.subscription(1).await;
+    agent.launch(sleeper("t.nowhere"));
+    agent.update_of(TaskState::Running).await;
+    executor.kill().await;
+    until_none_is_left(&dockerd, &agent.installation).await;
+    assert!(agent.output("executor.log").contains("the lock is kept in the sandbox"));
 }
 
 #[tokio::test]
@@ -121,6 +161,7 @@ async fn a_process_ends_with_its_executor() {
             }
         };
         tokio::time::timeout(Duration::from_secs(60), over).await.expect("it ends");
+        assert_eq!(agent.signs(), [] as [PathBuf; 0], "nothing of it is left in the machine's folder");
     }
 }
 

@@ -4,6 +4,7 @@ mod agent;
 mod authority;
 mod leftovers;
 mod reach;
+mod refusing;
 mod secured;
 mod shared;
 

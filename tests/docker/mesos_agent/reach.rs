@@ -1,5 +1,7 @@
 //! What a container can do to its executor through the sandbox that they share, and what its own user can do there.
 
+use std::os::unix::fs::MetadataExt;
+
 use tenure::mesos::wire::{SHARED_EXECUTOR, TaskState};
 
 use super::agent::Agent;
@@ -69,6 +71,9 @@ async fn a_user_of_the_image_reads_what_was_fetched_and_writes_into_the_sandbox_
         assert_eq!(agent.output(&format!("{folder}stdout")), "fetched\n1000\n");
         let file = if share.is_empty() { "file".to_owned() } else { format!("{folder}sandbox/file") };
         assert_eq!(agent.output(&file), "kept\n");
+        let found = agent.sandbox.path().metadata().unwrap();
+        let owner = if share.is_empty() { 1000 } else { 0 };
+        assert_eq!((found.mode() & 0o7777, found.uid()), (0o750, owner), "it is nobody else's");
         agent.shut_down();
         assert!(executor.ended().await.success());
     }

@@ -69,9 +69,9 @@ async fn while_dockerd_is_away_a_shared_executor_goes_on_and_afterwards_it_remov
 
 #[tokio::test]
 async fn an_executor_whose_only_launch_was_lost_ends_after_a_while() {
-    let mut agent = Agent::start("e1").await.with("TENURE_EXECUTOR_IDLE_MAX", "3secs");
-    // While the agent is away nothing can come, and nothing ends.
-    agent.refuse(&[(503, "Agent has not finished recovery"); 3]);
+    let mut agent = Agent::start("e1").await.with("TENURE_EXECUTOR_IDLE_MAX", "2secs");
+    // For about five seconds: while the agent is away nothing can come, and nothing ends.
+    agent.refuse(&[(503, "Agent has not finished recovery"); 20]);
     let mut executor = agent.executor();
     agent.subscription(1).await;
     agent.kill().await;

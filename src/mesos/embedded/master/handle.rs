@@ -124,7 +124,7 @@ impl CallPipe for InProcessCalls {
         for queued in posted {
             answers.push(match queued {
                 Some(queued) => queued.answer().await.map_err(ConnectionError::from),
-                None => Err(ConnectionError::not_sent()),
+                None => Err(ConnectionError::deposed()),
             });
         }
         answers

@@ -100,6 +100,17 @@ async fn what_is_no_master_is_told_by_what_it_answered() {
 }
 
 #[tokio::test]
+async fn what_is_no_master_keeps_nobody_from_one_that_is_named_after_it() {
+    let env = Env::system().unwrap();
+    let (master, _fleet) = cluster(&env);
+    let leader = Process::leading(&env, &master, |front| front).await;
+    let page = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>";
+    let masters = vec![answering(&env, page).await, leader.url()];
+    let connection = HttpConnection::new(&env, HttpConfig::new(masters));
+    connection.subscribe(subscribe(), &|| true).await.unwrap();
+}
+
+#[tokio::test]
 async fn masters_that_point_at_each_other_are_left_after_two_redirects() {
     let env = Env::system().unwrap();
     let listeners =

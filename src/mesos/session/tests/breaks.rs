@@ -22,12 +22,49 @@ async fn subscriptions_that_break_at_their_first_call_are_made_ever_more_rarely(
     let count = master.script().subscriptions.len();
     assert!((5..30).contains(&count), "{count} subscriptions in 5 minutes");
     let reason = await_event(&mut events, |event| match event {
-        SessionEvent::Disconnected { reason, .. } => Some(reason),
+        SessionEvent::Disconnected { reason, useless: true, .. } => Some(reason),
         _ => None,
     });
     let reason = reason.await;
     assert!(reason.contains("REVIVE failed: no leading master reached: 307"), "{reason}");
     assert!(reason.ends_with(&format!("({count} subscriptions in a row broke soon)")), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_know_who_it_is_asks_no_master_and_says_so() {
+    let (env, master) = (node(), Scripted::default());
+    let identity = Arc::new(Remembered::default());
+    identity.unknown.store(true, Ordering::Relaxed);
+    let config = SessionConfig::default();
+    let (_session, mut events) = start(&env, Arc::new(master.clone()), identity.clone(), config);
+    let reason = await_event(&mut events, |event| match event {
+        SessionEvent::Disconnected { reason, cause: Cause::Unidentified, useless: false } => Some(reason),
+        _ => None,
+    });
+    assert_eq!(reason.await, "framework identity: the id is missing");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(master.script().subscriptions.is_empty());
+    identity.unknown.store(false, Ordering::Relaxed);
+    master.subscribed(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_stay_here_are_counted_apart_from_those_that_break() {
+    let (env, master) = (node(), Scripted::default());
+    let identity = Arc::new(Remembered::default());
+    let tally = Tally::default();
+    let config = SessionConfig { tally: tally.clone(), ..SessionConfig::default() };
+    let (session, _events) = start(&env, Arc::new(master.clone()), identity.clone(), config);
+    master.subscribed(1).await;
+    assert_eq!(tally.taken("UPDATE_FRAMEWORK"), 1);
+    let gone = OfferId::new("gone");
+    session.accept(vec![gone.clone()], Vec::new(), Duration::ZERO).await.unwrap_err();
+    assert_eq!(tally.failures("ACCEPT"), [("not_leased", 1)]);
+    // The second of them is judged when the process has stood still over the first.
+    master.script().deposes = Some(identity.clone());
+    let (first, second) = tokio::join!(session.reconcile(&[]), session.reconcile(&[]));
+    assert_eq!((first, second), (Ok(()), Err(CallError::Failed(ConnectionError::deposed()))));
+    assert_eq!(tally.failures("RECONCILE"), [("not_sent", 1)]);
 }
 
 #[tokio::test(start_paused = true)]
