@@ -47,7 +47,7 @@ pub struct ServerArgs {
     /// The URL that agents fetch the executor at, where a name or a balancer leads to whichever of several servers runs: a new leader then
     /// leaves their caches as they are, and launches under way to another server [default: http:// and this server's --address]
     #[arg(long, env = "TENURE_ARTIFACT_URL", value_name = "URL")]
-    pub artifact_url: Option<String>,
+    pub artifact_url: Option<HttpUrl>,
     /// The address that agents reach this server at, and that Endpoints of this machine publish [default: of the default route]
     #[arg(long, env = "TENURE_ADDRESS", value_name = "HOST")]
     pub address: Option<String>,
@@ -83,11 +83,12 @@ pub struct ServerArgs {
     /// that one does [default: task]
     #[arg(long, env = "TENURE_MESOS_EXECUTOR_PER", value_name = "task|agent")]
     pub mesos_executor_per: Option<ExecutorPer>,
-    /// After how long without a word about a task's launch the cluster is asked, at least 1m; without an answer the task is replaced
-    /// [default: 5m]
+    /// After how long without a word about a task's launch the cluster is asked, at least 1m; if it does not know of it, or has nothing
+    /// to say for 11 minutes, the task is replaced [default: 5m]
     #[arg(long, env = "TENURE_TASK_LAUNCH_CONFIRM_TIMEOUT", value_name = "TIME")]
     pub task_launch_confirm_timeout: Option<Span>,
-    /// How long a task may take to run once it has a place, files and images that are fetched included; then it is replaced [default: 1h]
+    /// How long a task may take to run once it has a place, files and images that are fetched included, at least
+    /// --task-launch-confirm-timeout; then it is replaced [default: 1h]
     #[arg(long, env = "TENURE_TASK_LAUNCH_TIMEOUT", value_name = "TIME")]
     pub task_launch_timeout: Option<Span>,
     /// What the embedded agent offers, such as `cpus:4;mem:4096;disk:10240;ports:[31000-32000]` [default: this machine's]
@@ -116,7 +117,7 @@ pub struct ServerConfig {
     /// Where artifacts are served; `None` leaves it to the kind of cluster.
     pub artifact_listen: Option<Listen>,
     /// Where agents fetch the executor; `None` means this server.
-    pub artifact_url: Option<String>,
+    pub artifact_url: Option<HttpUrl>,
     /// The address to be reached at; `None` means that of the default route.
     pub address: Option<String>,
     /// Where documents are stored.
@@ -298,6 +299,26 @@ impl FromStr for MesosTarget {
             rest.split(',').map(|host| host.trim_start_matches(&format!("{scheme}://"))).collect();
         let hosts = host_ports(&hosts.join(",")).ok_or_else(expected)?;
         Ok(Self::Http(hosts.into_iter().map(|host| format!("{scheme}://{host}")).collect()))
+    }
+}
+
+/// A URL of a server that speaks HTTP, with or without a path to begin at.
+#[derive(Clone, Debug, PartialEq, Eq, DeserializeFromStr)]
+pub struct HttpUrl(pub String);
+
+impl FromStr for HttpUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let uri: Option<http::Uri> = text.parse().ok();
+        let is_one = uri.is_some_and(|uri| {
+            let scheme = uri.scheme_str().unwrap_or_default();
+            matches!(scheme, "http" | "https")
+                && uri.host().is_some_and(|it| !it.is_empty())
+                && uri.query().is_none()
+        });
+        let expected = || "must be a URL such as http://tenure.example.org:7480".to_owned();
+        if is_one { Ok(Self(text.to_owned())) } else { Err(expected()) }
     }
 }
 
@@ -516,6 +537,9 @@ mod tests {
             ("--agent-resources", "ram:4", "unknown resource \"ram\""),
             ("--agent-resources", "ports:[9-1]", "must be ranges such as [31000-32000"),
             ("--agent-resources", "cpus:x", "cpus: must be an amount of cpus"),
+            ("--artifact-url", "tenure.example.org:7480", "must be a URL such as http://"),
+            ("--artifact-url", "ftp://tenure.example.org", "must be a URL such as http://"),
+            ("--artifact-url", "http://tenure/?a=b", "must be a URL such as http://"),
             ("--agent-attributes", "rack", "must be NAME:VALUE"),
         ] {
             let error = args(&[flag, value]).unwrap_err();

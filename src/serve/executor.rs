@@ -58,7 +58,10 @@ impl ExecutorSide {
             (ExecutorOrigin::Path(path), _, _) => Program::Installed { path: path.clone() },
             (ExecutorOrigin::Uri(uri), _, _) => Program::Fetched { uri: uri.clone() },
             (_, Some(ExecDoor { address, .. }), Some(path)) => {
-                let base = config.artifact_url.clone().unwrap_or_else(|| format!("http://{address}"));
+                let base = config
+                    .artifact_url
+                    .as_ref()
+                    .map_or_else(|| format!("http://{address}"), |it| it.0.clone());
                 let uri = format!("{}{path}", base.trim_end_matches('/'));
                 tracing::info!(uri, "agents fetch the executor here");
                 Program::Fetched { uri }
