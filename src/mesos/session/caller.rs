@@ -138,6 +138,7 @@ impl Caller {
     async fn obey(&mut self, commands: impl Iterator<Item = Command>) {
         let (mut calls, mut waiting) = (Vec::new(), Vec::new());
         for Command { call, done } in commands {
+            let called = Called::from(&call);
             match self.spend_leases(call) {
                 Ok(Some(call)) => {
                     calls.push(call);
@@ -145,7 +146,10 @@ impl Caller {
                 }
                 // Whoever made the call may have stopped waiting for the answer.
                 Ok(None) => drop(done.send(Ok(()))),
-                Err(error) => drop(done.send(Err(error))),
+                Err(error) => {
+                    self.shared.tally.called(called, Some(&error));
+                    drop(done.send(Err(error)));
+                }
             }
         }
         for (done, result) in waiting.into_iter().zip(self.send(calls).await) {
