@@ -143,6 +143,9 @@ pub struct AppStatus {
     /// The present delay before launches, if instances have been failing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backoff: Option<BackoffStatus>,
+    /// Launches that the cluster has failed one after another, if it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch_faults: Option<LaunchFaultsStatus>,
     /// The generation of the spec that this status speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
@@ -162,4 +165,19 @@ pub struct BackoffStatus {
     pub failures: u32,
     /// No launch before this time.
     pub until: MicroTime,
+}
+
+/// Launches of one revision that the cluster failed one after another by no fault of the app, and the time before which nothing is
+/// launched again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LaunchFaultsStatus {
+    /// Name of the Revision whose launches failed; a new revision starts without delay.
+    pub revision: String,
+    /// When the first of them was counted.
+    pub since: MicroTime,
+    /// No launch before this time. After the first one there is no pause.
+    pub until: MicroTime,
+    /// What was said of the last.
+    pub message: String,
 }

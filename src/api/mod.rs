@@ -30,7 +30,7 @@ pub mod template;
 pub mod validate;
 
 pub use agent::{Agent, AgentStatus, Maintenance, Orphans, Totals};
-pub use app::{App, AppSpec, AppStatus, Backoff, BackoffStatus, Unreachable, Update};
+pub use app::{App, AppSpec, AppStatus, Backoff, BackoffStatus, LaunchFaultsStatus, Unreachable, Update};
 pub use check::{CheckPort, ExecCheck, HealthCheck, HttpCheck, ReadinessCheck, TcpCheck};
 pub use container::{Container, Containerizer, Network, Parameter, PullPolicy, Volume, VolumeMode};
 pub use crd::crds;

@@ -55,13 +55,14 @@ pub struct OfferStatus {
     pub maintenance: Option<Maintenance>,
 }
 
-/// Why an offer is held and not given back.
+/// Why offers are held and not given back: all that are held at a time, for what is wanted of any of them. For whom each could be, its
+/// `apps` tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Held {
-    /// Its lease has not run out, and nobody wants it.
+    /// Their leases have not run out, and nobody wants them.
     #[default]
     Lease,
-    /// Tasks wait for a place, and this one does not do, or they have not had their turn yet.
+    /// Tasks wait for a place: those of its `apps` have not had their turn yet, and for others it does not do.
     Waiting,
     /// Instances are about to take the place of others, or to be started again after a failure.
     Imminent,

@@ -83,11 +83,12 @@ pub struct ServerArgs {
     /// that one does [default: task]
     #[arg(long, env = "TENURE_MESOS_EXECUTOR_PER", value_name = "task|agent")]
     pub mesos_executor_per: Option<ExecutorPer>,
-    /// After how long without a word about a task's launch the cluster is asked, at least 1m; without an answer the task is replaced
-    /// [default: 5m]
+    /// After how long without a word about a task's launch the cluster is asked, at least 1m; if it does not know of it, or has nothing
+    /// to say for 11 minutes, the task is replaced [default: 5m]
     #[arg(long, env = "TENURE_TASK_LAUNCH_CONFIRM_TIMEOUT", value_name = "TIME")]
     pub task_launch_confirm_timeout: Option<Span>,
-    /// How long a task may take to run once it has a place, files and images that are fetched included; then it is replaced [default: 1h]
+    /// How long a task may take to run once it has a place, files and images that are fetched included, at least
+    /// --task-launch-confirm-timeout; then it is replaced [default: 1h]
     #[arg(long, env = "TENURE_TASK_LAUNCH_TIMEOUT", value_name = "TIME")]
     pub task_launch_timeout: Option<Span>,
     /// What the embedded agent offers, such as `cpus:4;mem:4096;disk:10240;ports:[31000-32000]` [default: this machine's]
@@ -534,6 +535,7 @@ mod tests {
             ("--artifact-url", "tenure.example.org:7480", "must be http://HOST:PORT"),
             ("--artifact-url", "ftp://tenure.example.org", "must be http://HOST:PORT"),
             ("--artifact-url", "http://", "must be http://HOST:PORT"),
+            ("--artifact-url", "http://tenure/?a=b", "must be http://HOST:PORT"),
             ("--agent-resources", "ram:4", "unknown resource \"ram\""),
             ("--agent-resources", "ports:[9-1]", "must be ranges such as [31000-32000"),
             ("--agent-resources", "cpus:x", "cpus: must be an amount of cpus"),

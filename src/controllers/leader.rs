@@ -348,7 +348,7 @@ impl Leader {
 
         let silent = Silent::default();
         self.start_reconcilers(group, &writer, &recorder, silent.clone());
-        group.spawn("silent launches", silent.ask(env.clone(), session.clone()));
+        group.spawn("silent launches", silent.ask(env.clone(), session.clone(), signals.clone()));
         self.start_placement(group, &writer, &recorder, session, &signals);
         let (of_loop, view) =
             ((env.clone(), writer.clone(), session.clone(), signals.clone()), cache.clone());

@@ -7,6 +7,7 @@ use super::runner::Runner;
 use crate::api::{Network, Revision, Task, TaskStatus, Template};
 use crate::mesos::wire::{self, CheckStatusInfo};
 use crate::plan::ObjectName;
+use crate::plan::deployment::is_of_executor;
 use crate::plan::status::{self, TaskState, Update};
 use crate::registry::Snapshot;
 
@@ -26,7 +27,8 @@ pub(super) fn merge(
     let template = revision.as_ref().map_or(&without, |it| &it.spec.template);
     let mut update = update(told, template, now)?;
     if let Some(cause) = never_began(present.or(task.status.as_ref()), told, runner, template) {
-        update.message = Some(format!("{}: {cause}", update.message.unwrap_or_default()));
+        let said: Vec<String> = update.message.into_iter().chain([cause]).collect();
+        update.message = Some(said.join(": "));
     }
     let Some(present) = present else { return status::merge(task, template, update) };
     let task = Task { status: Some(present.clone()), ..task.clone() };
@@ -65,10 +67,9 @@ fn never_began(
                 )
             })
         }
-        (
-            wire::TaskState::Failed,
-            wire::Reason::ExecutorTerminated | wire::Reason::ExecutorRegistrationTimeout,
-        ) => Some(format!("its executor is {}", program?)),
+        (wire::TaskState::Failed, reason) if is_of_executor(reason.as_str()) => {
+            Some(format!("its executor is {}", program?))
+        }
         _ => None,
     }
 }
@@ -203,6 +204,24 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn where_mesos_says_nothing_the_message_is_what_to_look_at() {
+        let installed = Runner::Executor(Program::Installed { path: "/opt/executor".into() }, Share::Task);
+        let reason = wire::Reason::ExecutorTerminated.wire();
+        let said = |message: Option<&str>| {
+            let message = message.map(ToOwned::to_owned);
+            let told = wire::TaskStatus { reason, message, ..told(WireState::Failed) };
+            let task = Task::new("web-1", crate::api::TaskSpec::default());
+            let snapshot = Snapshot::of(1, []);
+            merge((&task, None), &told, &installed, &snapshot, Timestamp::UNIX_EPOCH)
+                .unwrap()
+                .message
+                .unwrap()
+        };
+        assert_eq!(said(None), "its executor is /opt/executor on the agent");
+        assert_eq!(said(Some("ended")), "ended: its executor is /opt/executor on the agent");
     }
 
     #[test]

@@ -34,15 +34,18 @@ impl Default for Limits {
     }
 }
 
-/// How long the cluster has to answer what it is asked about a launch.
-const ANSWER: Duration = Duration::from_secs(30);
+/// How long the cluster has to answer what it is asked about a launch. What it does not know any more it says at once; but a new master says
+/// nothing of an agent that it waits for, for ten minutes, and then that it cannot be reached.
+const ANSWER: Duration = Duration::from_secs(660);
+/// How soon it is asked again.
+const ASKED_AGAIN: Duration = Duration::from_secs(30);
 
 /// What is to be done about one Task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
     /// Nothing; look again then.
     Fine(Again),
-    /// Nothing was heard of its launch: ask the cluster, and look again then.
+    /// Nothing was heard of its launch: ask the cluster, again if it was asked, and look again then.
     Ask(Timestamp),
     /// Stop it, as deployment would.
     Stop(Stop),
@@ -51,7 +54,7 @@ pub enum Verdict {
 }
 
 /// Judges one Task of a Revision with this template and an App with this policy; about its launch, if it is silent, the cluster was
-/// asked at `asked`.
+/// asked at `asked` first, and has been able to answer ever since.
 #[must_use]
 pub fn judge(
     task: &Task,
@@ -101,17 +104,17 @@ fn judge_silence(task: &Task, limit: Duration, asked: Option<Timestamp>, now: Ti
     if is_in_time(overdue_at, now) {
         return Verdict::Fine(Again::At(overdue_at));
     }
-    match asked.map(|at| after(at, ANSWER)) {
-        None => Verdict::Ask(after(now, ANSWER)),
-        Some(answered_by) if now < answered_by => Verdict::Fine(Again::At(answered_by)),
-        Some(_) => {
-            let waited = limit.as_secs();
-            let message = format!(
-                "the cluster has not confirmed the launch {waited} s after an agent was chosen, nor when it was asked"
-            );
-            Verdict::Stop(stop(LAUNCH_TIMED_OUT, message, now))
-        }
+    let answered_by = asked.map(|at| after(at, ANSWER));
+    if answered_by.is_none_or(|at| now < at) {
+        let again = after(now, ASKED_AGAIN);
+        return Verdict::Ask(answered_by.map_or(again, |at| at.min(again)));
     }
+    let message = format!(
+        "the cluster has not confirmed the launch {} s after an agent was chosen, nor in {} s in which it was asked",
+        limit.as_secs(),
+        ANSWER.as_secs()
+    );
+    Verdict::Stop(stop(LAUNCH_TIMED_OUT, message, now))
 }
 
 fn judge_launch(task: &Task, limit: Duration, now: Timestamp) -> Verdict {
@@ -226,11 +229,12 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_launch_is_given_up_when_the_cluster_was_asked_and_did_not_answer() {
+    fn a_silent_launch_is_given_up_when_the_cluster_did_not_answer_for_as_long_as_it_waits_for_agents() {
         let of = |asked, second| verdict_asked(&task(Phase::Bound), &[], asked, second);
         assert_eq!(of(None, 9999), "ask until 10029", "while nobody can be asked");
-        assert_eq!(of(Some(400), 429), "fine until 430");
-        assert_eq!(of(Some(400), 430), "stop: LaunchTimedOut");
+        assert_eq!(of(Some(400), 430), "ask until 460");
+        assert_eq!(of(Some(400), 1059), "ask until 1060");
+        assert_eq!(of(Some(400), 1060), "stop: LaunchTimedOut");
     }
 
     #[test]

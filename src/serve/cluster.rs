@@ -136,7 +136,7 @@ impl Way {
                 (way, inside, Policy::shared(runner), anew)
             }
         };
-        let policy = Policy { launches: launches(scene.config), ..policy };
+        let policy = Policy { launches: launches(scene.config)?, ..policy };
         let leader = Leader {
             env: scene.env.clone(),
             registry: scene.registry.clone(),
@@ -207,12 +207,15 @@ fn refuse_http_flags(config: &ServerConfig) -> Result<()> {
     }
 }
 
-fn launches(config: &ServerConfig) -> Limits {
+fn launches(config: &ServerConfig) -> Result<Limits> {
     let default = Limits::default();
-    Limits {
-        confirm: config.task_launch_confirm_timeout.map_or(default.confirm, Span::duration),
-        start: config.task_launch_timeout.map_or(default.start, Span::duration),
+    let confirm = config.task_launch_confirm_timeout.map_or(default.confirm, Span::duration);
+    let start = config.task_launch_timeout.map_or(default.start, Span::duration);
+    if start < confirm {
+        let (start, confirm) = (start.as_secs(), confirm.as_secs());
+        bail!("--task-launch-timeout ({start}s) must be at least --task-launch-confirm-timeout ({confirm}s)");
     }
+    Ok(Limits { confirm, start })
 }
 
 #[cfg(test)]
@@ -234,11 +237,17 @@ mod tests {
             let line = ["tenure", "--data-dir", "/d"].iter().chain(flags);
             Line::parse_from(line).server.resolve()
         };
-        assert_eq!(launches(&of(&[]).unwrap()), Limits::default());
+        assert_eq!(launches(&of(&[]).unwrap()).unwrap(), Limits::default());
         let flags = ["--task-launch-confirm-timeout", "10m", "--task-launch-timeout", "2h"];
         let seconds = |seconds| std::time::Duration::from_secs(seconds);
         let chosen = Limits { confirm: seconds(600), start: seconds(7200) };
-        assert_eq!(launches(&of(&flags).unwrap()), chosen);
+        assert_eq!(launches(&of(&flags).unwrap()).unwrap(), chosen);
+        for flags in [&["--task-launch-timeout", "0"][..], &["--task-launch-timeout", "299s"]] {
+            let refused = launches(&of(flags).unwrap()).unwrap_err().to_string();
+            assert!(refused.contains("at least --task-launch-confirm-timeout (300s)"), "{refused}");
+        }
+        let short = ["--task-launch-timeout", "2m", "--task-launch-confirm-timeout", "1m"];
+        assert_eq!(launches(&of(&short).unwrap()).unwrap().start, seconds(120));
         let refused = of(&["--task-launch-confirm-timeout", "59s"]).unwrap_err().to_string();
         assert_eq!(refused, "--task-launch-confirm-timeout must be at least 1m");
     }

@@ -10,7 +10,7 @@ use crate::plan::ObjectName;
 pub(super) const SECRET_MISSING: &str = "SecretMissing";
 /// Why Tasks are withheld: those who would run them leave undone what they ask for.
 pub(super) const LEFT_UNDONE: &str = "NotSupportedByMesos";
-/// Why Tasks are withheld, or were left behind: they cannot be told to an agent as they are.
+/// Why Tasks are withheld: they cannot be told to an agent as they are.
 pub(super) const NOT_LAUNCHABLE: &str = "NotLaunchable";
 
 /// Those Tasks, kept change by change.
@@ -18,8 +18,8 @@ pub(super) const NOT_LAUNCHABLE: &str = "NotLaunchable";
 pub(super) struct Backlog {
     /// Tasks that are not offered to placement, by Revision.
     withheld: BTreeMap<ObjectName, Withheld>,
-    /// Tasks that could not be launched when they had a place, by Revision. They are tried again.
-    left: BTreeMap<ObjectName, Withheld>,
+    /// The Revisions of these.
+    revisions: BTreeMap<ObjectName, ObjectName>,
     /// Tasks that the cluster is to end, of these Apps and since then.
     stopping: BTreeMap<ObjectName, (ObjectName, Timestamp)>,
 }
@@ -45,23 +45,25 @@ pub(super) struct Cause {
 impl Backlog {
     /// Forgets all that was said of a Task.
     pub(super) fn forget(&mut self, task: &ObjectName) {
-        for withheld in [&mut self.withheld, &mut self.left] {
-            withheld.retain(|_, withheld| {
-                withheld.tasks.remove(task);
-                !withheld.tasks.is_empty()
-            });
-        }
         self.stopping.remove(task);
+        let Some(class) = self.revisions.remove(task) else { return };
+        if let Some(withheld) = self.withheld.get_mut(&class) {
+            withheld.tasks.remove(task);
+            if withheld.tasks.is_empty() {
+                self.withheld.remove(&class);
+            }
+        }
     }
 
-    /// A Task is not to be offered to placement.
+    /// A Task is not to be offered to placement. The cause is that of all Tasks of its Revision: what was said of others is out of date.
     pub(super) fn withhold(&mut self, task: &ObjectName, class: ObjectName, cause: Cause) {
-        enter(&mut self.withheld, task.clone(), class, cause);
-    }
-
-    /// A Task had a place and could not be launched.
-    pub(super) fn leave(&mut self, task: ObjectName, class: ObjectName, cause: Cause) {
-        enter(&mut self.left, task, class, cause);
+        self.revisions.insert(task.clone(), class.clone());
+        let Cause { since, word, reason } = cause;
+        let before = self.withheld.remove(&class);
+        let since = before.as_ref().map_or(since, |it| it.since.min(since));
+        let mut tasks = before.map(|it| it.tasks).unwrap_or_default();
+        tasks.insert(task.clone());
+        self.withheld.insert(class, Withheld { tasks, since, word, reason });
     }
 
     /// A Task of this App is to end, since then.
@@ -69,14 +71,14 @@ impl Backlog {
         self.stopping.insert(task.clone(), (app, since));
     }
 
-    /// Tasks that cannot be launched or could not be, by Revision.
+    /// Tasks that cannot be launched, by Revision.
     pub(super) fn withheld(&self) -> impl Iterator<Item = (&ObjectName, &Withheld)> {
-        self.withheld.iter().chain(&self.left)
+        self.withheld.iter()
     }
 
-    /// Why Tasks of this Revision cannot be launched or could not be, if that is so.
+    /// Why Tasks of this Revision cannot be launched, if that is so.
     pub(super) fn withheld_of(&self, class: &ObjectName) -> Option<&Withheld> {
-        self.withheld.get(class).or_else(|| self.left.get(class))
+        self.withheld.get(class)
     }
 
     /// How many Tasks cannot be launched: for want of a Secret, and as they are.
@@ -99,16 +101,6 @@ impl Backlog {
     }
 }
 
-fn enter(
-    all: &mut BTreeMap<ObjectName, Withheld>,
-    task: ObjectName,
-    class: ObjectName,
-    Cause { since, word, reason }: Cause,
-) {
-    let withheld = all.entry(class).or_insert(Withheld { tasks: BTreeSet::new(), since, word, reason });
-    withheld.tasks.insert(task);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,17 +112,19 @@ mod tests {
     #[test]
     fn a_task_is_counted_for_as_long_as_it_is_so() {
         let (one, two) = (ObjectName::new("shop", "web-1"), ObjectName::new("shop", "web-2"));
-        let (class, app) = (ObjectName::new("shop", "web.v1"), ObjectName::new("shop", "web"));
+        let [class, other] = ["web.v1", "web.v2"].map(|it| ObjectName::new("shop", it));
+        let app = ObjectName::new("shop", "web");
         let cause = |word| Cause { since: at(1), word, reason: "because".to_owned() };
         let mut backlog = Backlog::default();
         backlog.withhold(&one, class.clone(), cause(SECRET_MISSING));
-        backlog.leave(two.clone(), class.clone(), cause(NOT_LAUNCHABLE));
+        backlog.withhold(&two, other.clone(), cause(NOT_LAUNCHABLE));
         backlog.stop(&one, app.clone(), at(5));
         backlog.stop(&two, app.clone(), at(3));
         assert_eq!((backlog.count(), backlog.stopping()[&app]), ((1, 1), (2, at(3))));
         backlog.forget(&one);
         assert_eq!((backlog.count(), backlog.stopping()[&app]), ((0, 1), (1, at(3))));
-        assert_eq!(backlog.withheld_of(&class).map(|it| it.word), Some(NOT_LAUNCHABLE));
+        let word = |class| backlog.withheld_of(class).map(|it| it.word);
+        assert_eq!((word(&class), word(&other)), (None, Some(NOT_LAUNCHABLE)));
         backlog.forget(&two);
         assert!(backlog.withheld().next().is_none() && backlog.stopping().is_empty());
     }

@@ -47,24 +47,6 @@ pub(super) struct Launcher {
     pub(super) runner: Runner,
 }
 
-/// What came of a launch.
-#[derive(Debug, Default)]
-pub(super) struct Launched {
-    /// Each Task as its last write left it.
-    pub(super) written: Vec<Arc<Doc>>,
-    /// What could not be launched.
-    pub(super) left: Vec<Left>,
-}
-
-/// A Task that could not be launched although there was a place for it.
-#[derive(Debug)]
-pub(super) struct Left {
-    pub(super) task: ObjectName,
-    pub(super) class: ObjectName,
-    /// Why, in words.
-    pub(super) reason: String,
-}
-
 /// Everything for one ACCEPT.
 struct Group {
     offers: Vec<wire::OfferId>,
@@ -81,17 +63,21 @@ struct Launch {
 }
 
 impl Launcher {
-    /// Commits and launches; `outcome` gets what came of it, even if others fail. What cannot be launched is left out: the Task still
-    /// waits.
+    /// Commits and launches; `written` gets each Task as its last write left it, even if others fail. What cannot be launched is left
+    /// out: the Task still waits, and offers that do not hold what they seemed to are given back.
     pub(super) async fn launch(
         &self,
         bindings: Vec<Binding>,
         snapshot: &Snapshot,
         now: Timestamp,
-        outcome: &mut Launched,
+        written: &mut Vec<Arc<Doc>>,
     ) -> Result<(), Setback> {
-        let Launched { written, left } = outcome;
-        let mut groups = self.prepare(bindings, snapshot, now, left);
+        let (mut groups, of_no_use) = self.prepare(bindings, snapshot, now);
+        if !of_no_use.is_empty()
+            && let Err(error) = self.session.decline(of_no_use, Duration::ZERO).await
+        {
+            tracing::debug!(%error, "offers of no use not declined: they end with their leases");
+        }
         while !groups.is_empty() {
             let mut batch = next_batch(&mut groups);
             let bound = self.bind(&mut batch).await;
@@ -107,18 +93,18 @@ impl Launcher {
         Ok(())
     }
 
-    /// One group per agent, in the order of the bindings.
+    /// One group per agent, in the order of the bindings; and offers of other agents with which nothing can be launched.
     fn prepare(
         &self,
         bindings: Vec<Binding>,
         snapshot: &Snapshot,
         now: Timestamp,
-        left: &mut Vec<Left>,
-    ) -> Vec<Group> {
+    ) -> (Vec<Group>, Vec<wire::OfferId>) {
         let leases = self.session.leases().snapshot();
         let mut pools: BTreeMap<AgentId, Vec<wire::Resource>> = BTreeMap::new();
         let mut groups: Vec<Group> = Vec::new();
         let mut of_agent: BTreeMap<AgentId, usize> = BTreeMap::new();
+        let mut of_no_use: BTreeMap<AgentId, Vec<wire::OfferId>> = BTreeMap::new();
         for binding in bindings {
             let offers: Vec<_> = binding.offers.iter().map(|it| wire::OfferId::new(&*it.0)).collect();
             let pool = pools.entry(binding.agent.clone()).or_insert_with(|| {
@@ -131,8 +117,8 @@ impl Launcher {
                 Err(Some(reason)) => {
                     // An offer that went meanwhile is no reason: the next pass does without it.
                     if offers.iter().all(|offer| leases.contains_key(offer)) {
-                        tracing::warn!(task = %binding.task, reason, "task cannot be launched");
-                        left.push(Left { task: binding.task, class: binding.class, reason });
+                        tracing::warn!(task = %binding.task, reason, "task cannot be launched: its offers are asked for anew");
+                        of_no_use.insert(binding.agent, offers);
                     }
                     continue;
                 }
@@ -145,7 +131,9 @@ impl Launcher {
                 }
             }
         }
-        groups
+        // An ACCEPT spends its offers, and what it leaves comes back at once.
+        of_no_use.retain(|agent, _| !of_agent.contains_key(agent));
+        (groups, of_no_use.into_values().flatten().collect())
     }
 
     /// A Task made ready; why that cannot be, or nothing if it is not there any more.
@@ -158,12 +146,8 @@ impl Launcher {
     ) -> Result<Launch, Option<String>> {
         let task = market::task(&binding.task, snapshot).ok_or(None)?;
         let revision = Stored::<Revision>::find(snapshot, &binding.class).ok().flatten().ok_or(None)?;
-        let resources = convert::cut(pool, &binding.resources, &binding.ports).ok_or_else(|| {
-            format!(
-                "the offers of {} do not hold what they seemed to: they are asked for anew",
-                binding.hostname
-            )
-        })?;
+        let resources = convert::cut(pool, &binding.resources, &binding.ports)
+            .ok_or_else(|| format!("the offers of {} do not hold what they seemed to", binding.hostname))?;
         let binding = bound(binding, &task, now);
         let with_binding = with_binding(&task, binding.clone());
         let secrets = market::secrets(&revision.object.spec.template, &task.doc.key().namespace, snapshot);

@@ -11,7 +11,6 @@ use jiff::Timestamp;
 
 use super::backlog::{Backlog, Cause, LEFT_UNDONE, NOT_LAUNCHABLE, SECRET_MISSING};
 use super::convert;
-use super::launch::Left;
 use super::soon::Soon;
 use crate::api::{Agent, App, Held, Phase, Revision, Task, Template, labels};
 use crate::controllers::census::{FOR_CORRECTION, FOR_MASTER, FOR_OFFERS, FOR_SECRETS};
@@ -46,6 +45,8 @@ pub(super) struct Market {
     ahead: BTreeMap<ObjectName, StoreRevision>,
     /// Leases whose offers are in the index.
     leases: OrdMap<wire::OfferId, Lease>,
+    /// Agents that are known, by the names of their objects.
+    agents: BTreeMap<ObjectName, AgentId>,
     /// Tasks that cannot be launched although they wait, or that are to end.
     backlog: Backlog,
     /// Apps that are about to want offers.
@@ -115,6 +116,7 @@ impl Market {
     /// What is taken in from here on happens at `now`, or happened just before.
     pub(super) fn advance(&mut self, now: Timestamp) {
         self.now = now;
+        self.soon.advance(now);
     }
 
     /// What a pass found: classes that it left waiting, and those that every agent has refused.
@@ -180,15 +182,6 @@ impl Market {
         [(FOR_OFFERS, offers), (FOR_MASTER, master), (FOR_SECRETS, secrets), (FOR_CORRECTION, others)]
     }
 
-    /// These could not be launched although they had a place.
-    pub(super) fn left(&mut self, left: Vec<Left>, snapshot: &Snapshot, now: Timestamp) {
-        for Left { task, class, reason } in left {
-            let created = snapshot.get(&key::<Task>(&task)).and_then(|doc| doc.meta().created);
-            let cause = Cause { since: created.unwrap_or(now), word: NOT_LAUNCHABLE, reason };
-            self.backlog.leave(task, class, cause);
-        }
-    }
-
     /// Apps whose condition says that they wait.
     pub(super) fn told(&self) -> &BTreeSet<ObjectName> {
         &self.told
@@ -228,10 +221,22 @@ impl Market {
         } else if is::<App>(key) {
             self.show_app(&name_of(key), doc);
         } else if is::<Agent>(key) {
-            self.changed_agents.insert(name_of(key));
+            self.show_agent(name_of(key), doc.is_some());
         } else if key.resource == secrets_resource() {
             self.show_secret(&key.namespace, snapshot);
         }
+    }
+
+    /// A machine whose object is gone is none of the cluster any more, unless something else tells of it.
+    fn show_agent(&mut self, name: ObjectName, is_there: bool) {
+        if !is_there
+            && let Some(agent) = self.agents.get(&name)
+            && !self.index.is_in_use(agent)
+        {
+            self.index.apply(Fact::AgentGone(agent.clone()));
+            self.agents.remove(&name);
+        }
+        self.changed_agents.insert(name);
     }
 
     fn show_app(&mut self, name: &ObjectName, doc: Option<&Arc<Doc>>) {
@@ -354,7 +359,9 @@ impl Market {
             self.index.apply(Fact::OfferGone(OfferId(Arc::from(lease.offer.id.value.as_str()))));
         }
         for lease in come {
-            self.index.apply(Fact::Agent(agent(&lease.offer, snapshot, now)));
+            let agent = agent(&lease.offer, snapshot, now);
+            self.agents.insert(agent_name(&lease.offer.agent_id), agent.id.clone());
+            self.index.apply(Fact::Agent(agent));
             self.index.apply(Fact::Offer(convert::offer(lease)));
         }
         self.leases = leases.clone();

@@ -187,3 +187,59 @@ fn a_task_whose_secret_comes_late_is_shown_what_was_refused_before() {
     let shown = DemandState { revived: Some(at(401)), filtered: None, ..busy };
     assert_eq!(plan(&mut market, 402, shown).demand, Demand::Unchanged);
 }
+
+#[test]
+fn why_tasks_are_withheld_is_told_as_it_is_now_however_many_they_are() {
+    let reference =
+        |name: &str| json!({"name": name, "valueFrom": {"secretKeyRef": {"name": name, "key": "k"}}});
+    let mut docs = vec![
+        app(2, "Starting"),
+        revision(1, &json!([reference("a"), reference("b")])),
+        task("web-a", &Value::Null, &Value::Null, "Pending"),
+        task("web-b", &Value::Null, &Value::Null, "Pending"),
+    ];
+    let mut market = Market::of(&Snapshot::of(1, docs.clone()), Runner::Embedded, at(100));
+    let reason = |market: &Market| {
+        let said = market.backlog().withheld().map(|(_, it)| (it.tasks.len(), it.reason.clone()));
+        said.collect::<Vec<_>>()
+    };
+    assert_eq!(reason(&market), [(2, "Secret a does not exist".to_owned())]);
+    for (name, left) in [("a", vec![(2, "Secret b does not exist".to_owned())]), ("b", Vec::new())] {
+        let object = json!({"apiVersion": "v1", "kind": "Secret", "data": {"k": "aHVudGVyMg=="},
+            "metadata": {"namespace": "shop", "name": name}});
+        let secret = doc(Key::new(&secrets_resource(), "shop", name), &object);
+        docs.push(secret.clone());
+        let change = Change { revision: 2, key: secret.key().clone(), old: None, new: Some(secret) };
+        market.take(&change, &Snapshot::of(2, docs.clone()));
+        assert_eq!(reason(&market), left, "Secret {name} is there");
+    }
+}
+
+#[test]
+fn a_machine_whose_object_is_gone_is_none_of_those_of_which_a_share_is_held() {
+    let docs = [
+        app(1, "AllReady"),
+        revision(1, &json!([])),
+        task("web-a", &binding("S01"), &Value::Null, "Running"),
+    ];
+    let snapshot = Snapshot::of(1, docs);
+    let mut market = Market::of(&snapshot, Runner::Embedded, at(100));
+    let held = leases(3, 100);
+    market.lease(&held, &snapshot, at(100));
+    let gone = |name: &str| {
+        let key = key::<Agent>(&ObjectName::new("", name));
+        let old = doc(
+            key.clone(),
+            &json!({"apiVersion": "tenure.dev/v1", "kind": "Agent", "metadata": {"name": name}}),
+        );
+        Change { revision: 2, key, old: Some(old), new: None }
+    };
+    market.take(&gone("s00"), &snapshot);
+    assert_eq!(market.index().known_agents(), 3, "an offer of it is held");
+    market.lease(&OrdMap::new(), &snapshot, at(101));
+    market.take(&gone("s00"), &snapshot);
+    market.take(&gone("s01"), &snapshot);
+    assert_eq!(market.index().known_agents(), 2, "a task of ours is on the other");
+    market.lease(&held, &snapshot, at(102));
+    assert_eq!(market.index().known_agents(), 3, "it is back");
+}

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use self::launch::{Launched, Launcher};
+use self::launch::Launcher;
 use self::market::Market;
 use self::waiting::WaitingReport;
 use super::census::{AgentStates, Census};
@@ -224,11 +224,9 @@ impl Placement {
             let snapshot = self.view.scene().snapshot.clone();
             self.demand.spent = Some(now);
             self.demand.fruitless = 0;
-            let mut outcome = Launched::default();
-            let launched = self.launcher.launch(bindings, &snapshot, now, &mut outcome).await;
-            let Launched { written, left } = outcome;
+            let mut written = Vec::new();
+            let launched = self.launcher.launch(bindings, &snapshot, now, &mut written).await;
             self.market.wrote(&written, &snapshot);
-            self.market.left(left, &snapshot, now);
             launched?;
             let revision = written.iter().map(|doc| doc.revision()).max().unwrap_or_default();
             let news = tokio::time::timeout(PATIENCE, self.view.reach(revision)).await;

@@ -25,8 +25,10 @@ const REPLACES: [&str; 2] = ["RollingOut", "Moving"];
 #[derive(Debug, Default)]
 pub(super) struct Soon {
     apps: BTreeMap<ObjectName, Expected>,
-    /// The same by the ends of their times.
-    by_end: BTreeSet<(Timestamp, ObjectName)>,
+    /// Those whose times have begun, by their ends.
+    begun: BTreeSet<(Timestamp, ObjectName)>,
+    /// The others, by the beginnings.
+    later: BTreeSet<(Timestamp, ObjectName)>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -56,19 +58,32 @@ impl Soon {
             return;
         }
         if let Some(known) = self.apps.remove(name) {
-            self.by_end.remove(&(known.until, name.clone()));
+            self.begun.remove(&(known.until, name.clone()));
+            self.later.remove(&(known.from, name.clone()));
         }
         if let Some(expected) = expected {
-            self.by_end.insert((expected.until, name.clone()));
+            self.later.insert((expected.from, name.clone()));
             self.apps.insert(name.clone(), expected);
+            self.advance(now);
         }
     }
 
-    /// The Apps that are about to want offers at `now`, with until when; the latest first.
+    /// It is `now`.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        while self.later.first().is_some_and(|(from, _)| *from <= now)
+            && let Some((_, name)) = self.later.pop_first()
+        {
+            if let Some(expected) = self.apps.get(&name) {
+                self.begun.insert((expected.until, name));
+            }
+        }
+    }
+
+    /// The Apps that are about to want offers at `now`, up to which it was [advanced](Soon::advance), with until when; the latest
+    /// first.
     pub(super) fn at(&self, now: Timestamp) -> impl Iterator<Item = (Timestamp, &ObjectName)> {
-        let not_over = self.by_end.iter().rev().take_while(move |(until, _)| *until > now);
-        let begun = move |name: &ObjectName| self.apps.get(name).is_some_and(|it| it.from <= now);
-        not_over.filter(move |(_, name)| begun(name)).map(|(until, name)| (*until, name))
+        let not_over = self.begun.iter().rev().take_while(move |(until, _)| *until > now);
+        not_over.map(|(until, name)| (*until, name))
     }
 }
 
@@ -77,7 +92,8 @@ fn expected(app: &App, now: Timestamp) -> Option<Expected> {
     if app.spec.instances == 0 || app.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let delayed_until = status.backoff.as_ref().map(|it| it.until.0);
+    let paused_until = status.launch_faults.as_ref().map(|it| it.until.0);
+    let delayed_until = status.backoff.as_ref().map(|it| it.until.0).max(paused_until);
     let (from, until) = match delayed_until.filter(|_| status.instances < app.spec.instances) {
         Some(end) => (end.checked_sub(BEFORE).unwrap_or(Timestamp::MIN), later(end, AFTER)),
         None if replaces(status) => (now, later(now, STEP)),
@@ -122,7 +138,8 @@ mod tests {
         .unwrap()
     }
 
-    fn until(soon: &Soon, second: i64) -> Option<i64> {
+    fn until(soon: &mut Soon, second: i64) -> Option<i64> {
+        soon.advance(at(second));
         soon.at(at(second)).next().map(|(until, _)| until.as_second())
     }
 
@@ -131,18 +148,18 @@ mod tests {
         let (web, none) = (ObjectName::new("shop", "web"), json!({}));
         let mut soon = Soon::default();
         soon.show(&web, Some(&app(3, "Starting", &none)), at(0));
-        assert_eq!(until(&soon, 0), None, "what merely starts wants nothing more");
+        assert_eq!(until(&mut soon, 0), None, "what merely starts wants nothing more");
         soon.show(&web, Some(&app(3, "RollingOut", &none)), at(10));
-        assert_eq!((until(&soon, 10), until(&soon, 70)), (Some(70), None));
+        assert_eq!((until(&mut soon, 10), until(&mut soon, 70)), (Some(70), None));
         soon.show(&web, Some(&app(3, "RollingOut", &json!({"waiting": 1}))), at(50));
-        assert_eq!(until(&soon, 50), Some(70), "it has come no further");
+        assert_eq!(until(&mut soon, 50), Some(70), "it has come no further");
         soon.show(&web, Some(&app(4, "RollingOut", &none)), at(60));
-        assert_eq!(until(&soon, 60), Some(120));
+        assert_eq!(until(&mut soon, 60), Some(120));
         soon.show(&web, Some(&app(4, "Stopping", &none)), at(61));
-        assert_eq!(until(&soon, 61), None);
+        assert_eq!(until(&mut soon, 61), None);
         soon.show(&web, Some(&app(3, "Moving", &none)), at(100));
         soon.show(&web, None, at(101));
-        assert_eq!(until(&soon, 101), None);
+        assert_eq!(until(&mut soon, 101), None);
     }
 
     #[test]
@@ -152,9 +169,17 @@ mod tests {
         let mut soon = Soon::default();
         let failed = app(3, "Starting", &json!({"instances": 3, "backoff": backoff}));
         soon.show(&web, Some(&failed), at(0));
-        assert_eq!([until(&soon, 269), until(&soon, 270), until(&soon, 305)], [None, Some(305), None]);
+        assert_eq!(
+            [until(&mut soon, 269), until(&mut soon, 270), until(&mut soon, 305)],
+            [None, Some(305), None]
+        );
+        let faults = json!({"revision": "web-1", "since": "1970-01-01T00:00:00.000000Z", "message": "",
+            "until": "1970-01-01T00:06:00.000000Z"});
+        let paused = json!({"instances": 3, "launchFaults": faults});
+        soon.show(&web, Some(&app(3, "Starting", &paused)), at(100));
+        assert_eq!([until(&mut soon, 329), until(&mut soon, 330)], [None, Some(365)], "as with launches");
         let recovered = app(4, "AllReady", &json!({"backoff": backoff}));
         soon.show(&web, Some(&recovered), at(280));
-        assert_eq!(until(&soon, 290), None);
+        assert_eq!(until(&mut soon, 290), None);
     }
 }

@@ -234,13 +234,12 @@ fn reason(wants: &Wants, market: &Market, trouble: Option<&Trouble>, now: Timest
     let since = wants.since;
     let withheld = wants.waiting.as_ref().and_then(|(class, _)| market.backlog().withheld_of(class));
     match (withheld, trouble) {
-        (Some(withheld), _) => {
-            let message = format!("{}: {}", wants.count(), withheld.reason);
+        (Some(withheld), trouble) => {
+            let message = wants.withheld(&withheld.reason, trouble.map(|it| &*it.reason));
             Reason { word: withheld.word, message, since }
         }
         (None, Some(trouble)) => {
-            let message =
-                format!("{}: not subscribed to the Mesos master: {}", wants.count(), trouble.reason);
+            let message = format!("{}: {}", wants.count(), not_subscribed(&trouble.reason));
             Reason { word: NOT_SUBSCRIBED, message, since: since.max(trouble.since) }
         }
         (None, None) => {
@@ -252,19 +251,37 @@ fn reason(wants: &Wants, market: &Market, trouble: Option<&Trouble>, now: Timest
     }
 }
 
+fn not_subscribed(trouble: &str) -> String {
+    format!("not subscribed to the Mesos master: {trouble}")
+}
+
 impl Wants {
     /// In words.
     fn count(&self) -> String {
-        let waiting = self.waiting.as_ref().map(|(_, tasks)| match tasks {
+        self.waiting().into_iter().chain(self.stopping()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// That what waits does so for this reason, and what is to end for that.
+    fn withheld(&self, reason: &str, trouble: Option<&str>) -> String {
+        let waiting = self.waiting().map(|tasks| format!("{tasks}: {reason}"));
+        let stopping = self.stopping().zip(trouble);
+        let stopping = stopping.map(|(tasks, trouble)| format!("{tasks}: {}", not_subscribed(trouble)));
+        waiting.into_iter().chain(stopping).collect::<Vec<_>>().join("; ")
+    }
+
+    fn waiting(&self) -> Option<String> {
+        self.waiting.as_ref().map(|(_, tasks)| match tasks {
             1 => "1 task waits".to_owned(),
             more => format!("{more} tasks wait"),
-        });
-        let stopping = match self.stopping {
+        })
+    }
+
+    fn stopping(&self) -> Option<String> {
+        match self.stopping {
             0 => None,
             1 => Some("1 task is to end".to_owned()),
             more => Some(format!("{more} tasks are to end")),
-        };
-        waiting.into_iter().chain(stopping).collect::<Vec<_>>().join(", ")
+        }
     }
 }
 
@@ -339,13 +356,28 @@ mod tests {
 
     #[test]
     fn what_has_no_place_and_what_nobody_can_end_is_counted() {
-        let counted = |waiting: usize, stopping| {
+        let wants = |waiting: usize, stopping| {
             let waiting = (waiting > 0).then(|| (ObjectName::new("shop", "web.v1"), waiting));
-            Wants { waiting, stopping, since: at(0) }.count()
+            Wants { waiting, stopping, since: at(0) }
         };
-        assert_eq!(counted(1, 0), "1 task waits");
-        assert_eq!(counted(0, 1), "1 task is to end");
-        assert_eq!(counted(2, 3), "2 tasks wait, 3 tasks are to end");
+        assert_eq!(wants(1, 0).count(), "1 task waits");
+        assert_eq!(wants(0, 1).count(), "1 task is to end");
+        assert_eq!(wants(2, 3).count(), "2 tasks wait, 3 tasks are to end");
+    }
+
+    #[test]
+    fn a_missing_secret_is_no_reason_why_tasks_do_not_end() {
+        let waiting = Some((ObjectName::new("shop", "web.v1"), 1));
+        let wants = Wants { waiting, stopping: 3, since: at(0) };
+        assert_eq!(
+            wants.withheld("Secret db does not exist", Some("no leader")),
+            "1 task waits: Secret db does not exist; 3 tasks are to end: not subscribed to the Mesos master: no leader"
+        );
+        let wants = Wants { stopping: 0, ..wants };
+        assert_eq!(
+            wants.withheld("Secret db does not exist", Some("no leader")),
+            "1 task waits: Secret db does not exist"
+        );
     }
 
     #[test]

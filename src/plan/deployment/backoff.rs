@@ -3,8 +3,8 @@
 //! As in Marathon: a Task of the current Revision that ends without having been asked to (failed, exited, lost for a
 //! reason of its own) delays the next start by `initial`, then each time by `factor` more, up to `max`; nothing of
 //! the App starts before the delay is over. Ends that the cluster caused (an agent restarted, an offer was gone) cost
-//! nothing, nor do stops that we decided (of launches that it fails again and again: `launch_faults`). The count is forgotten when for `max` after the delay nothing failed and
-//! nothing new ran, and with a new Revision.
+//! nothing, nor do stops that we decided. Launches that the cluster fails are `launch_faults`'. The count is forgotten when for
+//! `max` after the delay nothing failed and nothing new ran, and with a new Revision.
 //!
 //! Three things differ. A Task that was stopped because it failed its health checks counts as one that failed, as in
 //! Kubernetes: otherwise an App that is never healthy would be started as often as the cluster can. The count lives in
@@ -18,9 +18,9 @@
 use std::time::Duration;
 
 use super::instance::{Instance, Standing};
-use super::launch_faults::{self, LaunchFaults};
+use super::launch_faults;
 use super::{Action, Snapshot};
-use crate::api::{Backoff, BackoffStatus, Phase, Stop, Template};
+use crate::api::{Backoff, BackoffStatus, LaunchFaultsStatus, Phase, Stop, Template};
 use crate::plan::{Again, after, health, micro_time};
 
 /// How long an App that has failed more than once in a row must run before it is believed.
@@ -31,11 +31,11 @@ const SETTLES_AFTER: Duration = Duration::from_secs(10);
 pub(super) struct Failures<'a> {
     pub(super) backoff: Option<BackoffStatus>,
     /// Launches that go on failing by the cluster's fault.
-    pub(super) of_launch: Option<LaunchFaults>,
+    pub(super) of_launch: Option<LaunchFaultsStatus>,
     ends: Vec<&'a Instance<'a>>,
     /// Whether what runs now may be one of the short lives of a crash loop.
     pub(super) is_unsettled: bool,
-    /// When the delay can be forgotten, or what runs has settled.
+    /// When the delay or the row of failed launches can be forgotten, or what runs has settled.
     pub(super) again: Again,
 }
 
@@ -69,8 +69,8 @@ impl<'a> Failures<'a> {
         let backoff = if failed { Some(next(fresh, rules, snapshot, current)) } else { fresh };
         let settles_at = latest.filter(|_| backoff.as_ref().is_some_and(|it| it.failures > 1));
         let settles_at = settles_at.map(|at| after(at, SETTLES_AFTER)).filter(|at| snapshot.now < *at);
-        let again = settles_at.map_or(Again::OnChange, Again::At).sooner(forget);
-        let of_launch = LaunchFaults::of(mine().filter(|it| launch_faults::is_one(it, template)));
+        let (of_launch, over) = launch_faults::count(snapshot, instances, current);
+        let again = settles_at.map_or(Again::OnChange, Again::At).sooner(forget).sooner(over);
         Self { backoff, of_launch, ends, is_unsettled: settles_at.is_some(), again }
     }
 

@@ -38,6 +38,7 @@ use crate::plan::deployment::revision::Current;
 use crate::plan::deployment::rollout::{Gate, Steps};
 
 pub use bounds::Bounds;
+pub use launch_faults::is_of_executor;
 pub use reason::Reason;
 
 /// Object changes in one plan, beside the App itself: a plan is one transaction, and the smallest limit of a store is

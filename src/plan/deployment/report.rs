@@ -36,6 +36,7 @@ pub(super) fn status(
         revision: Some(current.name.clone()),
         rolled_out: rolled_out(snapshot, current, &facts),
         backoff: failures.backoff.clone(),
+        launch_faults: failures.of_launch.clone(),
         conditions: conditions(snapshot, facts.verdicts()),
         ..counted
     }
@@ -125,6 +126,7 @@ impl Facts {
         let stopping = count(&|it| it.standing.is_stopping());
         let kept = count(&|it| it.standing.is_kept());
         let verdict = |it: &Instance<'_>| it.task.status.as_ref().and_then(|status| status.healthy);
+        let again_and_again = failures.of_launch.as_ref().filter(|it| it.since.0 < it.until.0);
         let complete = updated_ready == bounds.wanted && kept == bounds.wanted && stopping == 0;
         Self {
             wanted: bounds.wanted,
@@ -138,7 +140,8 @@ impl Facts {
             unhealthy: count(&|it| it.standing.is_kept() && verdict(it) == Some(false)),
             cut_off: count(&|it| !it.reachable && (it.standing.is_kept() || it.standing.is_given_up())),
             failures: failures.backoff.as_ref().map_or(0, |it| it.failures),
-            launches_fail: failures.of_launch.as_ref().map(|it| it.said.clone()),
+            // One that failed once is started again without a word.
+            launches_fail: again_and_again.map(|it| it.message.clone()),
             blocked: steps.blocked.clone(),
             recovered: updated_ready >= bounds.wanted && !failures.is_unsettled,
             complete,

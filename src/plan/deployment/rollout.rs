@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 use super::instance::{Instance, Standing};
 use super::{Action, Again, Bounds, Dependency, Failures, Reason, Snapshot, kill_order};
-use crate::api::{App, Stop};
+use crate::api::{App, LaunchFaultsStatus, Stop};
 use crate::plan::micro_time;
 
 /// Whether anything may start now.
@@ -40,9 +40,10 @@ impl Gate {
             .collect();
         let delay = failures.backoff.as_ref().filter(|it| it.until.0 > snapshot.now);
         reasons.extend(delay.map(|it| Reason::BacksOff { failures: it.failures, until: it.until.0 }));
-        let pause = failures.of_launch.as_ref().filter(|it| it.until > snapshot.now);
-        reasons.extend(pause.map(|it| Reason::LaunchesFail { said: it.said.clone(), until: it.until }));
-        let ends = delay.map(|it| it.until.0).into_iter().chain(pause.map(|it| it.until));
+        let pause = failures.of_launch.as_ref().filter(|it| it.until.0 > snapshot.now);
+        let fails = |it: &LaunchFaultsStatus| (it.message.clone(), it.until.0);
+        reasons.extend(pause.map(fails).map(|(said, until)| Reason::LaunchesFail { said, until }));
+        let ends = delay.map(|it| it.until.0).into_iter().chain(pause.map(|it| it.until.0));
         Self { reasons, again: ends.map(Again::At).fold(Again::OnChange, Again::sooner) }
     }
 

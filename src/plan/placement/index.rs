@@ -234,6 +234,13 @@ impl Index {
         self.known
     }
 
+    /// Whether we hold offers of this agent, or Tasks are bound to it.
+    #[must_use]
+    pub fn is_in_use(&self, agent: &AgentId) -> bool {
+        let entry = self.by_id.get(agent).map(|agent| self.entry(*agent));
+        entry.is_some_and(|it| !it.offers.is_empty() || !it.tasks.is_empty())
+    }
+
     /// How many times a Task began to wait.
     #[must_use]
     pub fn arrivals(&self) -> u64 {

@@ -82,7 +82,7 @@ fn demand_follows_what_waits() {
     assert_eq!(again, Again::At(time(107)), "it asks when it may");
 }
 
-/// The seconds at which it is asked for offers in a day, for a Task that no agent fits; `step` may change what waits.
+/// The seconds up to `last` at which it is asked for offers, for a Task that no agent fits; `step` may change what waits.
 fn revived(mut index: Index, last: i64, mut step: impl FnMut(&mut Index, i64)) -> Vec<i64> {
     let (mut demand, mut seconds) = (DemandState::subscribed(true), Vec::new());
     for second in 0..last {
