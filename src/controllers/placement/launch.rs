@@ -1,4 +1,4 @@
-//! Carries bindings out: commits them in batches, then accepts the offers, one ACCEPT per agent.
+//! Carries bindings out: commits them in batches, then accepts the offers, one ACCEPT per agent and role.
 //!
 //! # Guarantees
 //! - No ACCEPT names a Task whose binding is not committed in this term.
@@ -24,7 +24,7 @@ use crate::env::Env;
 use crate::mesos::session::Session;
 use crate::mesos::wire;
 use crate::plan::ObjectName;
-use crate::plan::placement::{AgentId, Binding};
+use crate::plan::placement::{Binding, OfferId};
 use crate::registry::{Doc, Key, Snapshot, Write};
 use crate::runtime::{Setback, Writer};
 
@@ -107,7 +107,7 @@ impl Launcher {
         Ok(())
     }
 
-    /// One group per agent, in the order of the bindings.
+    /// One group per agent and role, whose bindings name the same offers; in the order of the bindings.
     fn prepare(
         &self,
         bindings: Vec<Binding>,
@@ -116,12 +116,13 @@ impl Launcher {
         left: &mut Vec<Left>,
     ) -> Vec<Group> {
         let leases = self.session.leases().snapshot();
-        let mut pools: BTreeMap<AgentId, Vec<wire::Resource>> = BTreeMap::new();
+        let mut pools: BTreeMap<Option<OfferId>, Vec<wire::Resource>> = BTreeMap::new();
         let mut groups: Vec<Group> = Vec::new();
-        let mut of_agent: BTreeMap<AgentId, usize> = BTreeMap::new();
+        let mut of_offers: BTreeMap<Option<OfferId>, usize> = BTreeMap::new();
         for binding in bindings {
             let offers: Vec<_> = binding.offers.iter().map(|it| wire::OfferId::new(&*it.0)).collect();
-            let pool = pools.entry(binding.agent.clone()).or_insert_with(|| {
+            let first = binding.offers.first().cloned();
+            let pool = pools.entry(first.clone()).or_insert_with(|| {
                 let leased = offers.iter().filter_map(|id| leases.get(id));
                 leased.flat_map(|lease| lease.offer.resources.clone()).collect()
             });
@@ -137,10 +138,10 @@ impl Launcher {
                     continue;
                 }
             };
-            match of_agent.get(&binding.agent) {
+            match of_offers.get(&first) {
                 Some(group) => groups[*group].launches.push(launch),
                 None => {
-                    of_agent.insert(binding.agent, groups.len());
+                    of_offers.insert(first, groups.len());
                     groups.push(Group { offers, launches: vec![launch] });
                 }
             }
@@ -220,7 +221,7 @@ impl Launcher {
         }
     }
 
-    /// Sends the ACCEPT of one agent; returns the Tasks that were certainly not launched, and wait again.
+    /// Sends the ACCEPT of one agent and role; returns the Tasks that were certainly not launched, and wait again.
     async fn accept(&self, mut group: Group) -> Result<Vec<Arc<Doc>>, Setback> {
         if group.launches.is_empty() {
             return Ok(Vec::new());
