@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use tenure::api::{Bytes, Constraint, Cpus, Operator, Port, Template};
 use tenure::plan::ObjectName;
 use tenure::plan::placement::{
-    Agent, AgentId, Change, Class, DemandState, Index, LeasePolicy, Offer, OfferId, PortRange, Resources,
-    Snapshot, plan,
+    Agent, AgentId, Change, Class, DemandState, Elsewhere, Index, LeasePolicy, Offer, OfferId, PortRange,
+    Resources, Snapshot, plan,
 };
 
 const RACKS: usize = 75;
@@ -101,6 +101,7 @@ fn placement(criterion: &mut Criterion) {
                     leases: &leases,
                     demand,
                     imminent: None,
+                    elsewhere: Elsewhere::default(),
                 };
                 assert_eq!(plan(&snapshot).bindings.len(), TASKS, "all tasks fit");
                 group.bench_with_input(BenchmarkId::new(*kind, agents), &snapshot, |bencher, snapshot| {

@@ -118,7 +118,7 @@ fn main() -> ExitCode {
         }
     }
     match args.seed {
-        Some(seed) => replay(seed, profile.unwrap_or_else(|| Profile::of_seed(seed))),
+        Some(seed) => replay(seed, profile.map_or_else(|| Profile::of_seed(seed), |it| it.drawn(seed))),
         None => run_all(&args, profile),
     }
 }
@@ -167,8 +167,11 @@ fn run_all(args: &Args, profile: Option<Profile>) -> ExitCode {
                     if seed >= end || (failed && !args.keep_going) {
                         return;
                     }
-                    let report =
-                        run(seed, profile.unwrap_or_else(|| Profile::of_seed(seed)), Telling::Digest);
+                    let report = run(
+                        seed,
+                        profile.map_or_else(|| Profile::of_seed(seed), |it| it.drawn(seed)),
+                        Telling::Digest,
+                    );
                     let mut tally = tally.lock().unwrap();
                     if !report.broken.is_empty() {
                         eprintln!("{report}\n(commit {})\n", commit());

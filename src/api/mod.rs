@@ -24,6 +24,7 @@ pub mod offer;
 pub mod port;
 pub mod quantity;
 pub mod revision;
+pub mod role;
 pub mod span;
 pub mod task;
 pub mod template;

@@ -15,6 +15,7 @@ resource! {
         status: OfferStatus,
         columns: [
             ("Host", string, ".status.hostname"),
+            ("Role", string, ".status.role"),
             ("Cpus", string, ".status.resources.cpus"),
             ("Memory", string, ".status.resources.memory"),
             ("Disk", string, ".status.resources.disk"),
@@ -22,7 +23,6 @@ resource! {
             ("For", string, ".status.apps[*]"),
             ("Gpus", integer, ".status.resources.gpus", wide),
             ("Ports", string, ".status.resources.ports", wide),
-            ("Role", string, ".status.role", wide),
             ("Agent", string, ".status.agentId", wide),
             ("Age", date, ".metadata.creationTimestamp"),
         ],

@@ -20,6 +20,7 @@ pub const FIELDS: &[&str] = &[
     "healthChecks",
     "readinessChecks",
     "constraints",
+    "role",
     "kill",
     "restartedAt",
 ];
@@ -59,6 +60,10 @@ pub struct Template {
     /// Which agents may run an instance.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub constraints: Vec<Constraint>,
+    /// The Mesos role whose resources an instance takes: one of the server's (`--mesos-role`); absent, the first of these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub role: Option<String>,
     /// How an instance is stopped, and which first.
     pub kill: Kill,
     /// Any text; `rollout restart` writes the time here, which makes a new Revision of an unchanged template.

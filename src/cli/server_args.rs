@@ -7,10 +7,11 @@ use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_with::DeserializeFromStr;
 
-use crate::api::{Bytes, Cpus, Span};
+use crate::api::{Bytes, Cpus, Span, role};
 
 /// The least time for a launch to be confirmed in.
 const LEAST_SILENCE: Span = Span::from_secs(60);
@@ -60,9 +61,11 @@ pub struct ServerArgs {
     /// The cluster [default: embedded, with this machine as its agent]
     #[arg(long, env = "TENURE_MESOS", value_name = "embedded|http[s]://HOST:PORT,…|zk://…")]
     pub mesos: Option<MesosTarget>,
-    /// The Mesos role to take resources for [default: *]
-    #[arg(long, env = "TENURE_MESOS_ROLE", value_name = "ROLE")]
-    pub mesos_role: Option<String>,
+    /// The Mesos roles to take resources for, several as a list or by giving it again; Apps that name none are in the first one
+    /// [default: *]
+    #[arg(long, env = "TENURE_MESOS_ROLE", value_name = "ROLE,…", value_delimiter = ',', value_parser = mesos_role)]
+    #[serde(default, deserialize_with = "one_or_several")]
+    pub mesos_role: Vec<String>,
     /// How messages to and from the Mesos master are written; JSON can be read by people and is twice as long [default: protobuf]
     #[arg(long, env = "TENURE_MESOS_ENCODING", value_name = "protobuf|json")]
     pub mesos_encoding: Option<MesosEncoding>,
@@ -126,8 +129,8 @@ pub struct ServerConfig {
     pub store_auth_file: Option<PathBuf>,
     /// The cluster.
     pub mesos: MesosTarget,
-    /// The Mesos role.
-    pub mesos_role: String,
+    /// The Mesos roles, at least one; the first one is that of Apps that name none.
+    pub mesos_roles: Vec<String>,
     /// Credentials for Mesos.
     pub mesos_auth_file: Option<PathBuf>,
     /// The removed framework in whose place a new one shall be registered.
@@ -187,7 +190,7 @@ impl ServerArgs {
             store: self.store.or(file.store).unwrap_or(StoreTarget::Embedded),
             store_auth_file: self.store_auth_file.or(file.store_auth_file),
             mesos: self.mesos.or(file.mesos).unwrap_or(MesosTarget::Embedded),
-            mesos_role: self.mesos_role.or(file.mesos_role).unwrap_or_else(|| "*".to_owned()),
+            mesos_roles: mesos_roles(self.mesos_role, file.mesos_role)?,
             mesos_auth_file: self.mesos_auth_file.or(file.mesos_auth_file),
             mesos_register_anew: self.mesos_register_anew.or(file.mesos_register_anew),
             mesos_ca_file: self.mesos_ca_file.or(file.mesos_ca_file),
@@ -207,6 +210,42 @@ impl ServerArgs {
         toml::from_str(&text)
             .with_context(|| format!("{} is not a configuration of the server", path.display()))
     }
+}
+
+/// A role as it is called.
+fn mesos_role(name: &str) -> Result<String, String> {
+    match role::check(name) {
+        Ok(()) => Ok(name.to_owned()),
+        Err(error) => Err(format!("{error}; must be `*`, or a name such as `web` or `web/blue`")),
+    }
+}
+
+/// The roles of the flags, else those of the file, else `*`.
+fn mesos_roles(flags: Vec<String>, file: Vec<String>) -> anyhow::Result<Vec<String>> {
+    let given = if flags.is_empty() { file } else { flags };
+    let mut roles: Vec<String> = Vec::new();
+    for name in given {
+        if roles.contains(&name) {
+            bail!("--mesos-role names {name:?} twice");
+        }
+        roles.push(name);
+    }
+    Ok(if roles.is_empty() { vec!["*".to_owned()] } else { roles })
+}
+
+/// In the file: `mesos-role = "web,batch"` or `["web", "batch"]`.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Roles {
+        Text(String),
+        List(Vec<String>),
+    }
+    let names = match Roles::deserialize(deserializer)? {
+        Roles::Text(text) => text.split(',').map(str::to_owned).collect(),
+        Roles::List(names) => names,
+    };
+    names.iter().map(|name| mesos_role(name)).collect::<Result<_, _>>().map_err(D::Error::custom)
 }
 
 /// `/var/lib/tenure` as root, else `tenure` in the XDG data folder.
@@ -511,7 +550,28 @@ mod tests {
         assert_eq!(config.listen, "127.0.0.1:1".parse().unwrap());
         assert_eq!(config.store, StoreTarget::Etcd("etcd://a:2379,b:2379".into()));
         assert_eq!((config.marathon_listen, config.dns_listen), (Listen::Off, Listen::Off));
-        assert_eq!((config.mesos, config.mesos_role.as_str()), (MesosTarget::Embedded, "*"));
+        assert_eq!((config.mesos, config.mesos_roles), (MesosTarget::Embedded, vec!["*".to_owned()]));
+    }
+
+    #[test]
+    fn roles_are_a_list_or_given_again_and_those_of_the_flags_win() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tenure.toml");
+        let resolve = |file: &str, flags: &[&str]| {
+            std::fs::write(&path, file).unwrap();
+            let line = [&["--data-dir", "/d", "--config", path.to_str().unwrap()], flags].concat();
+            args(&line).unwrap().resolve().map(|it| it.mesos_roles).map_err(|it| format!("{it:#}"))
+        };
+        assert_eq!(
+            resolve("", &["--mesos-role", "web,db/main", "--mesos-role", "*"]).unwrap(),
+            ["web", "db/main", "*"]
+        );
+        assert_eq!(resolve("mesos-role = \"web,db\"", &[]).unwrap(), ["web", "db"]);
+        assert_eq!(resolve("mesos-role = [\"web\", \"db\"]", &["--mesos-role", "a"]).unwrap(), ["a"]);
+        let error = resolve("", &["--mesos-role", "web,db,web"]).unwrap_err();
+        assert_eq!(error, "--mesos-role names \"web\" twice");
+        let error = resolve("mesos-role = \"web/\"", &[]).unwrap_err();
+        assert!(error.contains("mesos-role") && error.contains("cannot end with a slash"), "{error}");
     }
 
     #[test]
@@ -540,6 +600,8 @@ mod tests {
             ("--agent-resources", "ports:[9-1]", "must be ranges such as [31000-32000"),
             ("--agent-resources", "cpus:x", "cpus: must be an amount of cpus"),
             ("--agent-attributes", "rack", "must be NAME:VALUE"),
+            ("--mesos-role", "web,a b", "'a b'"),
+            ("--mesos-role", "web,/db", "cannot start with a slash; must be `*`, or a name such as `web`"),
         ] {
             let error = args(&[flag, value]).unwrap_err();
             assert!(error.contains(words), "{flag} {value}: {error}");

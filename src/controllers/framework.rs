@@ -19,9 +19,9 @@ const CAPABILITIES: [Capability; 6] = [
     Capability::RegionAware,
 ];
 
-/// The framework of the installation called `name`, whose tasks run as `user` in `role`, from the machine `hostname`.
+/// The framework of the installation called `name`, whose tasks run as `user` in one of `roles`, from the machine `hostname`.
 #[must_use]
-pub fn framework(name: &str, user: &str, role: &str, hostname: &str) -> FrameworkInfo {
+pub fn framework(name: &str, user: &str, roles: &[String], hostname: &str) -> FrameworkInfo {
     FrameworkInfo {
         user: user.to_owned(),
         name: name.to_owned(),
@@ -29,7 +29,7 @@ pub fn framework(name: &str, user: &str, role: &str, hostname: &str) -> Framewor
         checkpoint: Some(true),
         hostname: Some(hostname.to_owned()),
         capabilities: CAPABILITIES.into_iter().map(Into::into).collect(),
-        roles: vec![role.to_owned()],
+        roles: roles.to_vec(),
         ..FrameworkInfo::default()
     }
 }

@@ -332,6 +332,7 @@ impl Leader {
             offers: self.offers.clone(),
             policy: self.policy.leases.clone(),
             runner: self.policy.runner.clone(),
+            roles: self.framework.roles.clone(),
             installation: self.installation.clone(),
         };
         // Each loop reads the store for itself, beside the others.

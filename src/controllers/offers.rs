@@ -35,9 +35,16 @@ struct Book {
 /// A question what offers are held for.
 pub(super) type Ask = oneshot::Sender<Wanted>;
 
-/// Why offers are held, and for whom.
+/// Why offers are held, and for whom: the first role is that of offers which tell none.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
+    pub(super) of_roles: Vec<OfRole>,
+}
+
+/// Why offers to one role are held, and for whom.
+#[derive(Debug)]
+pub(super) struct OfRole {
+    pub(super) role: Arc<str>,
     pub(super) held: Held,
     /// By the agent's id in Mesos: Apps, a few of them.
     pub(super) apps: BTreeMap<AgentId, BTreeSet<ObjectName>>,
@@ -113,7 +120,10 @@ impl Collector for Offers {
 
 fn shown(lease: &Lease, wanted: &Wanted) -> Offer {
     let offer = &lease.offer;
-    let apps = wanted.apps.get(&offer.agent_id).into_iter().flatten();
+    let role = offer.allocation_info.as_ref().and_then(|it| it.role.clone());
+    let is_meant = |it: &&OfRole| role.as_deref().is_none_or(|role| *it.role == *role);
+    let wanted = wanted.of_roles.iter().find(is_meant);
+    let apps = wanted.and_then(|it| it.apps.get(&offer.agent_id)).into_iter().flatten();
     let crate::api::Resources { cpus, memory, disk, gpus } =
         placement::to_api(&placement::scalars(&offer.resources));
     let ports = placement::ports(&offer.resources);
@@ -129,9 +139,9 @@ fn shown(lease: &Lease, wanted: &Wanted) -> Offer {
             offer_id: offer.id.value.clone(),
             agent_id: offer.agent_id.value.clone(),
             hostname: offer.hostname.clone(),
-            role: offer.allocation_info.as_ref().and_then(|it| it.role.clone()),
+            role,
             resources: Totals { cpus, memory, disk, gpus, ports },
-            held: wanted.held,
+            held: wanted.map(|it| it.held).unwrap_or_default(),
             apps: apps.map(ToString::to_string).collect(),
             maintenance: offer.unavailability.as_ref().and_then(questions::maintenance),
         }),

@@ -151,7 +151,7 @@ impl Orphans {
     }
 
     fn note_subscription(&mut self) {
-        let signals = *self.parts.signals.borrow_and_update();
+        let signals = self.parts.signals.borrow_and_update().clone();
         if signals.generation != self.generation {
             self.generation = signals.generation;
             self.all_heard_at = Some(Instant::now() + ALL_HEARD);

@@ -70,15 +70,15 @@ impl Reconcile {
         let mut scope = Scope::Everything;
         let mut next = Instant::now();
         loop {
-            let signals = *self.signals.borrow_and_update();
+            let signals = self.signals.borrow_and_update().clone();
             if signals.generation != heard.generation {
                 (scope, round) = (Scope::Everything, 0);
             }
             heard = signals;
-            if signals.subscribed
+            if heard.subscribed
                 && !scope.is_empty()
                 && !planted!("never-reconciles")
-                && let Err(setback) = self.ask(&scope, signals.since).await
+                && let Err(setback) = self.ask(&scope, heard.since).await
             {
                 // What made this round due has been taken note of: the round is not over before it was asked.
                 setback.log("reconcile", &"a round");
@@ -91,7 +91,7 @@ impl Reconcile {
                 next = Instant::now() + self.env.jitter(ROUNDS[round.min(ROUNDS.len() - 1)], 0.1);
                 round += 1;
             }
-            self.rest(next, heard).await;
+            self.rest(next, &heard).await;
             scope = self.due(next);
         }
     }
@@ -108,7 +108,7 @@ impl Reconcile {
 
     /// Waits until a round is due: at `next`, or before: a new subscription makes one due at once, hints soon. A machine may be
     /// found to be lost at any time, and one that came back may have nothing to offer that would show it: so look now and then.
-    async fn rest(&mut self, next: Instant, heard: Signals) {
+    async fn rest(&mut self, next: Instant, heard: &Signals) {
         let patience = next.min(Instant::now() + LOST);
         let over = tokio::time::sleep_until(patience);
         let urgent = self.signals.wait_for(|now| {
@@ -117,7 +117,7 @@ impl Reconcile {
                 || now.failures != heard.failures
         });
         let hinted = async {
-            let now = urgent.await.map(|now| *now).ok();
+            let now = urgent.await.map(|now| now.clone()).ok();
             if now.is_some_and(|now| now.failures != heard.failures) {
                 tokio::time::sleep(HINTS).await;
             }

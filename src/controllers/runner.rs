@@ -78,6 +78,8 @@ pub(super) struct Whereabouts<'a> {
     pub(super) installation: &'a str,
     /// The agent's host name, which its certificate names where it has one.
     pub(super) host: &'a str,
+    /// The Mesos role whose resources the task takes: those of an executor's tasks are all of one.
+    pub(super) role: &'a str,
 }
 
 impl Runner {
@@ -146,7 +148,7 @@ fn by_executor(program: &Program, at: Whereabouts<'_>, mut info: TaskInfo, data:
     TaskInfo { executor: Some(executor), data: TaskData { command, ..data }.encode(), ..info }
 }
 
-/// The executor that all tasks of one agent share. It fetches for each what that wants, and ends when there was nothing to run for a
+/// The executor that all tasks of one agent and role share. It fetches for each what that wants, and ends when there was nothing to run for a
 /// while.
 fn for_all(program: &Program, at: Whereabouts<'_>) -> ExecutorInfo {
     let described = |host| {
@@ -160,7 +162,7 @@ fn for_all(program: &Program, at: Whereabouts<'_>) -> ExecutorInfo {
         }
     };
     // The same on all agents.
-    let id = names::short_hash(format!("{:?}", described("")).as_bytes());
+    let id = names::short_hash(format!("{:?} {}", described(""), at.role).as_bytes());
     ExecutorInfo { executor_id: ExecutorId::new(format!("{NAME}-{id}")), ..described(at.host) }
 }
 
@@ -229,7 +231,7 @@ mod tests {
     use super::*;
     use crate::mesos::wire::{CheckInfo, DockerInfo, KillPolicy, TaskId};
 
-    const AT: Whereabouts<'_> = Whereabouts { installation: "uid-1", host: "m7.example.org" };
+    const AT: Whereabouts<'_> = Whereabouts { installation: "uid-1", host: "m7.example.org", role: "web" };
 
     fn info() -> TaskInfo {
         TaskInfo {
@@ -370,6 +372,8 @@ mod tests {
         let stranger = Whereabouts { installation: "v", ..AT };
         assert_ne!(id(describe(&elsewhere, info(), AT)), executor.executor_id, "another program");
         assert_ne!(id(describe(&runner, info(), stranger)), executor.executor_id, "another installation");
+        let batch = Whereabouts { role: "batch", ..AT };
+        assert_ne!(id(describe(&runner, info(), batch)), executor.executor_id, "another role");
         let neighbour = Whereabouts { host: "m8", ..AT };
         assert_eq!(id(describe(&runner, info(), neighbour)), executor.executor_id, "the same on each agent");
     }

@@ -13,7 +13,7 @@ use crate::mesos::session::{EndReason, SessionEvent, SessionEvents};
 use crate::mesos::wire::TaskStatus;
 
 /// What loops want to know of the session besides updates of tasks.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Signals {
     /// Counts subscriptions; 0 before the first.
     pub(super) generation: u64,
@@ -21,8 +21,8 @@ pub(super) struct Signals {
     pub(super) since: Timestamp,
     /// Whether the session is subscribed now.
     pub(super) subscribed: bool,
-    /// Whether the present subscription began without offers wanted.
-    pub(super) suppressed: bool,
+    /// The roles for which the present subscription began without offers wanted.
+    pub(super) suppressed: Arc<[String]>,
     /// Counts arrivals and departures of offers.
     pub(super) offers: u64,
     /// Counts hints that agents are gone.
@@ -78,7 +78,7 @@ impl Dispatch {
                         signals.generation = generation;
                         signals.since = self.env.now();
                         signals.subscribed = true;
-                        signals.suppressed = suppressed;
+                        signals.suppressed = suppressed.into();
                     });
                 }
                 SessionEvent::Disconnected { reason, cause, useless } => {

@@ -68,8 +68,10 @@ impl Silent {
                 },
                 () = self.inner.named.notified() => {}
             }
-            let signals = *signals.borrow_and_update();
-            let present = signals.subscribed.then_some(signals.generation);
+            let present = {
+                let signals = signals.borrow_and_update();
+                signals.subscribed.then_some(signals.generation)
+            };
             if present != subscription {
                 subscription = present;
                 self.ask_anew();

@@ -63,7 +63,8 @@ pub fn task_info(launch: Launch<'_>) -> Result<wire::TaskInfo, LaunchError> {
     };
     let containerizer = template.container.as_ref().and_then(|container| container.containerizer);
     let data = task_data(template, &ports, secrets)?;
-    let at = Whereabouts { installation, host: &binding.host };
+    let role = resources.iter().find_map(|it| it.allocation_info.as_ref()?.role.as_deref());
+    let at = Whereabouts { installation, host: &binding.host, role: role.unwrap_or_default() };
     Ok(runner.describe(containerizer, at, info, data))
 }
 

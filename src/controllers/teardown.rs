@@ -105,7 +105,7 @@ impl Teardown {
     pub(super) async fn run(mut self) {
         let mut generation = 0;
         loop {
-            let signals = *self.signals.borrow_and_update();
+            let signals = self.signals.borrow_and_update().clone();
             if signals.generation != generation {
                 // What was sent on another subscription may be lost.
                 self.killed.clear();

@@ -107,7 +107,7 @@ impl Way {
         let hostname = machine::hostname()?;
         let config = scene.config;
         let facts = Facts::new(store.clone(), &scene.registry.prefix().meta(""));
-        let mut framework = framework(&config.name, "root", &config.mesos_role, &hostname);
+        let mut framework = framework(&config.name, "root", &config.mesos_roles, &hostname);
         let messages = Messages::default();
         let (connection, inside, policy, anew): (Arc<dyn Connection>, Inside, _, _) = match self {
             Way::Embedded => {

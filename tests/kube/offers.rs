@@ -22,8 +22,8 @@ async fn live_offers_are_listed_got_and_explained_and_nothing_else() {
     let chosen = server.get(&format!("{OFFERS}?fieldSelector=metadata.name%3Dm1-o2")).await.json();
     assert_eq!(chosen["items"].as_array().unwrap().len(), 1);
     let table = server.get_as(OFFERS, TABLE).await.json();
-    let cells: Vec<_> = table["rows"][0]["cells"].as_array().unwrap().iter().take(7).collect();
-    assert_eq!(cells, ["m1-o1", "host1", "1500m", "512Mi", "0", "Waiting", "shop/web shop/db"]);
+    let cells: Vec<_> = table["rows"][0]["cells"].as_array().unwrap().iter().take(8).collect();
+    assert_eq!(cells, ["m1-o1", "host1", "web", "1500m", "512Mi", "0", "Waiting", "shop/web shop/db"]);
 
     for (method, path, code) in [
         (Method::GET, format!("{OFFERS}?watch=true"), 405),

@@ -240,6 +240,7 @@ impl LiveOffers for CannedOffers {
             };
             offer.status = Some(OfferStatus {
                 offer_id: format!("m1-O{number}"),
+                role: Some("web".to_owned()),
                 agent_id: format!("m1-S{number}"),
                 hostname: format!("host{number}"),
                 resources,

@@ -37,7 +37,7 @@ pub(crate) const INCIDENTS: [&str; 14] = [
 ];
 
 /// All of them, by place.
-pub(crate) const PLANTS: [Plant; 65] = [
+pub(crate) const PLANTS: [Plant; 66] = [
     Plant {
         name: "capacity-forgets-the-stopping",
         place: "plan/deployment/instance.rs",
@@ -239,6 +239,13 @@ pub(crate) const PLANTS: [Plant; 65] = [
         place: "plan/placement/constraint.rs",
         check: "Constraints",
         breaks: "UNIQUE and MAX_PER let one more in",
+        covers: "",
+    },
+    Plant {
+        name: "offers-of-any-role",
+        place: "controllers/placement/market.rs",
+        check: "OwnRole",
+        breaks: "offers are used for Apps of the first role, whichever role they were made to",
         covers: "",
     },
     Plant {

@@ -27,7 +27,7 @@ struct Overheard {
 #[derive(Default)]
 struct Notes {
     subscribed: Option<(FrameworkId, Instant)>,
-    calls: Vec<CallType>,
+    calls: Vec<Call>,
 }
 
 impl fmt::Debug for Overheard {
@@ -65,7 +65,7 @@ impl Connection for Overheard {
 #[async_trait]
 impl CallPipe for Pipe {
     async fn send(&mut self, call: &Call) -> Result<(), ConnectionError> {
-        self.notes.lock().unwrap().calls.push(call.r#type());
+        self.notes.lock().unwrap().calls.push(call.clone());
         self.calls.send(call).await
     }
 }
@@ -76,7 +76,12 @@ impl Overheard {
     }
 
     fn count(&self, call: CallType) -> usize {
-        self.notes.lock().unwrap().calls.iter().filter(|it| **it == call).count()
+        self.calls(call).len()
+    }
+
+    fn calls(&self, call: CallType) -> Vec<Call> {
+        let notes = self.notes.lock().unwrap();
+        notes.calls.iter().filter(|it| it.r#type() == call).cloned().collect()
     }
 
     fn subscribed(&self) -> Option<(FrameworkId, Instant)> {
@@ -243,4 +248,93 @@ async fn many_updates_at_once_do_not_wait_for_offers() {
     let (took, revived) = (begun.elapsed(), way.count(CallType::Revive) - before);
     assert!(took < Duration::from_secs(45), "{took:?} of simulated time");
     assert!(revived <= 9, "{revived} REVIVE");
+}
+
+/// The roles that each SUPPRESS or REVIVE named.
+fn roles_of(calls: &[Call]) -> Vec<Vec<String>> {
+    calls
+        .iter()
+        .filter_map(|it| it.suppress.as_ref().or(it.revive.as_ref()))
+        .map(|it| it.roles.clone())
+        .collect()
+}
+
+/// Mesos offers what is free on a machine to one role at a time, and to the other one only what the first has given back.
+#[tokio::test(start_paused = true)]
+async fn each_app_takes_what_is_offered_to_its_role_and_a_role_in_which_nothing_waits_wants_nothing() {
+    let mut world = World::new(2, 94).await;
+    let cluster = world.start_cluster().await;
+    let way = Overheard::of(&cluster.master);
+    let server = world.start_in_roles(Arc::new(way.clone()), &["tenure", "batch"]);
+    world.create(app("web", 3, "serve 1")).await;
+    world.create(with(app("nightly", 3, "serve 1"), "role", json!("batch"))).await;
+    world.until_ready("web").await;
+    world.until_ready("nightly").await;
+    let accepted = way.calls(CallType::Accept).into_iter().filter_map(|it| it.accept);
+    let mut taken: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for operation in accepted.flat_map(|it| it.operations) {
+        for info in operation.launch.unwrap_or_default().task_infos {
+            let roles = info.resources.iter().filter_map(|it| it.allocation_info.as_ref()?.role.clone());
+            let roles: BTreeSet<String> = roles.collect();
+            assert_eq!(roles.len(), 1, "{info:?}");
+            *taken.entry((info.name, roles.into_iter().next().unwrap())).or_default() += 1;
+        }
+    }
+    let wanted = [("nightly.shop", "batch"), ("web.shop", "tenure")];
+    assert_eq!(taken, wanted.map(|(app, role)| ((app.to_owned(), role.to_owned()), 3)).into());
+
+    pass(60).await;
+    let idle = way.count(CallType::Revive);
+    let suppressed: BTreeSet<String> =
+        roles_of(&way.calls(CallType::Suppress)).concat().into_iter().collect();
+    assert_eq!(suppressed, ["batch", "tenure"].map(ToOwned::to_owned).into());
+    world.edit("nightly", json!({"spec": {"instances": 4}})).await;
+    world.until_ready("nightly").await;
+    pass(60).await;
+    assert_eq!(
+        roles_of(&way.calls(CallType::Revive)[idle..]),
+        [["batch"]],
+        "the other role stays suppressed"
+    );
+    assert_eq!(roles_of(&way.calls(CallType::Suppress)).last().unwrap(), &["batch"]);
+
+    // The next server is in one of these roles only, and in another one: the tasks of the role that it has left run on.
+    let ids =
+        |world: &World| world.live("nightly").iter().map(|it| it.metadata.name.clone()).collect::<Vec<_>>();
+    let before = ids(&world);
+    server.env.crash();
+    let way = Overheard::of(&cluster.master);
+    let _server = world.start_in_roles(Arc::new(way.clone()), &["tenure", "db/main"]);
+    world.create(with(app("store", 1, "serve 1"), "role", json!("db/main"))).await;
+    world.until_ready("store").await;
+    assert_eq!(ids(&world), before);
+    world.edit("nightly", json!({"spec": {"instances": 5}})).await;
+    world.until("it waits", |world| world.is("nightly", "Waiting")).await;
+    let told = "1 task waits: spec.role: this installation is not in the Mesos role \"batch\", but in \"tenure\", \"db/main\" \
+                (tenure server --mesos-role)";
+    assert_eq!(world.condition("nightly", "Waiting").unwrap(), told);
+    pass(60).await;
+    assert_eq!(ids(&world).len(), before.len() + 1);
+    let bound = world.live("nightly").iter().filter(|it| it.spec.binding.is_some()).count();
+    assert_eq!(bound, before.len(), "nothing was launched");
+    let events = world.snapshot();
+    let events = events.list(&tenure::registry::Resource::new("", "events"), Some("shop"));
+    let told = events.filter(|it| it.value().is_ok_and(|it| it["reason"] == "RoleMissing")).count();
+    assert_eq!(told, 1);
+}
+
+/// What waits in one role gets at once what the other one is offered and does not need.
+#[tokio::test(start_paused = true)]
+async fn a_role_in_which_nothing_fits_starves_no_other_one() {
+    let mut world = World::new(1, 95).await;
+    let cluster = world.start_cluster().await;
+    let way = Overheard::of(&cluster.master);
+    let _server = world.start_in_roles(Arc::new(way.clone()), &["tenure", "batch"]);
+    world.create(with(app("huge", 1, "serve 1"), "resources", json!({"cpus": 64, "memory": "64Mi"}))).await;
+    world.until("it waits", |world| world.is("huge", "Waiting")).await;
+    let begun = Instant::now();
+    world.create(with(app("nightly", 2, "serve 1"), "role", json!("batch"))).await;
+    world.until_ready("nightly").await;
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?} of simulated time", begun.elapsed());
+    assert!(world.condition("huge", "Waiting").unwrap().starts_with("1 task waits in the role tenure: "));
 }

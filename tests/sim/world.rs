@@ -58,7 +58,7 @@ pub(crate) struct Cluster {
 
 /// What servers subscribe as.
 pub(crate) fn as_framework() -> FrameworkInfo {
-    framework("demo", "root", "tenure", "here")
+    framework("demo", "root", &["tenure".to_owned()], "here")
 }
 
 fn prefix() -> Prefix {
@@ -169,7 +169,26 @@ impl World {
         Server { env }
     }
 
+    /// As [`World::start_sharing`], in these roles.
+    pub(crate) fn start_in_roles(&mut self, connection: Arc<dyn Connection>, roles: &[&str]) -> Server {
+        let env = self.process("replica");
+        let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
+        let framework = framework("demo", "root", &roles, "here");
+        self.lead_with(&env, connection, Policy::shared(Runner::Embedded), framework);
+        Server { env }
+    }
+
     fn lead_as(&self, env: &Env, connection: Arc<dyn Connection>, policy: Policy) {
+        self.lead_with(env, connection, policy, as_framework());
+    }
+
+    fn lead_with(
+        &self,
+        env: &Env,
+        connection: Arc<dyn Connection>,
+        policy: Policy,
+        framework: FrameworkInfo,
+    ) {
         let (store, prefix) = (self.store.clone(), prefix());
         let cache = Cache::start(env, store.clone(), &prefix);
         let registry = Registry::new(env, store.clone(), cache, &prefix, Scheme::ours().unwrap());
@@ -178,7 +197,7 @@ impl World {
             registry,
             facts: Facts::new(store.clone(), &prefix.meta("")),
             connection,
-            framework: as_framework(),
+            framework,
             installation: Arc::from("installation-uid"),
             host: Arc::from("here"),
             policy,

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 pub use containerizer::left_undone_by_mesos;
 
-use super::{App, AppSpec, Bytes, Cpus, FieldError, Revision, Task};
+use super::{App, AppSpec, Bytes, Cpus, FieldError, Revision, Task, role};
 
 /// The least that a container runtime can give.
 const LEAST_CPUS: Cpus = Cpus::from_millis(10);
@@ -45,6 +45,10 @@ pub fn validate(app: &App, _old: Option<&App>) -> Vec<FieldError> {
     fetch::validate(&template.fetch, &mut errors);
     checks::validate(template, &mut errors);
     constraints::validate(&template.constraints, &mut errors);
+    if let Some(Err(error)) = template.role.as_deref().map(role::check) {
+        let message = format!("{error}; a Mesos role is `*`, or a name such as `web` or `web/blue`");
+        errors.push(FieldError::invalid("spec.role", template.role.clone(), message));
+    }
     timing(&app.spec, &mut errors);
     depends_on(app, &mut errors);
     errors

@@ -1,4 +1,4 @@
-//! Carries bindings out: commits them in batches, then accepts the offers, one ACCEPT per agent.
+//! Carries bindings out: commits them in batches, then accepts the offers, one ACCEPT per agent and role.
 //!
 //! # Guarantees
 //! - No ACCEPT names a Task whose binding is not committed in this term.
@@ -24,7 +24,7 @@ use crate::env::Env;
 use crate::mesos::session::Session;
 use crate::mesos::wire;
 use crate::plan::ObjectName;
-use crate::plan::placement::{AgentId, Binding};
+use crate::plan::placement::{Binding, OfferId};
 use crate::registry::{Doc, Key, Snapshot, Write};
 use crate::runtime::{Setback, Writer};
 
@@ -93,7 +93,8 @@ impl Launcher {
         Ok(())
     }
 
-    /// One group per agent, in the order of the bindings; and offers of other agents with which nothing can be launched.
+    /// One group per agent and role, whose bindings name the same offers, in the order of the bindings; and offers of others with which
+    /// nothing can be launched.
     fn prepare(
         &self,
         bindings: Vec<Binding>,
@@ -101,13 +102,14 @@ impl Launcher {
         now: Timestamp,
     ) -> (Vec<Group>, Vec<wire::OfferId>) {
         let leases = self.session.leases().snapshot();
-        let mut pools: BTreeMap<AgentId, Vec<wire::Resource>> = BTreeMap::new();
+        let mut pools: BTreeMap<Option<OfferId>, Vec<wire::Resource>> = BTreeMap::new();
         let mut groups: Vec<Group> = Vec::new();
-        let mut of_agent: BTreeMap<AgentId, usize> = BTreeMap::new();
-        let mut of_no_use: BTreeMap<AgentId, Vec<wire::OfferId>> = BTreeMap::new();
+        let mut of_offers: BTreeMap<Option<OfferId>, usize> = BTreeMap::new();
+        let mut of_no_use: BTreeMap<Option<OfferId>, Vec<wire::OfferId>> = BTreeMap::new();
         for binding in bindings {
             let offers: Vec<_> = binding.offers.iter().map(|it| wire::OfferId::new(&*it.0)).collect();
-            let pool = pools.entry(binding.agent.clone()).or_insert_with(|| {
+            let first = binding.offers.first().cloned();
+            let pool = pools.entry(first.clone()).or_insert_with(|| {
                 let leased = offers.iter().filter_map(|id| leases.get(id));
                 leased.flat_map(|lease| lease.offer.resources.clone()).collect()
             });
@@ -118,21 +120,21 @@ impl Launcher {
                     // An offer that went meanwhile is no reason: the next pass does without it.
                     if offers.iter().all(|offer| leases.contains_key(offer)) {
                         tracing::warn!(task = %binding.task, reason, "task cannot be launched: its offers are asked for anew");
-                        of_no_use.insert(binding.agent, offers);
+                        of_no_use.insert(first, offers);
                     }
                     continue;
                 }
             };
-            match of_agent.get(&binding.agent) {
+            match of_offers.get(&first) {
                 Some(group) => groups[*group].launches.push(launch),
                 None => {
-                    of_agent.insert(binding.agent, groups.len());
+                    of_offers.insert(first, groups.len());
                     groups.push(Group { offers, launches: vec![launch] });
                 }
             }
         }
         // An ACCEPT spends its offers, and what it leaves comes back at once.
-        of_no_use.retain(|agent, _| !of_agent.contains_key(agent));
+        of_no_use.retain(|first, _| !of_offers.contains_key(first));
         (groups, of_no_use.into_values().flatten().collect())
     }
 
@@ -204,7 +206,7 @@ impl Launcher {
         }
     }
 
-    /// Sends the ACCEPT of one agent; returns the Tasks that were certainly not launched, and wait again.
+    /// Sends the ACCEPT of one agent and role; returns the Tasks that were certainly not launched, and wait again.
     async fn accept(&self, mut group: Group) -> Result<Vec<Arc<Doc>>, Setback> {
         if group.launches.is_empty() {
             return Ok(Vec::new());

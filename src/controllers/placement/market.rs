@@ -9,13 +9,13 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use jiff::Timestamp;
 
-use super::backlog::{Backlog, Cause, LEFT_UNDONE, NOT_LAUNCHABLE, SECRET_MISSING};
+use super::backlog::{Backlog, Cause, LEFT_UNDONE, NOT_LAUNCHABLE, ROLE_MISSING, SECRET_MISSING};
 use super::convert;
-use super::soon::Soon;
+use super::lanes::{Lane, Lanes, RoleIx, role_of};
 use crate::api::{Agent, App, Held, Phase, Revision, Task, Template, labels};
 use crate::controllers::census::{FOR_CORRECTION, FOR_MASTER, FOR_OFFERS, FOR_SECRETS};
 use crate::controllers::objects::{Stored, is, key, name_of, resource};
-use crate::controllers::offers::{APPS, Wanted};
+use crate::controllers::offers::{APPS, OfRole, Wanted};
 use crate::controllers::runner::Runner;
 use crate::controllers::secrets::{SecretError, Secrets};
 use crate::mesos::leases::{self, Lease};
@@ -24,41 +24,36 @@ use crate::plan::ObjectName;
 use crate::plan::agent::runs_containers;
 use crate::plan::maintenance;
 use crate::plan::placement::{
-    self, AgentId, Change as Fact, Class, ConstraintError, Index, OfferId, Plan, Waiting,
+    self, AgentId, Change as Fact, Class, ConstraintError, NoOfferFits, OfferId, Plan, Waiting,
 };
 use crate::registry::{Change, Doc, Key, Resource, Snapshot};
 use crate::runtime::Revision as StoreRevision;
 
 /// What placement looks at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Market {
     /// Who runs what is placed.
     runner: Runner,
-    index: Index,
-    /// Revisions that are in the index.
-    classes: BTreeSet<ObjectName>,
+    /// What there is of each role.
+    lanes: Lanes,
+    /// Revisions that are in an index, and in whose.
+    classes: BTreeMap<ObjectName, RoleIx>,
     /// The master's region, where Tasks stay unless their constraints speak of regions.
     home: Option<Arc<str>>,
     /// Revisions that Tasks were of before the view showed them.
     missed: BTreeSet<ObjectName>,
     /// Tasks that this loop wrote, by the revision that wrote them last, where the view does not show that yet.
     ahead: BTreeMap<ObjectName, StoreRevision>,
-    /// Leases whose offers are in the index.
+    /// Leases whose offers are in an index.
     leases: OrdMap<wire::OfferId, Lease>,
     /// Agents that are known, by the names of their objects.
     agents: BTreeMap<ObjectName, AgentId>,
     /// Tasks that cannot be launched although they wait, or that are to end.
     backlog: Backlog,
-    /// Apps that are about to want offers.
-    soon: Soon,
     /// The present, as far as what is taken in goes.
     now: Timestamp,
-    /// What the last pass left waiting.
-    waiting: Vec<Waiting>,
     /// Agents whose objects have changed since their offers were last looked at.
     changed_agents: BTreeSet<ObjectName>,
-    /// The last pass bound as many as it may: what waits may just not have had its turn.
-    is_catching_up: bool,
     /// Apps whose condition `Waiting` is true.
     told: BTreeSet<ObjectName>,
 }
@@ -71,6 +66,11 @@ enum Hindrance {
     /// Asked for, and not done by who runs tasks.
     #[error("{0}")]
     LeftUndone(String),
+    /// Resources of another role are not offered to this installation.
+    #[error(
+        "spec.role: this installation is not in the Mesos role {role:?}, but in {known} (tenure server --mesos-role)"
+    )]
+    Role { role: String, known: String },
 }
 
 impl Hindrance {
@@ -78,14 +78,28 @@ impl Hindrance {
         match self {
             Hindrance::Secret(_) => SECRET_MISSING,
             Hindrance::LeftUndone(_) => LEFT_UNDONE,
+            Hindrance::Role { .. } => ROLE_MISSING,
         }
     }
 }
 
 impl Market {
-    /// All that `snapshot` tells at `now` of what `runner` is to run; leases follow with [`Market::lease`].
-    pub(super) fn of(snapshot: &Snapshot, runner: Runner, now: Timestamp) -> Market {
-        let mut market = Market { runner, now, ..Market::default() };
+    /// All that `snapshot` tells at `now` of what `runner` is to run in these roles; leases follow with [`Market::lease`].
+    pub(super) fn of(snapshot: &Snapshot, runner: Runner, roles: &[String], now: Timestamp) -> Market {
+        let mut market = Market {
+            runner,
+            lanes: Lanes::new(roles),
+            classes: BTreeMap::new(),
+            home: None,
+            missed: BTreeSet::new(),
+            ahead: BTreeMap::new(),
+            leases: OrdMap::new(),
+            agents: BTreeMap::new(),
+            backlog: Backlog::default(),
+            now,
+            changed_agents: BTreeSet::new(),
+            told: BTreeSet::new(),
+        };
         let kinds = [resource::<App>(), resource::<Task>()];
         for doc in kinds.iter().flat_map(|kind| snapshot.list(kind, None)) {
             market.show(doc.key(), Some(doc), snapshot);
@@ -97,58 +111,67 @@ impl Market {
     pub(super) fn settle(&mut self, home: Option<Arc<str>>, snapshot: &Snapshot) {
         if self.home != home {
             self.home = home;
-            for class in std::mem::take(&mut self.classes) {
+            for class in std::mem::take(&mut self.classes).into_keys() {
                 // It was understood before.
                 let _understood = self.know_class(&class, snapshot);
             }
         }
     }
 
-    pub(super) fn index(&self) -> &Index {
-        &self.index
+    /// What there is of each role.
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
-    /// Until when Tasks that are not there yet may want offers.
-    pub(super) fn imminent(&self) -> Option<Timestamp> {
-        self.soon.at(self.now).next().map(|(until, _)| until)
+    /// How many agents are known: as many in each role.
+    pub(super) fn known_agents(&self) -> usize {
+        self.lanes.get(0).index.known_agents()
+    }
+
+    /// Why the Tasks of a class wait, and in which role, where there are several.
+    pub(super) fn explain(&self, class: &ObjectName) -> (Option<&Arc<str>>, Option<NoOfferFits>) {
+        let lane = self.lanes.get(self.lane_of(class));
+        let role = Some(&lane.role).filter(|_| self.lanes.are_several());
+        (role, placement::explain(&lane.index, class, self.now))
+    }
+
+    /// Where the Tasks of a class are; in the first one, until its Revision is seen.
+    fn lane_of(&self, class: &ObjectName) -> RoleIx {
+        self.classes.get(class).copied().unwrap_or_default()
     }
 
     /// What is taken in from here on happens at `now`, or happened just before.
     pub(super) fn advance(&mut self, now: Timestamp) {
         self.now = now;
-        self.soon.advance(now);
+        self.lanes.advance(now);
     }
 
-    /// What a pass found: classes that it left waiting, and those that every agent has refused.
-    pub(super) fn note(&mut self, plan: &Plan) {
-        self.waiting.clone_from(&plan.waiting);
-        self.is_catching_up = plan.more;
-        for class in &plan.refused {
-            self.index.apply(Fact::Refused { class: class.clone(), seen: plan.seen });
-        }
+    /// What a pass found in each role.
+    pub(super) fn note(&mut self, plans: &[Plan]) {
+        self.lanes.note(plans);
     }
 
     /// There is no cluster to ask: whatever has no place waits.
     pub(super) fn cut_off(&mut self) {
-        self.waiting = placement::waiting(&self.index);
-        self.is_catching_up = false;
-    }
-
-    /// Whether Tasks wait for their turn and not for an offer.
-    pub(super) fn is_catching_up(&self) -> bool {
-        self.is_catching_up
+        self.lanes.cut_off();
     }
 
     /// Why offers are held now, and for whom each agent's could be: Apps that wait, or may soon.
     pub(super) fn wanted(&self, snapshot: &Snapshot) -> Wanted {
-        let held = match (self.waiting.is_empty(), self.imminent()) {
+        let roles = (0..).zip(self.lanes.iter());
+        Wanted { of_roles: roles.map(|(role, lane)| self.wanted_in(role, lane, snapshot)).collect() }
+    }
+
+    fn wanted_in(&self, role: RoleIx, lane: &Lane, snapshot: &Snapshot) -> OfRole {
+        let held = match (lane.waiting.is_empty(), lane.imminent(self.now)) {
             (false, _) => Held::Waiting,
             (true, Some(_)) => Held::Imminent,
             (true, None) => Held::Lease,
         };
-        let soon = self.soon.at(self.now).filter_map(|(_, app)| class_of(app, snapshot));
-        let waiting =
-            self.waiting.iter().map(|it| &it.class).chain(self.backlog.withheld().map(|(class, _)| class));
+        let soon = lane.soon(self.now).filter_map(|app| class_of(app, snapshot));
+        let withheld = self.backlog.withheld().map(|(class, _)| class);
+        let withheld = withheld.filter(|class| self.lane_of(class) == role);
+        let waiting = lane.waiting.iter().map(|it| &it.class).chain(withheld);
         let mut classes: Vec<ObjectName> = Vec::new();
         for class in waiting.cloned().chain(soon).take(10 * APPS) {
             if !classes.contains(&class) {
@@ -159,14 +182,14 @@ impl Market {
             let apps = classes.iter().filter_map(|class| app_of(class, snapshot));
             apps.collect::<BTreeSet<_>>().into_iter().take(APPS).collect()
         };
-        let takers = placement::takers(&self.index, &classes).into_iter();
+        let takers = placement::takers(&lane.index, &classes).into_iter();
         let apps = takers.map(|(agent, classes)| (wire::AgentId::new(&*agent.0), few(classes))).collect();
-        Wanted { held, apps }
+        OfRole { role: lane.role.clone(), held, apps }
     }
 
-    /// Classes that the last pass left waiting.
-    pub(super) fn waiting(&self) -> &[Waiting] {
-        &self.waiting
+    /// Classes that the last pass left waiting, those of one role after those of another.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.lanes.iter().flat_map(|lane| &lane.waiting)
     }
 
     /// Tasks that wait and cannot be launched, and those that are to end.
@@ -176,7 +199,7 @@ impl Market {
 
     /// How many Tasks wait for what.
     pub(super) fn waiting_for(&self, is_cut_off: bool) -> [(&'static str, usize); 4] {
-        let waiting = self.waiting.iter().map(|it| it.tasks).sum();
+        let waiting = self.waiting().map(|it| it.tasks).sum();
         let (offers, master) = if is_cut_off { (0, waiting) } else { (waiting, 0) };
         let (secrets, others) = self.backlog.count();
         [(FOR_OFFERS, offers), (FOR_MASTER, master), (FOR_SECRETS, secrets), (FOR_CORRECTION, others)]
@@ -231,9 +254,9 @@ impl Market {
     fn show_agent(&mut self, name: ObjectName, is_there: bool) {
         if !is_there
             && let Some(agent) = self.agents.get(&name)
-            && !self.index.is_in_use(agent)
+            && !self.lanes.iter().any(|lane| lane.index.is_in_use(agent))
         {
-            self.index.apply(Fact::AgentGone(agent.clone()));
+            self.lanes.apply(&Fact::AgentGone(agent.clone()));
             self.agents.remove(&name);
         }
         self.changed_agents.insert(name);
@@ -241,7 +264,11 @@ impl Market {
 
     fn show_app(&mut self, name: &ObjectName, doc: Option<&Arc<Doc>>) {
         let app = doc.and_then(|doc| doc.typed::<App>().ok());
-        self.soon.show(name, app.as_deref(), self.now);
+        let named = app.as_deref().and_then(|app| app.spec.template.role.as_deref());
+        match self.lanes.of(named) {
+            Some(role) => self.lanes.show_app(role, name, app.as_deref(), self.now),
+            None => self.lanes.show_app(0, name, None, self.now),
+        }
         let status = app.and_then(|app| app.status.clone());
         let conditions = status.map(|status| status.conditions).unwrap_or_default();
         if conditions.iter().any(|it| it.type_ == super::waiting::CONDITION && it.status == "True") {
@@ -256,7 +283,7 @@ impl Market {
         let task = doc.and_then(|doc| Some((doc, doc.typed::<Task>().ok()?)));
         let Some((doc, task)) = task.as_ref().filter(|(_, task)| !task.is_terminal()) else {
             let failed = task.and_then(|(_, task)| failed(name, &task));
-            return self.index.apply(failed.unwrap_or_else(|| Fact::TaskGone(name.clone())));
+            return self.show_in_lane(name, failed);
         };
         let told = task.spec.stop.as_ref().map(|stop| stop.at.0).or(doc.meta().deletion);
         if let Some(since) = told.filter(|_| task.spec.binding.is_some()) {
@@ -266,34 +293,44 @@ impl Market {
         let reachable = task.status.as_ref().is_none_or(|status| status.reachable);
         let class =
             ObjectName { namespace: name.namespace.clone(), name: task.spec.revision.as_str().into() };
-        let class = self.classes.get(&class).cloned().unwrap_or(class);
+        let class = self.classes.get_key_value(&class).map(|(known, _)| known.clone()).unwrap_or(class);
         match &task.spec.binding {
             Some(binding) if reachable => {
                 // What runs has been understood once; what waits says why it is not.
                 let _understood = self.know_class(&class, snapshot);
                 let agent = AgentId(Arc::from(binding.agent_id.as_str()));
-                self.index.apply(Fact::Placed { task: name.clone(), class, agent });
+                self.show_in_lane(name, Some(Fact::Placed { task: name.clone(), class, agent }));
             }
             None if task.spec.stop.is_none() && doc.meta().deletion.is_none() => {
                 let since = doc.meta().created.unwrap_or(Timestamp::UNIX_EPOCH);
                 self.show_waiting(name, class, since, snapshot);
             }
-            _ => self.index.apply(Fact::TaskGone(name.clone())),
+            _ => self.show_in_lane(name, None),
+        }
+    }
+
+    /// What there is of a Task, if there is anything, to the role that it is of.
+    fn show_in_lane(&mut self, task: &ObjectName, fact: Option<Fact>) {
+        match &fact {
+            Some(Fact::Waiting { class, .. } | Fact::Placed { class, .. } | Fact::Failed { class, .. }) => {
+                let role = self.lane_of(class);
+                fact.into_iter().for_each(|fact| self.lanes.show_task(role, task, fact));
+            }
+            _ => self.lanes.apply(&Fact::TaskGone(task.clone())),
         }
     }
 
     fn show_waiting(&mut self, task: &ObjectName, class: ObjectName, since: Timestamp, snapshot: &Snapshot) {
         let understood =
             self.know_class(&class, snapshot).map_err(|error| (NOT_LAUNCHABLE, error.to_string()));
-        let launchable =
-            || launchable(&class, &self.runner, snapshot).map_err(|it| (it.word(), it.to_string()));
+        let launchable = || self.launchable(&class, snapshot).map_err(|it| (it.word(), it.to_string()));
         match understood.and_then(|()| launchable()) {
             Ok(()) => {
                 let asks = self.now;
-                self.index.apply(Fact::Waiting { task: task.clone(), class, since, asks });
+                self.show_in_lane(task, Some(Fact::Waiting { task: task.clone(), class, since, asks }));
             }
             Err((word, reason)) => {
-                self.index.apply(Fact::TaskGone(task.clone()));
+                self.show_in_lane(task, None);
                 self.backlog.withhold(task, class, Cause { since, word, reason });
             }
         }
@@ -309,7 +346,7 @@ impl Market {
         if !is_there {
             self.missed.remove(name);
             self.classes.remove(name);
-            self.index.apply(Fact::ClassGone(name.clone()));
+            self.lanes.apply(&Fact::ClassGone(name.clone()));
         } else if self.missed.remove(name) && !planted!("seen-before-its-revision-waits") {
             self.show_tasks(&name.namespace, snapshot, |task| *task.spec.revision == *name.name);
         }
@@ -329,7 +366,7 @@ impl Market {
     /// # Errors
     /// When its constraints cannot be understood. Validation lets no such template in; one from a newer version waits for that.
     fn know_class(&mut self, name: &ObjectName, snapshot: &Snapshot) -> Result<(), ConstraintError> {
-        if self.classes.contains(name) {
+        if self.classes.contains_key(name) {
             return Ok(());
         }
         let revision = snapshot.get(&key::<Revision>(name)).and_then(|doc| doc.typed::<Revision>().ok());
@@ -338,9 +375,24 @@ impl Market {
             return Ok(());
         };
         let class = Class::new(name.clone(), &revision.spec.template)?;
-        self.classes.insert(name.clone());
-        self.index.apply(Fact::Class(class.at_home(self.home.as_ref())));
+        // What runs in a role that is not ours any more takes room all the same.
+        let role = self.lanes.of(revision.spec.template.role.as_deref()).unwrap_or_default();
+        self.classes.insert(name.clone(), role);
+        self.lanes.apply_to(role, Fact::Class(class.at_home(self.home.as_ref())));
         Ok(())
+    }
+
+    /// Whether resources of its role are offered, every Secret that a Revision refers to can be read, and all that it asks for is done.
+    fn launchable(&self, class: &ObjectName, snapshot: &Snapshot) -> Result<(), Hindrance> {
+        let revision = snapshot.get(&key::<Revision>(class)).and_then(|doc| doc.typed::<Revision>().ok());
+        let Some(revision) = revision else { return Ok(()) };
+        let template = &revision.spec.template;
+        if let Some(role) = template.role.as_ref().filter(|role| self.lanes.of(Some(role.as_str())).is_none())
+        {
+            return Err(Hindrance::Role { role: role.clone(), known: self.lanes.names() });
+        }
+        secrets(template, &class.namespace, snapshot).check(template)?;
+        self.runner.left_undone(template).map_or(Ok(()), |what| Err(Hindrance::LeftUndone(what)))
     }
 
     fn has_changed(&self, agent: &wire::AgentId) -> bool {
@@ -356,19 +408,23 @@ impl Market {
     ) {
         let (gone, come) = leases::changes(&self.leases, leases);
         for lease in gone {
-            self.index.apply(Fact::OfferGone(OfferId(Arc::from(lease.offer.id.value.as_str()))));
+            self.lanes.apply(&Fact::OfferGone(OfferId(Arc::from(lease.offer.id.value.as_str()))));
         }
         for lease in come {
             let agent = agent(&lease.offer, snapshot, now);
             self.agents.insert(agent_name(&lease.offer.agent_id), agent.id.clone());
-            self.index.apply(Fact::Agent(agent));
-            self.index.apply(Fact::Offer(convert::offer(lease)));
+            self.lanes.apply(&Fact::Agent(agent));
+            // One to a role that we never had is given back when its lease is over.
+            let role = role_of(&lease.offer).filter(|_| !planted!("offers-of-any-role"));
+            if let Some(role) = self.lanes.of(role) {
+                self.lanes.apply_to(role, Fact::Offer(convert::offer(lease)));
+            }
         }
         self.leases = leases.clone();
         if !self.changed_agents.is_empty() {
             let changed: Vec<_> = leases.values().filter(|it| self.has_changed(&it.offer.agent_id)).collect();
             for lease in changed {
-                self.index.apply(Fact::Agent(agent(&lease.offer, snapshot, now)));
+                self.lanes.apply(&Fact::Agent(agent(&lease.offer, snapshot, now)));
             }
             self.changed_agents.clear();
         }
@@ -406,15 +462,6 @@ fn agent_name(id: &wire::AgentId) -> ObjectName {
 
 fn secrets_resource() -> Resource {
     Resource::new("", "secrets")
-}
-
-/// Whether every Secret that a Revision refers to can be read, and all that it asks for is done.
-fn launchable(class: &ObjectName, runner: &Runner, snapshot: &Snapshot) -> Result<(), Hindrance> {
-    let revision = snapshot.get(&key::<Revision>(class)).and_then(|doc| doc.typed::<Revision>().ok());
-    let Some(revision) = revision else { return Ok(()) };
-    let template = &revision.spec.template;
-    secrets(template, &class.namespace, snapshot).check(template)?;
-    runner.left_undone(template).map_or(Ok(()), |what| Err(Hindrance::LeftUndone(what)))
 }
 
 /// The Secrets that a template refers to.

@@ -36,7 +36,14 @@ fn app(instances: u32, progresses: &str) -> Arc<Doc> {
 
 /// The Revision `web-1`, whose Tasks want so many cpus.
 fn revision(cpus: u32, env: &Value) -> Arc<Doc> {
-    let template = json!({"cmd": "a", "resources": {"cpus": cpus, "memory": "64Mi"}, "env": env});
+    revision_in(&Value::Null, cpus, env)
+}
+
+fn revision_in(role: &Value, cpus: u32, env: &Value) -> Arc<Doc> {
+    let mut template = json!({"cmd": "a", "resources": {"cpus": cpus, "memory": "64Mi"}, "env": env});
+    if !role.is_null() {
+        template["role"] = role.clone();
+    }
     let spec = json!({"app": "web", "number": 1, "hash": "1", "template": template});
     object::<Revision>("web-1", &spec, &Value::Null)
 }
@@ -83,11 +90,12 @@ fn plan(market: &mut Market, second: i64, demand: DemandState) -> Plan {
     placement::plan(&placement::Snapshot {
         now: at(second),
         seed: 0,
-        index: market.index(),
+        index: &market.lanes().get(0).index,
         limit: 100,
         leases: &LeasePolicy::shared(),
         demand,
-        imminent: market.imminent(),
+        imminent: market.lanes().get(0).imminent(at(second)),
+        elsewhere: market.lanes().elsewhere(0),
     })
 }
 
@@ -108,7 +116,7 @@ fn an_app_that_fits_nowhere_gives_back_all_but_a_share_at_once_and_that_soon() {
         task("web-a", &Value::Null, &Value::Null, "Pending"),
     ];
     let snapshot = Snapshot::of(1, docs);
-    let mut market = Market::of(&snapshot, Runner::Embedded, at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, &[], at(100));
     let held = leases(40, 100);
     market.lease(&held, &snapshot, at(100));
     let demand = DemandState { revived: Some(at(100)), fruitless: 1, ..DemandState::default() };
@@ -139,12 +147,12 @@ fn what_starts_or_stops_holds_nothing_and_asks_for_nothing() {
         task("web-b", &binding("S01"), &Value::Null, "Starting"),
     ];
     let snapshot = Snapshot::of(1, docs);
-    let mut market = Market::of(&snapshot, Runner::Embedded, at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, &[], at(100));
     let idle = DemandState { suppressed: true, revived: Some(at(10)), ..DemandState::default() };
     let plan_of = plan(&mut market, 100, idle);
     assert_eq!((plan_of.demand, plan_of.again), (Demand::Unchanged, crate::plan::Again::OnChange));
     market.lease(&leases(4, 100), &snapshot, at(100));
-    assert_eq!(market.wanted(&snapshot).held, Held::Lease);
+    assert_eq!(market.wanted(&snapshot).of_roles[0].held, Held::Lease);
     let ended = plan(&mut market, 105, DemandState { suppressed: false, ..idle });
     assert_eq!((ended.declines.len(), ended.demand), (4, Demand::Suppress));
 }
@@ -152,9 +160,9 @@ fn what_starts_or_stops_holds_nothing_and_asks_for_nothing() {
 #[test]
 fn an_update_holds_offers_for_its_next_step_and_goes_on_being_offered_some() {
     let snapshot = Snapshot::of(1, [app(2, "RollingOut"), revision(1, &json!([]))]);
-    let mut market = Market::of(&snapshot, Runner::Embedded, at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, &[], at(100));
     market.lease(&leases(4, 100), &snapshot, at(100));
-    assert_eq!(market.wanted(&snapshot).held, Held::Imminent);
+    assert_eq!(market.wanted(&snapshot).of_roles[0].held, Held::Imminent);
     let asked = DemandState { revived: Some(at(90)), ..DemandState::default() };
     assert_eq!(plan(&mut market, 129, asked).declines, []);
     let given_back = plan(&mut market, 130, asked);
@@ -170,10 +178,11 @@ fn a_task_whose_secret_comes_late_is_shown_what_was_refused_before() {
     let env = json!([{"name": "P", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]);
     let docs = [app(1, "Starting"), revision(1, &env), task("web-a", &Value::Null, &Value::Null, "Pending")];
     let mut snapshot = Snapshot::of(1, docs.clone());
-    let mut market = Market::of(&snapshot, Runner::Embedded, at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, &[], at(100));
     let idle = DemandState { suppressed: true, revived: Some(at(20)), ..DemandState::default() };
     assert_eq!(plan(&mut market, 100, idle).demand, Demand::Unchanged, "it could not use an offer");
-    let busy = DemandState { suppressed: false, filtered: Some(market.index().arrivals()), ..idle };
+    let busy =
+        DemandState { suppressed: false, filtered: Some(market.lanes().get(0).index.arrivals()), ..idle };
 
     let secret = Key::new(&secrets_resource(), "shop", "db");
     let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "shop", "name": "db"},
@@ -198,7 +207,7 @@ fn why_tasks_are_withheld_is_told_as_it_is_now_however_many_they_are() {
         task("web-a", &Value::Null, &Value::Null, "Pending"),
         task("web-b", &Value::Null, &Value::Null, "Pending"),
     ];
-    let mut market = Market::of(&Snapshot::of(1, docs.clone()), Runner::Embedded, at(100));
+    let mut market = Market::of(&Snapshot::of(1, docs.clone()), Runner::Embedded, &[], at(100));
     let reason = |market: &Market| {
         let said = market.backlog().withheld().map(|(_, it)| (it.tasks.len(), it.reason.clone()));
         said.collect::<Vec<_>>()
@@ -223,7 +232,7 @@ fn a_machine_whose_object_is_gone_is_none_of_those_of_which_a_share_is_held() {
         task("web-a", &binding("S01"), &Value::Null, "Running"),
     ];
     let snapshot = Snapshot::of(1, docs);
-    let mut market = Market::of(&snapshot, Runner::Embedded, at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, &[], at(100));
     let held = leases(3, 100);
     market.lease(&held, &snapshot, at(100));
     let gone = |name: &str| {
@@ -235,11 +244,98 @@ fn a_machine_whose_object_is_gone_is_none_of_those_of_which_a_share_is_held() {
         Change { revision: 2, key, old: Some(old), new: None }
     };
     market.take(&gone("s00"), &snapshot);
-    assert_eq!(market.index().known_agents(), 3, "an offer of it is held");
+    assert_eq!(market.known_agents(), 3, "an offer of it is held");
     market.lease(&OrdMap::new(), &snapshot, at(101));
     market.take(&gone("s00"), &snapshot);
     market.take(&gone("s01"), &snapshot);
-    assert_eq!(market.index().known_agents(), 2, "a task of ours is on the other");
+    assert_eq!(market.known_agents(), 2, "a task of ours is on the other");
     market.lease(&held, &snapshot, at(102));
-    assert_eq!(market.index().known_agents(), 3, "it is back");
+    assert_eq!(market.known_agents(), 3, "it is back");
+}
+
+/// An offer of `S` to each of these roles.
+fn offered_to(roles: &[&str]) -> OrdMap<wire::OfferId, Lease> {
+    let all = leases(roles.len(), 100);
+    let offers = all.into_iter().zip(roles).map(|((id, lease), role)| {
+        let allocation_info = Some(wire::resource::AllocationInfo { role: Some((*role).to_owned()) });
+        let offer =
+            wire::Offer { agent_id: wire::AgentId::new("S"), allocation_info, ..(*lease.offer).clone() };
+        (id, Lease { offer: Arc::new(offer), ..lease })
+    });
+    offers.collect()
+}
+
+/// What a pass of each role binds: Tasks and the offers that they take.
+fn bound(market: &mut Market) -> Vec<Vec<(String, Vec<String>)>> {
+    market.advance(at(100));
+    let plans = market.lanes().iter().map(|lane| {
+        placement::plan(&placement::Snapshot {
+            now: at(100),
+            seed: 0,
+            index: &lane.index,
+            limit: 100,
+            leases: &LeasePolicy::shared(),
+            demand: DemandState::default(),
+            imminent: None,
+            elsewhere: placement::Elsewhere::default(),
+        })
+    });
+    let of = |it: placement::Binding| {
+        (it.task.name.to_string(), it.offers.iter().map(|it| it.0.to_string()).collect())
+    };
+    plans.map(|plan| plan.bindings.into_iter().map(of).collect()).collect()
+}
+
+#[test]
+fn a_task_takes_offers_to_its_role_alone_and_never_together_with_others() {
+    let roles = ["web".to_owned(), "batch".to_owned()];
+    let (none, waits) = (Value::Null, task("web-a", &Value::Null, &Value::Null, "Pending"));
+    let market = |role: &Value, cpus| {
+        let docs = [app(1, "Starting"), revision_in(role, cpus, &json!([])), waits.clone()];
+        let snapshot = Snapshot::of(1, docs);
+        let mut market = Market::of(&snapshot, Runner::Embedded, &roles, at(100));
+        market.lease(&offered_to(&["web", "batch", "batch"]), &snapshot, at(100));
+        bound(&mut market)
+    };
+    let taken = |offers: &[&str]| {
+        vec![("web-a".to_owned(), offers.iter().map(ToString::to_string).collect::<Vec<_>>())]
+    };
+    // Each offer has four cpus.
+    assert_eq!(market(&none, 4), [taken(&["O00"]), vec![]], "the first role is that of Apps that name none");
+    assert_eq!(market(&json!("batch"), 8), [vec![], taken(&["O01", "O02"])]);
+    let nothing: [Vec<(String, Vec<String>)>; 2] = [vec![], vec![]];
+    assert_eq!(market(&json!("web"), 5), nothing, "the agent has more, but offers it to the other role");
+    assert_eq!(market(&json!("other"), 1), nothing);
+}
+
+#[test]
+fn a_task_whose_revision_is_seen_late_is_of_its_role_from_then_on() {
+    let roles = ["web".to_owned(), "batch".to_owned()];
+    let (key, revision) = {
+        let doc = revision_in(&json!("batch"), 1, &json!([]));
+        (doc.key().clone(), doc)
+    };
+    let waits = task("web-a", &Value::Null, &Value::Null, "Pending");
+    let before = Snapshot::of(1, [app(1, "Starting"), waits.clone()]);
+    let mut market = Market::of(&before, Runner::Embedded, &roles, at(100));
+    let after = Snapshot::of(2, [app(1, "Starting"), waits, revision.clone()]);
+    let change = Change { key, old: None, new: Some(revision), revision: 2 };
+    market.take(&change, &after);
+    market.lease(&offered_to(&["web", "batch"]), &after, at(100));
+    let taken = ("web-a".to_owned(), vec!["O01".to_owned()]);
+    assert_eq!(bound(&mut market), [vec![], vec![taken]]);
+}
+
+#[test]
+fn an_offer_tells_its_role_and_for_whom_of_that_it_is_held() {
+    let roles = ["web".to_owned(), "batch".to_owned()];
+    let waits = task("web-a", &Value::Null, &Value::Null, "Pending");
+    let docs = [app(1, "Starting"), revision_in(&json!("batch"), 3, &json!([])), waits];
+    let snapshot = Snapshot::of(1, docs);
+    let mut market = Market::of(&snapshot, Runner::Embedded, &roles, at(100));
+    market.lease(&offered_to(&["web", "batch"]), &snapshot, at(100));
+    market.cut_off();
+    let wanted = market.wanted(&snapshot);
+    let told: Vec<_> = wanted.of_roles.iter().map(|it| (&*it.role, it.held, it.apps.len())).collect();
+    assert_eq!(told, [("web", Held::Lease, 0), ("batch", Held::Waiting, 1)]);
 }

@@ -5,6 +5,7 @@
 
 mod backlog;
 mod convert;
+mod lanes;
 mod launch;
 mod market;
 mod soon;
@@ -62,8 +63,9 @@ pub(super) struct Placement {
     launcher: Launcher,
     report: WaitingReport,
     market: Market,
-    demand: DemandState,
-    /// The subscription that `demand` speaks of.
+    /// What the cluster was told about each role of `market`.
+    demands: Vec<DemandState>,
+    /// The subscription that `demands` speaks of.
     heard: u64,
 }
 
@@ -81,6 +83,8 @@ pub(super) struct Parts {
     pub(super) offers: Offers,
     pub(super) policy: LeasePolicy,
     pub(super) runner: Runner,
+    /// The Mesos roles of the framework; the first one is that of Apps that name none.
+    pub(super) roles: Vec<String>,
     /// The installation's uid.
     pub(super) installation: Arc<str>,
 }
@@ -88,7 +92,7 @@ pub(super) struct Parts {
 impl Placement {
     pub(super) fn new(parts: Parts) -> Placement {
         let Parts { env, cache, writer, recorder, session, signals, contact, .. } = parts;
-        let Parts { census, offers, policy, runner, installation, .. } = parts;
+        let Parts { census, offers, policy, runner, roles, installation, .. } = parts;
         let view = View::open(&cache);
         let launcher = Launcher {
             env: env.clone(),
@@ -97,10 +101,11 @@ impl Placement {
             installation,
             runner: runner.clone(),
         };
+        let market = Market::of(&view.scene().snapshot, runner, &roles, env.now());
         Placement {
             report: WaitingReport::new(writer, recorder),
-            market: Market::of(&view.scene().snapshot, runner, env.now()),
-            demand: DemandState::default(),
+            demands: vec![DemandState::default(); market.lanes().iter().count()],
+            market,
             heard: Signals::default().generation,
             env,
             view,
@@ -167,9 +172,9 @@ impl Placement {
 
     /// One pass over all waiting Tasks and leased offers; says when to look again even if nothing changes.
     async fn pass(&mut self) -> Result<Option<Duration>, Setback> {
-        let signals = *self.signals.borrow_and_update();
+        let signals = self.signals.borrow_and_update().clone();
         let now = self.env.now();
-        self.note(signals);
+        self.note(&signals);
         self.market.advance(now);
         self.market.settle(self.contact.region(), &self.view.scene().snapshot);
         self.market.lease(&self.session.leases().snapshot(), &self.view.scene().snapshot, now);
@@ -183,24 +188,35 @@ impl Placement {
             self.count(trouble.is_some());
             return Ok(looked_again);
         }
-        let plan = placement::plan(&placement::Snapshot {
-            now,
-            seed: self.env.below(u64::MAX),
-            index: self.market.index(),
-            limit: BINDINGS,
-            leases: &self.policy,
-            demand: self.demand,
-            imminent: self.market.imminent(),
-        });
-        let again = match plan.again {
+        let plans = self.plan(now);
+        let again = plans.iter().filter_map(|plan| match plan.again {
             _ if plan.more => Some(Duration::ZERO),
             Again::OnChange => None,
             Again::At(at) => Some(until(now, at)),
-        };
-        self.market.note(&plan);
+        });
+        let again = again.min();
+        self.market.note(&plans);
         self.count(false);
-        let tell_again = self.carry_out(plan, now).await?;
+        let tell_again = self.carry_out(plans, now).await?;
         Ok([again, looked_again, tell_again].into_iter().flatten().min())
+    }
+
+    /// One plan for each role.
+    fn plan(&self, now: Timestamp) -> Vec<Plan> {
+        let lanes = self.market.lanes();
+        let plan = |((role, lane), demand): ((usize, &lanes::Lane), &DemandState)| {
+            placement::plan(&placement::Snapshot {
+                now,
+                seed: self.env.below(u64::MAX),
+                index: &lane.index,
+                limit: (BINDINGS / self.demands.len()).max(1),
+                leases: &self.policy,
+                demand: *demand,
+                imminent: lane.imminent(now),
+                elsewhere: lanes.elsewhere(role),
+            })
+        };
+        (0..).zip(lanes.iter()).zip(&self.demands).map(plan).collect()
     }
 
     /// Shows what there is in numbers.
@@ -210,20 +226,29 @@ impl Placement {
     }
 
     /// A new subscription knows of our demand what it was told as it began.
-    fn note(&mut self, signals: Signals) {
+    fn note(&mut self, signals: &Signals) {
         if signals.generation != self.heard {
-            self.demand = DemandState::subscribed(signals.suppressed);
+            let is_suppressed = |role: &str| signals.suppressed.iter().any(|it| it == role);
+            let lanes = self.market.lanes().iter();
+            self.demands = lanes.map(|it| DemandState::subscribed(is_suppressed(&it.role))).collect();
             self.heard = signals.generation;
         }
     }
 
     /// Says when to look again because something could not be told.
-    async fn carry_out(&mut self, plan: Plan, now: Timestamp) -> Result<Option<Duration>, Setback> {
-        let Plan { bindings, declines, demand, arrivals, .. } = plan;
+    async fn carry_out(&mut self, plans: Vec<Plan>, now: Timestamp) -> Result<Option<Duration>, Setback> {
+        let (mut bindings, mut released, mut demands) = (Vec::new(), Vec::new(), Vec::new());
+        for (plan, told) in plans.into_iter().zip(&mut self.demands) {
+            if !plan.bindings.is_empty() {
+                told.spent = Some(now);
+                told.fruitless = 0;
+            }
+            bindings.extend(plan.bindings);
+            released.push((plan.declines, plan.arrivals));
+            demands.push(plan.demand);
+        }
         if !bindings.is_empty() {
             let snapshot = self.view.scene().snapshot.clone();
-            self.demand.spent = Some(now);
-            self.demand.fruitless = 0;
             let mut written = Vec::new();
             let launched = self.launcher.launch(bindings, &snapshot, now, &mut written).await;
             self.market.wrote(&written, &snapshot);
@@ -233,43 +258,52 @@ impl Placement {
             let news = news.unwrap_or_else(|_| self.view.catch_up());
             self.take_in(news);
         }
-        self.decline(declines, arrivals).await;
-        Ok(self.tell_demand(demand, now).await)
+        self.decline(released).await;
+        Ok(self.tell_demand(&demands, now).await)
     }
 
-    /// Gives offers back that Tasks up to that arrival have seen. What could not be said now is settled by the next subscription.
-    async fn decline(&mut self, declines: Vec<Decline>, arrivals: u64) {
+    /// Gives offers back, of each role those that its Tasks up to that arrival have seen. What could not be said now is settled by the
+    /// next subscription.
+    async fn decline(&mut self, released: Vec<(Vec<Decline>, u64)>) {
         let mut by_refusal: BTreeMap<Duration, Vec<wire::OfferId>> = BTreeMap::new();
-        for decline in declines {
-            by_refusal.entry(decline.refuse).or_default().push(wire::OfferId::new(&*decline.offer.0));
+        for ((declines, arrivals), told) in released.into_iter().zip(&mut self.demands) {
+            if !declines.is_empty() {
+                told.filtered.get_or_insert(arrivals);
+            }
+            for decline in declines {
+                by_refusal.entry(decline.refuse).or_default().push(wire::OfferId::new(&*decline.offer.0));
+            }
         }
         for (refuse, offers) in by_refusal {
             if let Err(error) = self.session.decline(offers, refuse).await {
                 tracing::debug!(%error, "offers not declined");
             }
-            self.demand.filtered.get_or_insert(arrivals);
         }
     }
 
-    /// What could not be told is not believed to be; says when to try again.
-    async fn tell_demand(&mut self, demand: Demand, now: Timestamp) -> Option<Duration> {
-        let told = match demand {
-            Demand::Unchanged => return None,
-            Demand::Suppress => self.session.suppress().await,
-            Demand::Revive => self.session.revive().await,
-        };
-        if demand == Demand::Revive {
-            self.demand.revived = Some(now);
-            self.demand.fruitless = self.demand.fruitless.saturating_add(1);
+    /// Tells the demand of each role, in one call for all roles of which the same is told. What could not be told is not believed to
+    /// be; says when to try again.
+    async fn tell_demand(&mut self, demands: &[Demand], now: Timestamp) -> Option<Duration> {
+        let mut again = None;
+        for demand in [Demand::Suppress, Demand::Revive] {
+            let lanes = self.market.lanes().iter().zip(demands).filter(|(_, it)| **it == demand);
+            let roles: Vec<String> = lanes.map(|(lane, _)| lane.role.to_string()).collect();
+            if roles.is_empty() {
+                continue;
+            }
+            let told = match demand {
+                Demand::Suppress => self.session.suppress(roles).await,
+                _ => self.session.revive(roles).await,
+            };
+            if let Err(error) = &told {
+                tracing::debug!(%error, "demand for offers not told");
+                again = Some(self.policy.revive_gap);
+            }
+            let meant = self.demands.iter_mut().zip(demands).filter(|(_, it)| **it == demand);
+            for (state, _) in meant {
+                state.note(demand, told.is_ok(), now);
+            }
         }
-        if let Err(error) = told {
-            tracing::debug!(%error, "demand for offers not told");
-            return Some(self.policy.revive_gap);
-        }
-        self.demand.suppressed = demand == Demand::Suppress;
-        if demand == Demand::Revive {
-            self.demand.filtered = None;
-        }
-        None
+        again
     }
 }

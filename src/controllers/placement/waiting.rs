@@ -10,14 +10,13 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::backlog::{LEFT_UNDONE, NOT_LAUNCHABLE, SECRET_MISSING};
+use super::backlog::{LEFT_UNDONE, NOT_LAUNCHABLE, ROLE_MISSING, SECRET_MISSING};
 use super::market::{Market, app_of};
 use crate::api::{App, Condition, Time};
 use crate::controllers::contact::Trouble;
 use crate::controllers::events::{Happening, Recorder, is_told};
 use crate::controllers::objects::Stored;
 use crate::plan::ObjectName;
-use crate::plan::placement::explain;
 use crate::registry::{Key, Snapshot, Write};
 use crate::runtime::{Setback, Writer};
 
@@ -80,7 +79,7 @@ impl WaitingReport {
         snapshot: &Snapshot,
         now: Timestamp,
     ) -> Result<Option<Duration>, Setback> {
-        if market.is_catching_up() {
+        if market.lanes().is_catching_up() {
             return Ok(None);
         }
         let mut again = None;
@@ -108,10 +107,10 @@ impl WaitingReport {
             self.last = Some(app.clone());
             if wants.is_some() {
                 self.explained.insert(app.clone(), Instant::now());
-                looks += market.index().known_agents() + 1;
+                looks += market.known_agents() + 1;
                 later(PAUSE);
             }
-            let reason = wants.map(|wants| reason(&wants, market, trouble, now));
+            let reason = wants.map(|wants| reason(&wants, market, trouble));
             tellings.extend(self.telling(app, reason, snapshot, now)?);
         }
         self.commit(tellings).await?;
@@ -191,7 +190,7 @@ impl Reason {
     /// Whether people should look, of an App that has said since `said_since` that it waits. What they forgot does not come by
     /// itself, nor does what nobody does; what does not fit now may do so in a moment, and a master that fell silent may be back.
     fn is_worth_a_warning(&self, said_since: Timestamp, now: Timestamp) -> bool {
-        matches!(self.word, SECRET_MISSING | LEFT_UNDONE | NOT_LAUNCHABLE)
+        matches!(self.word, SECRET_MISSING | ROLE_MISSING | LEFT_UNDONE | NOT_LAUNCHABLE)
             || elapsed(self.since.max(said_since), now) >= LASTING
     }
 }
@@ -213,7 +212,7 @@ struct Wants {
 /// What Apps want, of those that do not get it.
 fn wants(market: &Market, trouble: Option<&Trouble>, snapshot: &Snapshot) -> BTreeMap<ObjectName, Wants> {
     let mut apps: BTreeMap<ObjectName, Wants> = BTreeMap::new();
-    let offered = market.waiting().iter().map(|it| (&it.class, it.tasks, it.since));
+    let offered = market.waiting().map(|it| (&it.class, it.tasks, it.since));
     let withheld = market.backlog().withheld().map(|(class, it)| (class, it.tasks.len(), it.since));
     for (class, tasks, since) in withheld.chain(offered) {
         let Some(app) = app_of(class, snapshot) else { continue };
@@ -230,7 +229,7 @@ fn wants(market: &Market, trouble: Option<&Trouble>, snapshot: &Snapshot) -> BTr
     apps
 }
 
-fn reason(wants: &Wants, market: &Market, trouble: Option<&Trouble>, now: Timestamp) -> Reason {
+fn reason(wants: &Wants, market: &Market, trouble: Option<&Trouble>) -> Reason {
     let since = wants.since;
     let withheld = wants.waiting.as_ref().and_then(|(class, _)| market.backlog().withheld_of(class));
     match (withheld, trouble) {
@@ -244,9 +243,10 @@ fn reason(wants: &Wants, market: &Market, trouble: Option<&Trouble>, now: Timest
         }
         (None, None) => {
             let class = wants.waiting.as_ref().map(|(class, _)| class);
-            let why = class.and_then(|class| explain(market.index(), class, now));
+            let (role, why) = class.map_or((None, None), |class| market.explain(class));
+            let role = role.map_or_else(String::new, |role| format!(" in the role {role}"));
             let why = why.map_or_else(String::new, |why| format!(": {why}"));
-            Reason { word: NO_OFFER_FITS, message: format!("{}{why}", wants.count()), since }
+            Reason { word: NO_OFFER_FITS, message: format!("{}{role}{why}", wants.count()), since }
         }
     }
 }

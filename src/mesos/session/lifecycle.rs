@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -63,8 +62,8 @@ struct Opened {
     events: EventStream,
     pipes: Pipes,
     subscribed: Subscribed,
-    /// Whether it came without a wish for offers.
-    suppressed: bool,
+    /// The roles for which it came without a wish for offers.
+    suppressed: Vec<String>,
 }
 
 type EventStream = BoxStream<'static, Result<Event, ConnectionError>>;
@@ -229,12 +228,13 @@ impl Lifecycle {
     }
 
     async fn subscribe(&self, info: &FrameworkInfo) -> Result<Opened, After> {
-        let suppressed = self.shared.suppressed.load(Ordering::Relaxed);
+        let suppressed: Vec<String> =
+            self.shared.suppressed().iter().filter(|it| info.roles.contains(it)).cloned().collect();
         // It is the one call that a master does not refuse a process that leads no more.
         let identity = self.identity.clone();
         let may_act = move || identity.may_act() || planted!("late-subscribe-is-sent");
         let Subscription { mut events, calls, acknowledgements } =
-            match self.connection.subscribe(introduce(info, suppressed), &may_act).await {
+            match self.connection.subscribe(introduce(info, &suppressed), &may_act).await {
                 Ok(subscription) => subscription,
                 Err(error) if error.is_retryable() => return Err(After::Again(error.to_string())),
                 Err(error) => return Err(After::Refused(error.to_string())),
@@ -257,7 +257,7 @@ impl Lifecycle {
         self.identity.registered(&id).await.map_err(|error| After::Again(error.to_string()))?;
         let info = FrameworkInfo { id: Some(id.clone()), ..info };
         let mut call = Call::of(id, CallType::UpdateFramework);
-        call.update_framework = introduce(&info, opened.suppressed).subscribe;
+        call.update_framework = introduce(&info, &opened.suppressed).subscribe;
         let (called, identity) = (Called::from(&call), self.identity.clone());
         let sent = opened.pipes.calls.send_all(vec![call], &move || identity.may_act()).await;
         let failed = sent.into_iter().find_map(Result::err).map(CallError::Failed);
@@ -269,7 +269,13 @@ impl Lifecycle {
         kept
     }
 
-    async fn subscribed(&mut self, subscribed: &Subscribed, suppressed: bool, pipes: Pipes, shown: &Shown) {
+    async fn subscribed(
+        &mut self,
+        subscribed: &Subscribed,
+        suppressed: Vec<String>,
+        pipes: Pipes,
+        shown: &Shown,
+    ) {
         self.generation += 1;
         self.since = Instant::now();
         let framework_id = subscribed.framework_id.clone();
@@ -343,12 +349,12 @@ impl Lifecycle {
 
 /// The SUBSCRIBE call. A framework that has no id yet asks to be forgotten as soon as its stream breaks, so that none leaks when
 /// its id is lost before it could be remembered.
-fn introduce(info: &FrameworkInfo, suppressed: bool) -> Call {
+fn introduce(info: &FrameworkInfo, suppressed: &[String]) -> Call {
     let mut framework_info = info.clone();
     if info.id.is_none() {
         framework_info.failover_timeout = Some(0.0);
     }
-    let suppressed_roles = if suppressed { info.roles.clone() } else { Vec::new() };
+    let suppressed_roles = suppressed.to_vec();
     Call::subscribe(Subscribe { framework_info, suppressed_roles, offer_constraints: None })
 }
 

@@ -17,9 +17,9 @@ mod tally;
 mod tests;
 mod updates;
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -130,8 +130,8 @@ pub enum SessionEvent {
         generation: u64,
         /// The master's id, when it told one: it differs after every change of leader.
         master_id: Option<String>,
-        /// Whether it was told as it subscribed that offers are unwanted. What was called meanwhile may say otherwise.
-        suppressed: bool,
+        /// The roles for which it was told as it subscribed that offers are unwanted. What was called meanwhile may say otherwise.
+        suppressed: Vec<String>,
         /// The region of the master, when it told one.
         region: Option<String>,
     },
@@ -270,11 +270,17 @@ const RECONCILE_CHUNK: usize = 500;
 #[derive(Debug, Clone)]
 struct Shared {
     leases: Leases,
-    /// Whether offers are unwanted; it goes into every SUBSCRIBE, which replaces what the master remembers.
-    suppressed: Arc<AtomicBool>,
+    /// The roles for which offers are unwanted; they go into every SUBSCRIBE, which replaces what the master remembers.
+    suppressed: Arc<Mutex<BTreeSet<String>>>,
     mailbox: Mailbox,
     closed: CancellationToken,
     tally: Tally,
+}
+
+impl Shared {
+    fn suppressed(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.suppressed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A call to send, and where to tell what became of it.
@@ -352,22 +358,23 @@ impl Session {
         self.call(Call { decline_inverse_offers: Some(answer), ..of(CallType::DeclineInverseOffers) }).await
     }
 
-    /// Wants no offers until [`Session::revive`], across disconnections. Offers that are held stay valid.
+    /// Wants no offers for `roles`, all of them the framework's, until [`Session::revive`], across disconnections. Offers that are held
+    /// stay valid.
     ///
     /// # Errors
     /// When it was not sent. The next subscription will say it, unless that is under way already: [`SessionEvent::Subscribed`] tells.
-    pub async fn suppress(&self) -> Result<(), CallError> {
-        self.shared.suppressed.store(true, Ordering::Relaxed);
-        self.call(Call { suppress: Some(Roles::default()), ..of(CallType::Suppress) }).await
+    pub async fn suppress(&self, roles: Vec<String>) -> Result<(), CallError> {
+        self.shared.suppressed().extend(roles.iter().cloned());
+        self.call(Call { suppress: Some(Roles { roles }), ..of(CallType::Suppress) }).await
     }
 
-    /// Wants offers again, also those refused before.
+    /// Wants offers for `roles` again, also those refused before.
     ///
     /// # Errors
     /// As [`Session::suppress`].
-    pub async fn revive(&self) -> Result<(), CallError> {
-        self.shared.suppressed.store(false, Ordering::Relaxed);
-        self.call(Call { revive: Some(Roles::default()), ..of(CallType::Revive) }).await
+    pub async fn revive(&self, roles: Vec<String>) -> Result<(), CallError> {
+        self.shared.suppressed().retain(|it| !roles.contains(it));
+        self.call(Call { revive: Some(Roles { roles }), ..of(CallType::Revive) }).await
     }
 
     /// Tells the agent that `status` is stored. Does nothing for a status without a uuid: the master made it.

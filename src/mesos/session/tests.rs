@@ -197,7 +197,7 @@ async fn the_older_of_two_sessions_ends_for_ever() {
 
     assert_eq!(ended(&mut first_events).await, EndReason::FailedOver);
     assert!(first_events.next().await.is_none());
-    assert_eq!(first.revive().await, Err(CallError::Ended));
+    assert_eq!(first.revive(vec!["web".to_owned()]).await, Err(CallError::Ended));
     assert!(first.leases().snapshot().is_empty());
 }
 
@@ -219,7 +219,7 @@ async fn closing_or_dropping_the_session_ends_it() {
     offers(&mut events).await;
     let other = session.clone();
     drop(session);
-    other.revive().await.unwrap();
+    other.revive(vec!["web".to_owned()]).await.unwrap();
     drop(other);
     assert_eq!(ended(&mut events).await, EndReason::Closed);
 }
@@ -391,11 +391,11 @@ async fn a_call_on_a_dead_subscription_makes_a_new_one() {
     offers(&mut events).await;
     let stale = ConnectionError::Unsubscribed { message: "stream id".to_owned() };
     master.script().refuse_call = Some(stale.clone());
-    assert_eq!(session.revive().await, Err(CallError::Failed(stale)));
+    assert_eq!(session.revive(vec!["web".to_owned()]).await, Err(CallError::Failed(stale)));
     master.script().refuse_call = None;
     master.subscribed(2).await;
     assert!(session.leases().snapshot().is_empty(), "offers of the old subscription are void");
-    session.revive().await.unwrap();
+    session.revive(vec!["web".to_owned()]).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -403,7 +403,7 @@ async fn suppression_outlives_a_disconnection() {
     let (env, master) = (node(), Scripted::default());
     let (session, _events, _) = open(&env, master.clone());
     master.subscribed(1).await;
-    session.suppress().await.unwrap();
+    session.suppress(vec!["web".to_owned()]).await.unwrap();
     master.script().stream = None;
     master.subscribed(2).await;
     let suppressed = master.script().subscriptions[1].0.subscribe.clone().unwrap().suppressed_roles;
@@ -422,18 +422,18 @@ async fn a_subscription_tells_what_it_was_told_whatever_was_called_meanwhile() {
         subscribed.await
     };
     master.subscribed(1).await;
-    assert_eq!(next(&mut events).await, (1, false));
-    session.suppress().await.unwrap();
+    assert_eq!(next(&mut events).await, (1, Vec::new()));
+    session.suppress(vec!["web".to_owned()]).await.unwrap();
     master.script().stream = None;
     while master.script().subscriptions.len() < 2 {
         master.settle().await;
     }
-    assert_eq!(session.revive().await, Err(CallError::NotSubscribed));
+    assert_eq!(session.revive(vec!["web".to_owned()]).await, Err(CallError::NotSubscribed));
     master.subscribed(2).await;
-    assert_eq!(next(&mut events).await, (2, true));
+    assert_eq!(next(&mut events).await, (2, vec!["web".to_owned()]));
     master.script().stream = None;
     master.subscribed(3).await;
-    assert_eq!(next(&mut events).await, (3, false), "the next one was told");
+    assert_eq!(next(&mut events).await, (3, Vec::new()), "the next one was told");
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,6 +37,20 @@ impl DemandState {
     pub fn subscribed(suppressed: bool) -> Self {
         Self { suppressed, filtered: Some(0), ..Self::default() }
     }
+
+    /// At `now` the cluster was told this, or that failed.
+    pub fn note(&mut self, demand: Demand, told: bool, now: Timestamp) {
+        if demand == Demand::Revive {
+            self.revived = Some(now);
+            self.fruitless = self.fruitless.saturating_add(1);
+        }
+        if told && demand != Demand::Unchanged {
+            self.suppressed = demand == Demand::Suppress;
+            if demand == Demand::Revive {
+                self.filtered = None;
+            }
+        }
+    }
 }
 
 /// What to tell the cluster about our demand.

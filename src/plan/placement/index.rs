@@ -228,6 +228,12 @@ impl Index {
         self.waiting.iter().filter_map(|it| self.classes.get(it)).map(|it| it.waiting.len()).sum()
     }
 
+    /// Whether Tasks wait.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// How many agents are known by more than their id.
     #[must_use]
     pub fn known_agents(&self) -> usize {

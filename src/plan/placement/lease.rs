@@ -5,7 +5,8 @@
 //! waits, a shorter one if what waits needs other offers.
 //!
 //! Where others share the cluster, what a pass leaves is kept on a share of the agents only, whatever waits: those in use
-//! least, which would be taken next. The rest goes back after a glance, in which every loop sees what is there.
+//! least, which would be taken next. The rest goes back after a glance, in which every loop sees what is there. So does what a
+//! role of ours leaves while Tasks of another one wait: Mesos offers what is free on an agent to one of them at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct LeasePolicy {
     pub returning: Duration,
 }
 
+/// The longest that an offer is kept for a Task that is about to want one while Tasks of another role wait.
+const YIELD: Duration = Duration::from_secs(30);
 /// Whatever the share is, offers of so many agents may be held.
 pub(super) const FEW: usize = 4;
 
@@ -73,9 +76,9 @@ impl LeasePolicy {
         }
     }
 
-    /// The most agents of which offers are held for longer than a glance, of so many that are known.
-    fn most(&self, known: usize) -> usize {
-        self.share.map_or(usize::MAX, |share| (known / share.max(1)).max(FEW))
+    /// The most agents of which offers are held for longer than a glance, of so many that are known; so many are held elsewhere.
+    fn most(&self, known: usize, elsewhere: usize) -> usize {
+        self.share.map_or(usize::MAX, |share| (known / share.max(1)).saturating_sub(elsewhere).max(FEW))
     }
 }
 
@@ -114,7 +117,7 @@ pub(super) fn release(snapshot: &Snapshot<'_>, placed: &Placed, soon: Option<Tim
     let mut again =
         kept.peek().map_or(Again::OnChange, |(received, _)| Again::At(lease_end(snapshot, *received, soon)));
     let bound: BTreeSet<_> = placed.bindings.iter().map(|it| &it.agent).collect();
-    let most = snapshot.leases.most(snapshot.index.known_agents());
+    let most = snapshot.leases.most(snapshot.index.known_agents(), snapshot.elsewhere.holders);
     if snapshot.index.holders() - bound.len() - ending.agents() > most {
         let seen = |received| after(received, snapshot.leases.glance);
         let old: Vec<_> =
@@ -130,8 +133,13 @@ pub(super) fn release(snapshot: &Snapshot<'_>, placed: &Placed, soon: Option<Tim
 
 /// When the lease of an offer ends that came at `received`. An older one ends no later.
 fn lease_end(snapshot: &Snapshot<'_>, received: Timestamp, soon: Option<Timestamp>) -> Timestamp {
-    let end = after(received, snapshot.leases.hold);
-    soon.map_or(end, |soon| end.max(soon.min(after(received, snapshot.leases.hold_imminent))))
+    let policy = snapshot.leases;
+    let (hold, imminent) = match snapshot.elsewhere.waits {
+        true => (policy.glance, policy.hold_imminent.min(YIELD)),
+        false => (policy.hold, policy.hold_imminent),
+    };
+    let end = after(received, hold);
+    soon.map_or(end, |soon| end.max(soon.min(after(received, imminent))))
 }
 
 /// Offers whose leases end.

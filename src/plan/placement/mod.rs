@@ -1,6 +1,6 @@
 //! Which offer each waiting Task gets.
 //!
-//! One pass looks at all waiting Tasks and all leased offers. Tasks of one Revision are one *class* and ask for the
+//! One pass looks at all waiting Tasks and all leased offers of one Mesos role. Tasks of one Revision are one *class* and ask for the
 //! same; offers of one agent count as one. A class takes the agent in use least (the greater of its used shares of
 //! cpus and memory; then the fewest Tasks of ours; then a hash of its id) that fits and that its constraints accept.
 //! Classes take turns, the one that has waited longest first, so a large one does not starve the others. Agents with
@@ -141,6 +141,17 @@ pub struct Snapshot<'a> {
     pub demand: DemandState,
     /// Until when a Task that is not there yet may want an offer: an update is under way, or a backoff is about to end.
     pub imminent: Option<Timestamp>,
+    /// What there is in other roles.
+    pub elsewhere: Elsewhere,
+}
+
+/// What a pass must know of the other roles of the framework. Offers are made to one role each, so a pass is about one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Whether Tasks wait there: what this role does not take at once may be offered to them.
+    pub waits: bool,
+    /// The agents of which offers are held there.
+    pub holders: usize,
 }
 
 /// A Task and its place. All bindings on one agent name the same offers and go into one ACCEPT; what they leave of

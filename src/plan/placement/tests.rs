@@ -77,7 +77,16 @@ pub(super) fn place(index: &Index) -> Plan {
 fn place_at_most(index: &Index, limit: usize) -> Plan {
     let leases = LeasePolicy::shared();
     let demand = DemandState::default();
-    plan(&Snapshot { now: time(1), seed: 7, index, limit, leases: &leases, demand, imminent: None })
+    plan(&Snapshot {
+        now: time(1),
+        seed: 7,
+        index,
+        limit,
+        leases: &leases,
+        demand,
+        imminent: None,
+        elsewhere: Elsewhere::default(),
+    })
 }
 
 /// What a pass binds and leaves.
@@ -148,8 +157,16 @@ fn another_seed_chooses_other_ports() {
     let leases = LeasePolicy::shared();
     let port = |seed| {
         let demand = DemandState::default();
-        let snapshot =
-            Snapshot { now: time(1), seed, index: &index, limit: 9, leases: &leases, demand, imminent: None };
+        let snapshot = Snapshot {
+            now: time(1),
+            seed,
+            index: &index,
+            limit: 9,
+            leases: &leases,
+            demand,
+            imminent: None,
+            elsewhere: Elsewhere::default(),
+        };
         plan(&snapshot).bindings[0].ports[0]
     };
     let chosen: BTreeSet<_> = (0..50).map(port).collect();

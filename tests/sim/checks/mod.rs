@@ -18,6 +18,7 @@ mod offers;
 mod ports;
 mod reality;
 mod reasons;
+mod roles;
 mod slots;
 mod writers;
 
@@ -351,6 +352,7 @@ fn all(terms: &Terms) -> Vec<Box<dyn Check>> {
         Box::new(ports::Ports { reality: terms.reality.clone() }),
         Box::new(reality::StatusIsReal { reality: terms.reality.clone() }),
         Box::new(reasons::StopsHaveReasons),
+        Box::new(roles::OwnRole),
         Box::new(slots::Slots { blur: terms.blur.clone() }),
         Box::new(writers::Writers::default()),
     ]

@@ -36,7 +36,7 @@ pub(crate) use self::chaos::World;
 use self::cluster::Cluster;
 pub(crate) use self::cluster::Host;
 pub(crate) use self::log::Telling;
-pub(crate) use self::profile::{Fault, Profile};
+pub(crate) use self::profile::{Fault, Profile, ROLES};
 use self::servers::{Servers, plain};
 pub(crate) use self::sim::Counts;
 use self::sim::Sim;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tenure::api::{Agent, App, labels};
 use tenure::registry::{CommitError, Doc, Fence, Key, Registry, Resource, Snapshot, Write};
 
+use super::profile::ROLES;
 use super::sim::Sim;
 use crate::checks::Checks;
 
@@ -113,12 +114,18 @@ fn new_app(sim: &Sim, name: &str) -> Value {
     for patch in [command(sim), bounds(sim), patience(sim)] {
         json_patch::merge(&mut spec, &patch);
     }
+    if sim.profile().roles > 1 {
+        json_patch::merge(&mut spec, &role(sim));
+    }
     let metadata = json!({"namespace": "shop", "name": name});
     json!({"apiVersion": "tenure.dev/v1", "kind": "App", "metadata": metadata, "spec": spec})
 }
 
 /// A change of an App's spec.
 fn change(sim: &Sim, name: &str) -> Value {
+    if sim.profile().roles > 1 && sim.env().below(8) == 0 {
+        return role(sim);
+    }
     match sim.env().below(12) {
         0..=2 => json!({"instances": sim.between(0, INSTANCES_MAX + 1)}),
         3..=5 => command(sim),
@@ -129,6 +136,13 @@ fn change(sim: &Sim, name: &str) -> Value {
         _ if name != "db" && sim.env().below(2) == 0 => json!({"dependsOn": ["db"]}),
         _ => json!({"dependsOn": []}),
     }
+}
+
+/// One of the framework's roles, or none: then it is the first.
+fn role(sim: &Sim) -> Value {
+    let roles: Vec<Value> =
+        std::iter::once(Value::Null).chain(ROLES[..sim.profile().roles].iter().map(|it| json!(it))).collect();
+    json!({"role": sim.pick(&roles)})
 }
 
 /// Few commands, so that people come back to old ones.

@@ -178,8 +178,12 @@ pub(crate) struct Profile {
     pub(crate) per_mille: u64,
     /// How many classes there are, the first of [`Fault::ALL`].
     pub(crate) classes: usize,
+    /// How many Mesos roles the framework is in, the first of [`ROLES`].
+    pub(crate) roles: usize,
 }
 
+/// The Mesos roles of a framework; the first one is that of Apps that name none.
+pub(crate) const ROLES: [&str; 2] = ["tenure", "batch"];
 const CLASSES: usize = Fault::ALL.len();
 /// Those of a quiet world. None is on, but each draws a chance, and transcripts are to stay as they are.
 const TRANSCRIBED: usize = 46;
@@ -194,6 +198,7 @@ const PROFILES: [Profile; 7] = [
         pause_ms: 12_000,
         per_mille: 30,
         classes: CLASSES,
+        roles: 1,
     },
     Profile {
         name: "single",
@@ -204,6 +209,7 @@ const PROFILES: [Profile; 7] = [
         pause_ms: 12_000,
         per_mille: 30,
         classes: CLASSES,
+        roles: 1,
     },
     Profile {
         name: "servers",
@@ -214,6 +220,7 @@ const PROFILES: [Profile; 7] = [
         pause_ms: 6_000,
         per_mille: 20,
         classes: CLASSES,
+        roles: 1,
     },
     Profile {
         name: "network",
@@ -224,6 +231,7 @@ const PROFILES: [Profile; 7] = [
         pause_ms: 10_000,
         per_mille: 60,
         classes: CLASSES,
+        roles: 1,
     },
     Profile {
         name: "store",
@@ -234,6 +242,7 @@ const PROFILES: [Profile; 7] = [
         pause_ms: 8_000,
         per_mille: 60,
         classes: CLASSES,
+        roles: 1,
     },
     Profile {
         name: "cluster",
@@ -244,6 +253,7 @@ const PROFILES: [Profile; 7] = [
         pause_ms: 15_000,
         per_mille: 30,
         classes: CLASSES,
+        roles: 1,
     },
     Profile {
         name: "calm",
@@ -254,13 +264,14 @@ const PROFILES: [Profile; 7] = [
         pause_ms: 60_000,
         per_mille: 0,
         classes: CLASSES,
+        roles: 1,
     },
 ];
 
 impl Profile {
-    /// The same with the first of [`Fault::ALL`] only, those that there were when a seed failed.
+    /// The same with the first of [`Fault::ALL`] only, those that there were when a seed failed, and one role.
     pub(crate) fn with_classes(self, classes: usize) -> Profile {
-        Profile { classes, ..self }
+        Profile { classes, roles: 1, ..self }
     }
 
     /// A world in which nothing goes wrong by itself.
@@ -274,6 +285,7 @@ impl Profile {
             pause_ms: 60_000,
             per_mille: 0,
             classes: TRANSCRIBED,
+            roles: 1,
         }
     }
 
@@ -287,7 +299,18 @@ impl Profile {
     /// The profile that a seed gets when none is asked for.
     pub(crate) fn of_seed(seed: u64) -> Profile {
         let last = PROFILES.len() - 1;
-        PROFILES[usize::try_from(seed).unwrap_or(0) % last]
+        PROFILES[usize::try_from(seed).unwrap_or(0) % last].drawn(seed)
+    }
+
+    /// The same with what a seed decides whatever the profile: every third round of profiles has two roles.
+    pub(crate) fn drawn(self, seed: u64) -> Profile {
+        let round = usize::try_from(seed).unwrap_or(0) / (PROFILES.len() - 1);
+        Profile { roles: if round % 3 == 1 { 2 } else { 1 }, ..self }
+    }
+
+    /// The roles of the framework.
+    pub(crate) fn role_names(&self) -> Vec<String> {
+        ROLES[..self.roles].iter().map(ToString::to_string).collect()
     }
 
     /// Chance in percent that `fault` is switched on in a run.

@@ -342,7 +342,7 @@ fn lead(sim: &Sim, env: &Env, name: &str, registry: Arc<Registry>, store: Arc<dy
         registry,
         facts: Facts::new(store.clone(), &prefix().meta("")),
         connection: Arc::new(wire),
-        framework: framework("demo", "root", "tenure", "here"),
+        framework: framework("demo", "root", &sim.profile().role_names(), "here"),
         installation: Arc::from("installation-uid"),
         host: Arc::from(name),
         policy: Policy { launches: limits, ..Policy::sole() },

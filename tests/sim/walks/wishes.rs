@@ -74,6 +74,7 @@ pub(super) fn good(field: &Field) -> Vec<Wish> {
         "ports[].containerPort" => json!([80, 65535, 0]),
         "ports[].hostPort" => json!([0, 31007]),
         "ports[].name" => json!(["http", "a".repeat(63)]),
+        "role" => json!(["tenure"]),
         "resources.cpus" => json!(["10m", "250m", 0.5, 1]),
         "resources.memory" => json!(["6Mi", "64Mi", 67_108_864]),
         "resources.disk" => json!(["1Gi", 0, "1"]),
@@ -275,5 +276,6 @@ pub(super) fn contradictory() -> Vec<Bad> {
         alone("spec.env[1]", json!({"env": [{"name": "A"}, {"name": "A"}]})),
         alone("spec.resources.cpus", json!({"resources": {"cpus": "9m"}})),
         alone("spec.resources.memory", json!({"resources": {"memory": "5Mi"}})),
+        alone("spec.role", json!({"role": "web/-blue"})),
     ]
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::api::role;
 use crate::mesos::wire::command::CommandInfo;
 use crate::mesos::wire::scheduler::{Call, Subscribe};
 use crate::mesos::wire::task::{HttpCheck, TcpCheck};
@@ -136,35 +137,7 @@ fn multiple_roles(info: &FrameworkInfo) -> Validity {
 
 /// Whether roles are called so.
 pub(super) fn role_name(role: &str) -> Validity {
-    if role == "*" {
-        return Ok(());
-    }
-    if role.is_empty() {
-        return Err("Role names cannot be the empty string".to_owned());
-    }
-    if role.starts_with('/') {
-        return Err(format!("Role '{role}' cannot start with a slash"));
-    }
-    if role.ends_with('/') {
-        return Err(format!("Role '{role}' cannot end with a slash"));
-    }
-    if role.contains("//") {
-        return Err(format!("Role '{role}' cannot contain two adjacent slashes"));
-    }
-    for component in role.split('/') {
-        if matches!(component, "." | ".." | "*") {
-            return Err(format!("Role '{role}' cannot include '{component}' as a component"));
-        }
-        if component.starts_with('-') {
-            return Err(format!("Role component '{component}' is invalid because it starts with a dash"));
-        }
-        if component.contains(|c: char| c.is_ascii_whitespace() || c == '\u{8}' || c == '\u{b}') {
-            return Err(format!(
-                "Role component '{component}' is invalid because it contains backspace or whitespace"
-            ));
-        }
-    }
-    Ok(())
+    role::check(role).map_err(|error| error.to_string())
 }
 
 /// Whether a framework may change into this, and may come back as this.

@@ -36,7 +36,7 @@ async fn wrong_credentials_are_told_and_right_ones_go_along_with_every_request()
     // Also with the redirect, and with calls: UPDATE_FRAMEWORK goes before this event.
     let (session, mut events) = open_as(&env, config(Some("rec:s3cret")), Some("rec"));
     subscribed(&mut events).await;
-    session.revive().await.unwrap();
+    session.revive(vec!["web".to_owned()]).await.unwrap();
 }
 
 pub(super) fn subscribe() -> Call {

@@ -67,8 +67,8 @@ async fn a_task_lives_and_ends_over_http_in_both_encodings() {
         // What the task held is offered again.
         let lease = offer(&mut events).await;
         session.decline(vec![lease.offer.id.clone()], Duration::from_secs(3600)).await.unwrap();
-        session.suppress().await.unwrap();
-        session.revive().await.unwrap();
+        session.suppress(vec!["web".to_owned()]).await.unwrap();
+        session.revive(vec!["web".to_owned()]).await.unwrap();
         offer(&mut events).await;
         assert_eq!((fleet.started(), fleet.killed()), (1, 1));
     }
@@ -151,7 +151,7 @@ async fn the_older_of_two_subscriptions_is_told_so_and_its_calls_are_void() {
         _ => None,
     });
     assert_eq!(end.await, EndReason::FailedOver);
-    assert_eq!(session.revive().await, Err(CallError::Ended));
+    assert_eq!(session.revive(vec!["web".to_owned()]).await, Err(CallError::Ended));
 
     let _second = connection.subscribe(call, &|| true).await.unwrap();
     let revive = Call { revive: Some(Roles::default()), ..Call::of(id, CallType::Revive) };

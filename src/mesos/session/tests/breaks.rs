@@ -15,7 +15,7 @@ async fn subscriptions_that_break_at_their_first_call_are_made_ever_more_rarely(
     let breaking = async {
         for count in 1.. {
             master.subscribed(count).await;
-            session.revive().await.unwrap_err();
+            session.revive(vec!["web".to_owned()]).await.unwrap_err();
         }
     };
     tokio::time::timeout(Duration::from_secs(300), breaking).await.unwrap_err();
@@ -74,7 +74,7 @@ async fn a_subscription_that_was_of_use_is_made_again_soon() {
     let life = Duration::from_secs(40);
     for count in 1..=5 {
         master.subscribed(count).await;
-        session.revive().await.unwrap();
+        session.revive(vec!["web".to_owned()]).await.unwrap();
         tokio::time::sleep(life).await;
         master.script().stream = None;
     }
@@ -141,7 +141,7 @@ async fn a_framework_that_cannot_be_updated_is_kept_by_a_second_subscription() {
 
     // The master keeps it over a break, and its task with it.
     old.forgets.store(true, Ordering::Relaxed);
-    session.revive().await.unwrap_err();
+    session.revive(vec!["web".to_owned()]).await.unwrap_err();
     let (again, generation) = await_event(&mut events, |event| match event {
         SessionEvent::Subscribed { framework_id, generation, .. } if generation > 1 => {
             Some((framework_id, generation))
@@ -177,7 +177,7 @@ async fn acknowledgements_do_not_wait_for_other_calls_and_are_fenced_as_they_are
     let both = async {
         tokio::select! {
             biased;
-            _ = session.revive() => panic!("nobody answers"),
+            _ = session.revive(vec!["web".to_owned()]) => panic!("nobody answers"),
             acknowledged = session.acknowledge(&status) => acknowledged,
         }
     };

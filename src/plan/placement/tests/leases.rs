@@ -18,7 +18,16 @@ type Answer = (Option<u64>, Demand, Again);
 
 fn at(second: i64, index: &Index, demand: DemandState, imminent: Option<i64>) -> Plan {
     let (now, leases, imminent) = (time(second), LeasePolicy::shared(), imminent.map(time));
-    plan(&Snapshot { now, seed: 0, index, limit: 99, leases: &leases, demand, imminent })
+    plan(&Snapshot {
+        now,
+        seed: 0,
+        index,
+        limit: 99,
+        leases: &leases,
+        demand,
+        imminent,
+        elsewhere: Elsewhere::default(),
+    })
 }
 
 /// A Task that wants an offer since this second.
@@ -180,4 +189,59 @@ fn an_agent_that_is_taken_last_is_kept_until_it_is() {
     assert!(plan.bindings.is_empty() && plan.declines.len() == 29, "{} go", plan.declines.len());
     assert!(!plan.declines.iter().any(|it| &*it.offer.0 == "offer-39"));
     assert_eq!(plan.again, Again::At(time(5)));
+}
+
+/// Mesos offers what is free on an agent to one role at a time.
+#[test]
+fn what_another_role_waits_for_is_kept_for_a_glance_or_for_what_comes_soon() {
+    let waits = Elsewhere { waits: true, holders: 0 };
+    let declined = |policy: &LeasePolicy, second, imminent: Option<i64>, elsewhere| {
+        let changes = [
+            Change::Agent(agent(1, None, 4000, 4096)),
+            Change::Offer(Offer { received: time(100), ..offer(1, 1, 10, 10) }),
+        ];
+        let (index, demand) = (index(changes), told(false, Some(100), None));
+        let (now, imminent) = (time(second), imminent.map(time));
+        let plan = plan(&Snapshot {
+            now,
+            seed: 0,
+            index: &index,
+            limit: 9,
+            leases: policy,
+            demand,
+            imminent,
+            elsewhere,
+        });
+        plan.declines.len()
+    };
+    let (sole, shared, none) = (LeasePolicy::sole(), LeasePolicy::shared(), Elsewhere::default());
+    for policy in [&sole, &shared] {
+        assert_eq!([100, 101].map(|at| declined(policy, at, None, waits)), [0, 1]);
+        assert_eq!([129, 130].map(|at| declined(policy, at, Some(999), waits)), [0, 1]);
+    }
+    assert_eq!([declined(&sole, 399, None, none), declined(&sole, 999, Some(1999), none)], [0, 0]);
+}
+
+#[test]
+fn what_other_roles_hold_counts_for_the_share_of_the_cluster() {
+    let changes = (1..=40).flat_map(|number| {
+        let offer = Offer { received: time(100), ..offer(number, number, 4000, 4096) };
+        [Change::Agent(agent(number, None, 4000, 4096)), Change::Offer(offer)]
+    });
+    let (index, leases) = (index(changes), LeasePolicy::shared());
+    let kept = |holders| {
+        let (elsewhere, demand) = (Elsewhere { waits: false, holders }, told(false, Some(100), None));
+        let plan = plan(&Snapshot {
+            now: time(101),
+            seed: 0,
+            index: &index,
+            limit: 9,
+            leases: &leases,
+            demand,
+            imminent: None,
+            elsewhere,
+        });
+        40 - plan.declines.len()
+    };
+    assert_eq!([0, 3, 6, 40].map(kept), [10, 7, 4, 4], "a quarter of the agents, and at least four");
 }
