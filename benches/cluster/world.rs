@@ -107,7 +107,7 @@ impl World {
             registry: registry.clone(),
             facts: Facts::new(self.store.clone(), &prefix().meta("")),
             connection: Arc::new(connection),
-            framework: framework("bench", "root", "tenure", "here"),
+            framework: framework("bench", "root", &["tenure".to_owned()], "here"),
             installation: Arc::from("installation-uid"),
             host: Arc::from("here"),
             policy: Policy::sole(),

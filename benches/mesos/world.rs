@@ -45,7 +45,7 @@ impl World {
             registry,
             facts: Facts::new(store.clone(), &prefix.meta("")),
             connection,
-            framework: framework("bench", "root", "tenure", "here"),
+            framework: framework("bench", "root", &["tenure".to_owned()], "here"),
             installation: Arc::from("installation-uid"),
             host: Arc::from("here"),
             policy: Policy::shared(Runner::Mesos),

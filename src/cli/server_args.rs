@@ -78,6 +78,12 @@ pub struct ServerArgs {
     /// The authority (PEM) that signed the masters' certificates, for --mesos https://…
     #[arg(long, env = "TENURE_MESOS_CA_FILE", value_name = "FILE")]
     pub mesos_ca_file: Option<PathBuf>,
+    /// The certificate (PEM) to show to masters and agents that ask for one, with --mesos-key
+    #[arg(long, env = "TENURE_MESOS_CERT", value_name = "FILE")]
+    pub mesos_cert: Option<PathBuf>,
+    /// The key (PEM) of --mesos-cert, readable by its owner alone
+    #[arg(long, env = "TENURE_MESOS_KEY", value_name = "FILE")]
+    pub mesos_key: Option<PathBuf>,
     /// Where Mesos agents have tenure-executor from, which runs the tasks: `artifact`, fetched from --artifact-listen; a URI that they
     /// fetch; a path on each of them; or `off`, to run tasks by what Mesos brings along [default: artifact]
     #[arg(long, env = "TENURE_MESOS_EXECUTOR", value_name = "artifact|URI|PATH|off")]
@@ -137,6 +143,10 @@ pub struct ServerConfig {
     pub mesos_register_anew: Option<String>,
     /// Who signed the masters' certificates.
     pub mesos_ca_file: Option<PathBuf>,
+    /// The certificate to show to masters and agents.
+    pub mesos_cert: Option<PathBuf>,
+    /// Its key.
+    pub mesos_key: Option<PathBuf>,
     /// Where Mesos agents have the executor from; `None` means the default.
     pub mesos_executor: Option<ExecutorOrigin>,
     /// How messages to and from the Mesos master are written; `None` means the default.
@@ -194,6 +204,8 @@ impl ServerArgs {
             mesos_auth_file: self.mesos_auth_file.or(file.mesos_auth_file),
             mesos_register_anew: self.mesos_register_anew.or(file.mesos_register_anew),
             mesos_ca_file: self.mesos_ca_file.or(file.mesos_ca_file),
+            mesos_cert: self.mesos_cert.or(file.mesos_cert),
+            mesos_key: self.mesos_key.or(file.mesos_key),
             mesos_executor: self.mesos_executor.or(file.mesos_executor),
             mesos_encoding: self.mesos_encoding.or(file.mesos_encoding),
             mesos_executor_per: self.mesos_executor_per.or(file.mesos_executor_per),

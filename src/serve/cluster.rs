@@ -195,6 +195,8 @@ fn refuse_http_flags(config: &ServerConfig) -> Result<()> {
     let given = [
         ("--mesos-auth-file", config.mesos_auth_file.is_some()),
         ("--mesos-ca-file", config.mesos_ca_file.is_some()),
+        ("--mesos-cert", config.mesos_cert.is_some()),
+        ("--mesos-key", config.mesos_key.is_some()),
         ("--mesos-register-anew", config.mesos_register_anew.is_some()),
         ("--mesos-encoding", config.mesos_encoding.is_some()),
         ("--mesos-executor", config.mesos_executor.is_some()),

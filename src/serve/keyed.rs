@@ -1,6 +1,7 @@
 //! The way to Apache Mesos, with the files that it takes keys from: they are read again whenever it is used, so that a corrected
 //! one helps without a restart.
 
+use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -19,6 +20,8 @@ use crate::mesos::wire::scheduler::Call;
 pub(super) struct KeyFiles {
     credentials: Option<PathBuf>,
     authority: Option<PathBuf>,
+    /// A certificate to show, and its key.
+    client: Option<(PathBuf, PathBuf)>,
 }
 
 /// What stands in those files.
@@ -26,6 +29,20 @@ pub(super) struct KeyFiles {
 struct Keys {
     credentials: Option<Credentials>,
     authority_pem: Option<Vec<u8>>,
+    client: Option<ClientPem>,
+}
+
+/// A certificate to show, and its key.
+#[derive(Clone, PartialEq)]
+struct ClientPem {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+impl fmt::Debug for ClientPem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientPem")
+    }
 }
 
 /// The way to a cluster.
@@ -67,7 +84,21 @@ impl KeyFiles {
             }
             (None, false) | (Some(_), true) => {}
         }
-        Ok(KeyFiles { credentials: config.mesos_auth_file.clone(), authority: config.mesos_ca_file.clone() })
+        let client = match (&config.mesos_cert, &config.mesos_key) {
+            (Some(_), Some(_)) if !is_tls => {
+                bail!("--mesos-cert is for masters with TLS: --mesos names http:// ones")
+            }
+            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                bail!("--mesos-cert and --mesos-key go together: a certificate and its key")
+            }
+        };
+        Ok(KeyFiles {
+            credentials: config.mesos_auth_file.clone(),
+            authority: config.mesos_ca_file.clone(),
+            client,
+        })
     }
 
     /// Whether they can be used on the way that `plain` describes.
@@ -85,6 +116,7 @@ impl KeyFiles {
         Ok(Keys {
             credentials: self.credentials.as_deref().map(credentials).transpose()?,
             authority_pem: self.authority.as_ref().map(pem).transpose()?,
+            client: self.client.as_ref().map(|(certificate, key)| client(certificate, key)).transpose()?,
         })
     }
 
@@ -92,19 +124,38 @@ impl KeyFiles {
     fn applied(&self, plain: &HttpConfig, keys: &Keys) -> Result<HttpConfig> {
         let trust = |pem: &Vec<u8>| {
             let file = self.authority.as_deref().unwrap_or(Path::new("")).display();
-            Trust::of_pem(pem).with_context(|| format!("--mesos-ca-file {file}"))
+            let trust = Trust::of_pem(pem).with_context(|| format!("--mesos-ca-file {file}"))?;
+            let (Some(it), Some((certificate, key))) = (&keys.client, &self.client) else { return Ok(trust) };
+            let place = || format!("--mesos-cert {} --mesos-key {}", certificate.display(), key.display());
+            Trust::showing(pem, &it.certificate, &it.key).with_context(place)
         };
         let trust = keys.authority_pem.as_ref().map(trust).transpose()?;
         Ok(HttpConfig { credentials: keys.credentials.clone(), trust, ..plain.clone() })
     }
 }
 
-fn credentials(file: &Path) -> Result<Credentials> {
-    let place = || format!("--mesos-auth-file {}", file.display());
-    let mode = std::fs::metadata(file).with_context(place)?.permissions().mode() & 0o777;
+/// Refuses a file that others can read; `place` names it.
+fn private(file: &Path, place: impl Fn() -> String) -> Result<()> {
+    let mode = std::fs::metadata(file).with_context(&place)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         bail!("{}: is readable by others (mode {mode:03o}); credentials want mode 600", place());
     }
+    Ok(())
+}
+
+fn client(certificate: &Path, key: &Path) -> Result<ClientPem> {
+    let place = || format!("--mesos-key {}", key.display());
+    private(key, place)?;
+    let shown = std::fs::read(certificate);
+    Ok(ClientPem {
+        certificate: shown.with_context(|| format!("--mesos-cert {}", certificate.display()))?,
+        key: std::fs::read(key).with_context(place)?,
+    })
+}
+
+fn credentials(file: &Path) -> Result<Credentials> {
+    let place = || format!("--mesos-auth-file {}", file.display());
+    private(file, place)?;
     let text = std::fs::read_to_string(file).with_context(place)?;
     Credentials::parse(&text).with_context(place)
 }
@@ -194,7 +245,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("auth");
         write(&file, "rec:guessed");
-        let files = KeyFiles { credentials: Some(file.clone()), authority: None };
+        let files = KeyFiles { credentials: Some(file.clone()), authority: None, client: None };
         let plain = HttpConfig::new(vec!["http://127.0.0.1:1".parse().unwrap()]);
         let env = Env::system().unwrap();
         let way = KeyedWay::open(&env, plain, files).unwrap();
@@ -209,5 +260,46 @@ mod tests {
         assert_eq!(secret(way.last()), Some(Credentials::parse("rec:s3cret").unwrap()));
         std::fs::remove_file(&file).unwrap();
         assert!(format!("{:#}", way.fresh().unwrap_err()).contains("No such file"));
+    }
+
+    /// A certificate and its key, PEM; and an authority's.
+    fn pair() -> (String, String) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let signed =
+            rcgen::CertificateParams::new(vec!["tenure".to_owned()]).unwrap().self_signed(&key).unwrap();
+        (signed.pem(), key.serialize_pem())
+    }
+
+    #[tokio::test]
+    async fn a_certificate_to_show_is_read_again_with_its_key_which_is_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let [authority, certificate, key] = ["ca", "cert", "key"].map(|name| folder.path().join(name));
+        let ((shown, its_key), (_, other_key)) = (pair(), pair());
+        write(&authority, &shown);
+        write(&certificate, &shown);
+        write(&key, &its_key);
+        let files = KeyFiles {
+            credentials: None,
+            authority: Some(authority),
+            client: Some((certificate.clone(), key.clone())),
+        };
+        let plain = HttpConfig::new(vec!["https://127.0.0.1:1".parse().unwrap()]);
+        let env = Env::system().unwrap();
+        let way = KeyedWay::open(&env, plain, files).unwrap();
+        for (text, words) in [(other_key.as_str(), "with its key"), ("none", "holds no private key")] {
+            write(&key, text);
+            let told = format!("{:#}", way.fresh().unwrap_err());
+            assert!(told.contains("--mesos-key") && told.contains(words), "{told}");
+        }
+        write(&key, &its_key);
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let told = format!("{:#}", way.fresh().unwrap_err());
+        assert!(told.contains("--mesos-key") && told.contains("readable by others"), "{told}");
+        write(&key, &its_key);
+        write(&certificate, "nothing");
+        let told = format!("{:#}", way.fresh().unwrap_err());
+        assert!(told.contains("--mesos-cert") && told.contains("holds no certificate"), "{told}");
+        write(&certificate, &shown);
+        way.fresh().unwrap();
     }
 }

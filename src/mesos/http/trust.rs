@@ -1,4 +1,4 @@
-//! TLS towards masters: whose certificates are believed.
+//! TLS towards masters and agents: whose certificates are believed, and which one is shown to them.
 //!
 //! A trap: the ciphers that Mesos allows by default (AES128-SHA, AES256-SHA, RC4-SHA, DHE-*-SHA, TLS 1.2) hold none that
 //! rustls speaks. The masters need `LIBPROCESS_SSL_ENABLE_TLS_V1_3=true`, or an ECDHE suite with GCM in
@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
+use rustls::client::WantsClientCert;
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{AlertDescription, ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{AlertDescription, ClientConfig, ConfigBuilder, RootCertStore};
 
-/// The authorities that sign masters' certificates.
+/// The authorities that sign masters' certificates, and the certificate that masters may ask for.
 #[derive(Debug, Clone)]
 pub struct Trust {
     pub(super) config: Arc<ClientConfig>,
@@ -29,17 +30,50 @@ pub enum TrustError {
     /// A certificate that cannot be an authority.
     #[error("failed to use a certificate of it")]
     Certificate(#[source] rustls::Error),
+    /// PEM, but no certificate to show.
+    #[error(
+        "holds no certificate: must be the PEM of the one to show, with those between it and its authority behind it"
+    )]
+    NoCertificate,
+    /// PEM without a private key.
+    #[error("holds no private key (PEM: PKCS #8, PKCS #1 or SEC 1)")]
+    NoKey(#[source] rustls::pki_types::pem::Error),
+    /// A certificate that cannot be shown with this key.
+    #[error("failed to use the certificate with its key")]
+    Pair(#[source] rustls::Error),
     /// The library of TLS does not work.
     #[error("failed to set up TLS")]
     Setup(#[source] rustls::Error),
 }
 
 impl Trust {
-    /// Believes only what the authorities in `pem` have signed.
+    /// Believes only what the authorities in `pem` have signed, and shows no certificate.
     ///
     /// # Errors
     /// When it names none.
     pub fn of_pem(pem: &[u8]) -> Result<Trust, TrustError> {
+        let builder = Self::believing(pem)?;
+        Ok(Trust { config: Arc::new(builder.with_no_client_auth()) })
+    }
+
+    /// Believes only what the authorities in `pem` have signed, and shows `certificate` (PEM, its chain behind it) where one is asked
+    /// for, which `key` (PEM) belongs to.
+    ///
+    /// # Errors
+    /// When `pem` names no authority, or `certificate` and `key` are not a pair.
+    pub fn showing(pem: &[u8], certificate: &[u8], key: &[u8]) -> Result<Trust, TrustError> {
+        let builder = Self::believing(pem)?;
+        let chain = CertificateDer::pem_slice_iter(certificate).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(TrustError::Pem)?;
+        if chain.is_empty() {
+            return Err(TrustError::NoCertificate);
+        }
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(TrustError::NoKey)?;
+        let config = builder.with_client_auth_cert(chain, key).map_err(TrustError::Pair)?;
+        Ok(Trust { config: Arc::new(config) })
+    }
+
+    fn believing(pem: &[u8]) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TrustError> {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(pem) {
             roots.add(certificate.map_err(TrustError::Pem)?).map_err(TrustError::Certificate)?;
@@ -47,12 +81,10 @@ impl Trust {
         if roots.is_empty() {
             return Err(TrustError::Empty);
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
-            .map_err(TrustError::Setup)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Trust { config: Arc::new(config) })
+            .map_err(TrustError::Setup)?;
+        Ok(builder.with_root_certificates(roots))
     }
 }
 
@@ -64,6 +96,9 @@ pub(super) fn explain(error: &std::io::Error) -> String {
             "{error}: the ciphers that Mesos allows by default are none of ours; set \
              LIBPROCESS_SSL_CIPHERS=ECDHE-RSA-AES256-GCM-SHA384 or LIBPROCESS_SSL_ENABLE_TLS_V1_3=true at the masters"
         ),
+        Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => {
+            format!("{error}: a client certificate is asked for (--mesos-cert and --mesos-key)")
+        }
         Some(rustls::Error::InvalidMessage(_)) => format!("{error}: is this port without TLS (http://)?"),
         _ => error.to_string(),
     }

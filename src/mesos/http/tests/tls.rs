@@ -5,26 +5,35 @@ use crate::mesos::wire::scheduler::Subscribe;
 use rcgen::{CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// An authority, PEM, and the settings of a server whose certificate for the loopback address it has signed.
 fn authority() -> (String, Arc<ServerConfig>) {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    let pem = params.self_signed(&key).unwrap().pem();
-    let issuer = Issuer::new(params, key);
-    let own = KeyPair::generate().unwrap();
-    let signed =
-        CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&own, &issuer).unwrap();
-    let own = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.serialize_der()));
+    let (pem, issuer, _) = root();
+    let (chain, own) = signed(&issuer, "127.0.0.1");
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![signed.der().clone()], own)
+        .with_single_cert(chain, PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.serialize_der())))
         .unwrap();
     (pem, Arc::new(config))
+}
+
+/// An authority: PEM, who signs with it, and its certificate.
+fn root() -> (String, Issuer<'static, KeyPair>, CertificateDer<'static>) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let own = params.self_signed(&key).unwrap();
+    (own.pem(), Issuer::new(params, key), own.der().clone())
+}
+
+/// A certificate for `name`, and its key.
+fn signed(issuer: &Issuer<'_, KeyPair>, name: &str) -> (Vec<CertificateDer<'static>>, KeyPair) {
+    let own = KeyPair::generate().unwrap();
+    let signed = CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&own, issuer).unwrap();
+    (vec![signed.der().clone()], own)
 }
 
 #[tokio::test]
@@ -53,4 +62,43 @@ async fn a_master_is_believed_by_its_certificate_alone() {
         let error = ask(address, scheme, pem).await.unwrap_err();
         assert!(error.contains(words), "{scheme}: {error}");
     }
+}
+
+/// As with LIBPROCESS_SSL_REQUIRE_CERT.
+#[tokio::test]
+async fn a_master_that_asks_for_a_certificate_gets_the_configured_one() {
+    let env = Env::system().unwrap();
+    let (master, _fleet) = cluster(&env);
+    let (pem, issuer, authority) = root();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(authority).unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let verifier =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let (chain, own) = signed(&issuer, "127.0.0.1");
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(chain, PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.serialize_der())))
+        .unwrap();
+    let secured = Process::leading(&env, &master, |front| front.with_tls(Arc::new(config))).await;
+    let ask = async |trust: Trust| {
+        let url = format!("https://{}", secured.address).parse().unwrap();
+        let config = HttpConfig { trust: Some(trust), ..HttpConfig::new(vec![url]) };
+        let connection = HttpConnection::new(&env, config);
+        let framework_info = Remembered::default().framework().await.unwrap();
+        let call = Call::subscribe(Subscribe { framework_info, ..Subscribe::default() });
+        connection.subscribe(call, &|| true).await.map(drop).map_err(|error| error.to_string())
+    };
+    let showing = |issuer: &Issuer<'_, KeyPair>| {
+        let own = KeyPair::generate().unwrap();
+        let shown =
+            CertificateParams::new(vec!["tenure".to_owned()]).unwrap().signed_by(&own, issuer).unwrap();
+        Trust::showing(pem.as_bytes(), shown.pem().as_bytes(), own.serialize_pem().as_bytes()).unwrap()
+    };
+    assert_eq!(ask(showing(&issuer)).await, Ok(()));
+    let (_, stranger, _) = root();
+    ask(showing(&stranger)).await.unwrap_err();
+    ask(Trust::of_pem(pem.as_bytes()).unwrap()).await.unwrap_err();
 }
