@@ -105,26 +105,12 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use jiff::Timestamp;
     use tokio::time::Instant;
 
     use super::*;
     use crate::runtime::LEADER_TTL;
-    use crate::store::memory::MemoryStore;
-
-    fn candidate(name: &str, store: &Arc<MemoryStore>) -> Election {
-        Election {
-            env: Env::simulated(name, 1, Timestamp::UNIX_EPOCH),
-            store: store.clone(),
-            key: Arc::from("/tenure/demo/leader"),
-            holder: name.to_owned(),
-            door: serde_json::Value::Null,
-            ttl: LEADER_TTL,
-            rivals: true,
-        }
-    }
+    use crate::runtime::support::candidates;
 
     fn trouble() -> Trouble {
         Trouble { reason: "no route".into(), cause: Cause::Broken, since: Timestamp::UNIX_EPOCH }
@@ -132,8 +118,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_a_term_that_was_given_up_lets_others_go_first() {
-        let store = MemoryStore::new(&Env::simulated("store", 7, Timestamp::UNIX_EPOCH));
-        let (election, contact) = (candidate("a", &store), Contact::default());
+        let ([election], contact) = (candidates(["a"]), Contact::default());
         let mut standing = Standing::new(&election.env, &contact, &election);
         standing.locked_out(trouble());
         let began = Instant::now();
@@ -149,9 +134,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_the_matter_is_no_news_once_somebody_else_leads() {
-        let store = MemoryStore::new(&Env::simulated("store", 7, Timestamp::UNIX_EPOCH));
-        let (election, contact) = (candidate("a", &store), Contact::default());
-        let other = candidate("b", &store).campaign().await;
+        let ([election, other], contact) = (candidates(["a", "b"]), Contact::default());
+        let other = other.campaign().await;
         let mut standing = Standing::new(&election.env, &contact, &election);
         standing.locked_out(trouble());
         let watched = contact.clone();

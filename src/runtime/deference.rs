@@ -30,43 +30,22 @@ impl Election {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use jiff::Timestamp;
-
     use super::*;
-    use crate::env::Env;
     use crate::runtime::LEADER_TTL;
-    use crate::store::memory::MemoryStore;
-
-    fn candidate(name: &str, store: &Arc<MemoryStore>) -> Election {
-        Election {
-            env: Env::simulated(name, 1, Timestamp::UNIX_EPOCH),
-            store: store.clone(),
-            key: Arc::from("/tenure/demo/leader"),
-            holder: name.to_owned(),
-            door: serde_json::Value::Null,
-            ttl: LEADER_TTL,
-            rivals: true,
-        }
-    }
-
-    fn store() -> Arc<MemoryStore> {
-        MemoryStore::new(&Env::simulated("store", 7, Timestamp::UNIX_EPOCH))
-    }
+    use crate::runtime::support::candidates;
 
     #[tokio::test(start_paused = true)]
     async fn who_stands_back_alone_stands_again_soon() {
         let began = Instant::now();
-        candidate("a", &store()).stand_back(Duration::from_secs(3600)).await;
+        let [alone] = candidates(["a"]);
+        alone.stand_back(Duration::from_secs(3600)).await;
         let away = began.elapsed();
         assert!(away > LEADER_TTL && away < LEADER_TTL * 2, "{away:?}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_stands_back_leaves_the_office_to_others_each_time_it_is_vacant() {
-        let store = store();
-        let (a, b, c) = (candidate("a", &store), candidate("b", &store), candidate("c", &store));
+        let [a, b, c] = candidates(["a", "b", "c"]);
         let others = b.env.clone();
         let of_a = a.campaign().await;
         let of_b = others.spawn("b", async move { b.campaign().await });

@@ -14,6 +14,8 @@ mod group;
 mod leadership;
 mod queue;
 mod reconcile;
+#[cfg(test)]
+pub(crate) mod support;
 mod view;
 mod writer;
 

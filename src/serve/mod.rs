@@ -96,6 +96,7 @@ async fn serve(config: ServerConfig) -> Result<()> {
     let store = documents.store.clone();
     let listener = listen(config.listen)?;
     let host = host_of(&config, &listener).await?;
+    warn_if_out_of_reach(&config, &host);
     let certificate = certificate(&env, &config, &host)?;
     let hall = Hall { env: &env, listener: &listener, certificate: &certificate };
     let prefix = Prefix::new(&config.name);
@@ -119,13 +120,6 @@ async fn serve(config: ServerConfig) -> Result<()> {
         certificate: &certificate,
     };
     let (leader, inside) = way.lead(&scene, &store).await?;
-    let rivals = config.store != StoreTarget::Embedded;
-    if rivals && host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
-        tracing::warn!(
-            %host,
-            "servers of this installation on other machines cannot ask this one about what the leader holds: --listen names an address of this machine alone"
-        );
-    }
     let election = Election {
         env: env.clone(),
         store: store.clone(),
@@ -133,7 +127,7 @@ async fn serve(config: ServerConfig) -> Result<()> {
         holder: format!("{} (pid {})", leader.host, std::process::id()),
         door: door_at(&host, listener.local_addr().context("no address")?.port(), &certificate)?,
         ttl: LEADER_TTL,
-        rivals,
+        rivals: config.store != StoreTarget::Embedded,
     };
     let listener = TcpListener::from_std(listener).context("failed to listen")?;
     let address = listener.local_addr().context("no address")?;
@@ -210,6 +204,16 @@ async fn host_of(config: &ServerConfig, listener: &std::net::TcpListener) -> Res
         (Some(address), _) => address.clone(),
         (None, _) => machine::address_of_default_route().await,
     })
+}
+
+/// Servers that share the store ask the leader about what only it knows.
+fn warn_if_out_of_reach(config: &ServerConfig, host: &str) {
+    if config.store != StoreTarget::Embedded && host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) {
+        tracing::warn!(
+            %host,
+            "servers of this installation on other machines cannot ask this one about what the leader holds: --listen names an address of this machine alone"
+        );
+    }
 }
 
 /// How other servers reach this one, as they find it in the leader's key.
