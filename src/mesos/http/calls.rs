@@ -10,8 +10,9 @@ use http::{HeaderValue, Response, StatusCode};
 use tokio_util::sync::CancellationToken;
 
 use super::dial::{Line, SendError, exchange, text_of};
+use super::finding::follow;
 use super::url::MasterUrl;
-use super::{Client, REDIRECTS_MAX, answer, follow};
+use super::{Client, REDIRECTS_MAX, answer};
 use crate::mesos::connection::{CallPipe, ConnectionError, MayAct};
 use crate::mesos::wire::scheduler::Call;
 

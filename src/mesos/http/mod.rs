@@ -14,6 +14,7 @@ mod answer;
 mod calls;
 mod credentials;
 mod dial;
+mod finding;
 mod sandbox;
 mod stream;
 mod tail;
@@ -24,14 +25,12 @@ mod url;
 mod zookeeper;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +41,8 @@ use super::wire::scheduler::Call;
 use crate::env::Env;
 use calls::{HttpAcknowledgements, HttpCalls, Leader};
 pub use credentials::{Credentials, CredentialsError};
-use dial::{Dialer, SendError, exchange, text_of};
+use dial::Dialer;
+use finding::Roll;
 pub use sandbox::{AgentFile, AgentFiles, FileError, sandbox_path};
 pub use tail::HasEnded;
 pub use trust::{Trust, TrustError};
@@ -106,6 +106,9 @@ pub struct HttpConfig {
     pub connect_timeout: Duration,
     /// How long a master may take to answer a SUBSCRIBE. One that is given up may still be carried out, and is one more failover.
     pub subscribe_timeout: Duration,
+    /// How long one of several listed masters that has not answered before may be silent before the others are asked. It is asked once
+    /// more, and waited for, if they are of no use. To be asked twice costs it one more failover.
+    pub silence_timeout: Duration,
     /// How long a master may take to answer a call while the stream of its subscription lives.
     pub call_timeout: Duration,
     /// The longest event: the offers of 50,000 agents are 60 MB.
@@ -123,6 +126,7 @@ impl HttpConfig {
             trust: None,
             connect_timeout: Duration::from_secs(5),
             subscribe_timeout: SUBSCRIBE_MAX,
+            silence_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(5 * 60),
             record_limit: 256 << 20,
         }
@@ -140,11 +144,11 @@ pub struct HttpConnection {
 struct Client {
     dialer: Dialer,
     masters: Masters,
-    /// The master to be asked first: the one that answered last.
-    first: AtomicUsize,
+    roll: Roll,
     encoding: Encoding,
     authorization: Option<HeaderValue>,
     subscribe_timeout: Duration,
+    silence_timeout: Duration,
     call_timeout: Duration,
     record_limit: usize,
 }
@@ -154,14 +158,16 @@ impl HttpConnection {
     #[must_use]
     pub fn new(env: &Env, config: HttpConfig) -> HttpConnection {
         let HttpConfig { masters, encoding, credentials, trust, .. } = config;
-        let HttpConfig { connect_timeout, subscribe_timeout, call_timeout, record_limit, .. } = config;
+        let HttpConfig { connect_timeout, subscribe_timeout, silence_timeout, .. } = config;
+        let HttpConfig { call_timeout, record_limit, .. } = config;
         let client = Client {
             dialer: Dialer { env: env.clone(), trust, connect_timeout },
             masters,
-            first: AtomicUsize::new(0),
+            roll: Roll::default(),
             encoding,
             authorization: credentials.as_ref().map(Credentials::header),
             subscribe_timeout,
+            silence_timeout,
             call_timeout,
             record_limit,
         };
@@ -180,29 +186,8 @@ impl Connection for HttpConnection {
     async fn subscribe(&self, call: Call, may_act: MayAct<'_>) -> Result<Subscription, ConnectionError> {
         let body = Bytes::from(self.client.encoding.encode(&call));
         let masters = self.client.masters.known(self.client.dialer.connect_timeout).await?;
-        let count = masters.len();
-        let first = self.client.first.load(Ordering::Relaxed);
-        let mut tried = Vec::new();
-        for index in (0..count).map(|step| (first + step) % count) {
-            if !may_act() {
-                return Err(ConnectionError::deposed());
-            }
-            let found = self.client.find_leader(&masters[index], &body, may_act).await;
-            match found.and_then(|(leader, answer)| self.accept(leader, answer)) {
-                Ok(subscription) => {
-                    self.client.first.store(index, Ordering::Relaxed);
-                    return Ok(subscription);
-                }
-                Err(ConnectionError::Unreachable { message }) => tried.push(message),
-                Err(error @ ConnectionError::NotSent { .. }) => return Err(error),
-                Err(error) => {
-                    // One that takes requests and does not answer must not be asked first for ever.
-                    self.client.first.store(index + 1, Ordering::Relaxed);
-                    return Err(error);
-                }
-            }
-        }
-        Err(ConnectionError::Unreachable { message: tried.join("; ") })
+        let accept = |(leader, answer)| self.accept(leader, answer);
+        self.client.find_leader_of(&masters, &body, may_act, accept).await
     }
 }
 
@@ -229,53 +214,6 @@ impl HttpConnection {
 }
 
 impl Client {
-    /// Asks `start`, and whom it points at. The answer is a 200.
-    async fn find_leader(
-        &self,
-        start: &MasterUrl,
-        body: &Bytes,
-        may_act: MayAct<'_>,
-    ) -> Result<(Leader, Response<Incoming>), ConnectionError> {
-        let mut url = start.clone();
-        for _ in 0..=REDIRECTS_MAX {
-            let (answer, address) = self.ask(&url, body, may_act).await?;
-            match answer.status() {
-                StatusCode::OK => return Ok((Leader { url, address: Some(address) }, answer)),
-                StatusCode::TEMPORARY_REDIRECT => url = follow(&url, &answer)?,
-                status => {
-                    let text = text_of(answer.into_body(), self.subscribe_timeout).await.unwrap_or_default();
-                    return Err(named(
-                        &url,
-                        answer::to_subscribe(status, &text, self.authorization.is_some()),
-                    ));
-                }
-            }
-        }
-        Err(ConnectionError::Unreachable { message: format!("{start}: more than {REDIRECTS_MAX} redirects") })
-    }
-
-    /// One SUBSCRIBE on a new connection.
-    async fn ask(
-        &self,
-        url: &MasterUrl,
-        body: &Bytes,
-        may_act: MayAct<'_>,
-    ) -> Result<(Response<Incoming>, SocketAddr), ConnectionError> {
-        let unreachable = |why: &str| ConnectionError::Unreachable { message: format!("{url}: {why}") };
-        let dialled = self.dialer.dial_at(url, None).await;
-        let (mut line, address) = dialled.map_err(|why| unreachable(&why))?;
-        if !may_act() {
-            return Err(ConnectionError::deposed());
-        }
-        let request = self.request(url, None, body.clone());
-        let answered = exchange(&mut line, request, self.subscribe_timeout).await;
-        answered.map(|answer| (answer, address)).map_err(|error| match error {
-            SendError::NotSent => unreachable("the connection was closed at once"),
-            // A new framework may be there now; it ends by itself (see `session`).
-            SendError::Unanswered(why) => ConnectionError::Lost { message: format!("{url}: {why}") },
-        })
-    }
-
     /// SUBSCRIBE without the id of a stream, any other call with it.
     fn request(&self, url: &MasterUrl, stream_id: Option<&HeaderValue>, body: Bytes) -> Request<Full<Bytes>> {
         let media_type = self.encoding.media_type();
@@ -290,22 +228,5 @@ impl Client {
             request = request.header(STREAM_ID, stream_id);
         }
         request.body(Full::new(body)).expect("paths of masters are checked when they are read")
-    }
-}
-
-/// Whom a redirect of `url` points at.
-fn follow<B>(url: &MasterUrl, answer: &Response<B>) -> Result<MasterUrl, ConnectionError> {
-    let location = answer.headers().get(header::LOCATION).and_then(|it| it.to_str().ok());
-    let next = url.follow(location.unwrap_or_default());
-    next.map_err(|why| ConnectionError::Unreachable { message: format!("{url}: {why}") })
-}
-
-/// The error with the master that it is about.
-fn named(url: &MasterUrl, error: ConnectionError) -> ConnectionError {
-    let name = |message: String| format!("{url}: {message}");
-    match error {
-        ConnectionError::Unreachable { message } => ConnectionError::Unreachable { message: name(message) },
-        ConnectionError::Refused { message } => ConnectionError::Refused { message: name(message) },
-        other => other,
     }
 }

@@ -1,6 +1,6 @@
 //! Where calls go, what they wait for, and what they do not wait for.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::calls::LANES;
 use super::fake::{ACCEPTED, Fake, STREAM};
@@ -19,9 +19,10 @@ async fn calls_go_to_the_address_at_which_the_stream_was_found() {
     let connection = HttpConnection::new(&env, HttpConfig::new(vec![master.url()]));
     let client = connection.client.clone();
     let url = master.url();
-    let finding = env.spawn("find", async move { client.find_leader(&url, &Bytes::new(), &|| true).await });
+    let finding =
+        env.spawn("find", async move { client.find_leader(&url, None, &Bytes::new(), &|| true).await });
     master.next().await.answer(STREAM);
-    let (leader, _stream) = finding.join().await.unwrap().unwrap();
+    let (leader, _stream) = finding.join().await.unwrap().unwrap().unwrap();
     assert_eq!(leader.address, Some(master.address));
 
     // A name that would not be found a second time.

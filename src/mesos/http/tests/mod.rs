@@ -5,6 +5,7 @@ mod calls;
 mod fake;
 mod refusals;
 mod sandbox;
+mod silent;
 mod tasks;
 mod tls;
 mod watching;

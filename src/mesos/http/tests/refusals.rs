@@ -227,7 +227,7 @@ async fn dropping_the_stream_ends_the_subscription() {
     let process = Process::leading(&env, &master, |front| front).await;
     let client = HttpConnection::new(&env, HttpConfig::new(vec![process.url()])).client;
     let body = Bytes::from(client.encoding.encode(&subscribe()));
-    let (leader, answer) = client.find_leader(&process.url(), &body, &|| true).await.unwrap();
+    let (leader, answer) = client.find_leader(&process.url(), None, &body, &|| true).await.unwrap().unwrap();
     let stream_id = answer.headers()[STREAM_ID].clone();
     let nobody = CancellationToken::new().drop_guard();
     let mut events = stream::events(env, answer.into_body(), client.encoding, client.record_limit, nobody);
