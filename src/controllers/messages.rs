@@ -36,6 +36,12 @@ impl Messages {
         session.message(agent, executor, data).await.map_err(MessageError::NotSent)
     }
 
+    /// Whether this process leads.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.session().is_some()
+    }
+
     pub(super) fn lead(&self, session: Session) {
         *self.session() = Some(session);
     }

@@ -4,22 +4,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::StatusCode;
+use http::header::{CONNECTION, UPGRADE};
+use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
+use kube::client::Body;
+use kube::core::{ObjectMeta, Status};
 use tokio::time::{Instant, timeout_at};
 
-use super::leader::WhoLeads;
+use super::leader::{WhoLeads, root};
+use crate::api::exec::PROTOCOL;
 use crate::api::{Binding, Containerizer, GROUP, Phase, Revision, Task};
+use crate::cli::connection::with_query;
 use crate::controllers::{MessageError, Messages};
 use crate::env::Env;
 use crate::executor::LocalLauncher;
 use crate::executor::exec::Command;
 use crate::mesos::wire::{AgentId, ExecOrder, ExecutorData, ExecutorId, TaskId};
 use crate::registry::{Cache, Key, Resource};
-use crate::server::{ExecError, ExecRequest, Line, Lines, TaskExec};
+use crate::server::{ExecError, ExecRequest, Line, Lines, PEER_EXEC, TaskExec};
 
 /// How much of what is written may wait to be read.
 const BUFFER: usize = 64 * 1024;
 /// How long it may take until an executor has been told and has made its line.
 const LINE_MAX: Duration = Duration::from_secs(15);
+
+/// How long the leader may take to answer: it waits for the line itself.
+const LEADER_PATIENCE: Duration = LINE_MAX.saturating_add(Duration::from_secs(10));
+const THROUGH_LEADER: &str = "executors are reached through the leader";
 
 /// Commands beside this machine's tasks.
 #[derive(Debug)]
@@ -39,6 +51,10 @@ impl TaskExec for LocalExec {
             launcher.exec(&id, &Command { argv, terminal, stdin }, theirs).await;
         });
         Ok(Box::new(ours))
+    }
+
+    async fn open_here(&self, task: &Task, request: ExecRequest) -> Result<Line, ExecError> {
+        self.open(task, request).await
     }
 }
 
@@ -80,6 +96,18 @@ impl AgentExec {
 #[async_trait]
 impl TaskExec for AgentExec {
     async fn open(&self, task: &Task, request: ExecRequest) -> Result<Line, ExecError> {
+        if self.messages.leads() {
+            return self.open_here(task, request).await;
+        }
+        let ask = async |leader| ask(leader, task, &request).await;
+        match self.leader.asked(THROUGH_LEADER, LEADER_PATIENCE, ask).await {
+            Ok(Ok(line)) => Ok(line),
+            Ok(Err(why)) => Err(ExecError::Refused(why)),
+            Err(why) => Err(ExecError::Unavailable(why)),
+        }
+    }
+
+    async fn open_here(&self, task: &Task, request: ExecRequest) -> Result<Line, ExecError> {
         let binding = running(task)?;
         if !self.is_ours {
             let text =
@@ -115,7 +143,7 @@ impl TaskExec for AgentExec {
         match sent {
             Ok(()) => {}
             Err(MessageError::NotLeading) => {
-                let text = self.leader.told("executors are reached through the leader").await;
+                let text = self.leader.told(THROUGH_LEADER).await;
                 return Err(ExecError::Unavailable(text));
             }
             Err(error) => return Err(ExecError::Unavailable(format!("{error}: {}", root(&error)))),
@@ -132,6 +160,39 @@ impl TaskExec for AgentExec {
     }
 }
 
+/// The line that `leader` has to a command beside `task`, or why there can be none; the outer error is the leader's own.
+async fn ask(
+    leader: kube::Client,
+    task: &Task,
+    request: &ExecRequest,
+) -> Result<Result<Line, String>, String> {
+    let ExecRequest { argv, terminal, stdin } = request;
+    let flag = |on: &bool| on.then_some("true");
+    let ObjectMeta { namespace, name, uid, .. } = &task.metadata;
+    let mut query =
+        vec![("namespace", namespace.as_deref()), ("name", name.as_deref()), ("uid", uid.as_deref())];
+    query.extend([("tty", flag(terminal)), ("stdin", flag(stdin))]);
+    query.extend(argv.iter().map(|part| ("command", Some(part.as_str()))));
+    let request = http::Request::post(with_query(PEER_EXEC, &query))
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, PROTOCOL)
+        .body(Body::empty());
+    let answer = leader.send(request.map_err(|error| error.to_string())?).await;
+    let answer = answer.map_err(|error| root(&error))?;
+    let status = answer.status();
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        let line = hyper::upgrade::on(answer).await.map_err(|error| root(&error))?;
+        return Ok(Ok(Box::new(TokioIo::new(line))));
+    }
+    let text = answer.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
+    let told = serde_json::from_slice::<Status>(&text).map(|it| it.message);
+    let why = told.unwrap_or_else(|_| format!("it answers {status}"));
+    match status {
+        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Ok(Err(why)),
+        _ => Err(why),
+    }
+}
+
 /// Where a task runs.
 fn running(task: &Task) -> Result<&Binding, ExecError> {
     let refused =
@@ -142,12 +203,4 @@ fn running(task: &Task) -> Result<&Binding, ExecError> {
         phase if phase.is_terminal() => Err(refused("has ended")),
         _ => Err(refused("does not run yet")),
     }
-}
-
-fn root(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

@@ -43,4 +43,10 @@ pub trait TaskExec: Send + Sync + 'static {
     /// # Errors
     /// Why there is none.
     async fn open(&self, task: &Task, request: ExecRequest) -> Result<Line, ExecError>;
+
+    /// The same for another server of the installation, which took this one for the leader: from here, or not at all.
+    ///
+    /// # Errors
+    /// As above.
+    async fn open_here(&self, task: &Task, request: ExecRequest) -> Result<Line, ExecError>;
 }

@@ -55,7 +55,7 @@ pub use lines::Lines;
 pub use logs::{LogError, LogQuery, LogStream, TaskLogs};
 pub use metrics::{ReadyMetrics, RequestMetrics};
 pub use offers::LiveOffers;
-pub use peers::{PEER_OFFERS, PeerKeys};
+pub use peers::{PEER_EXEC, PEER_OFFERS, PeerKeys};
 pub use tls::{Authority, ClientAuthority, ServerCertificate, TlsError};
 pub use waiting::Waiting;
 
@@ -192,6 +192,11 @@ impl Door {
             PEER_OFFERS if reads && self.peers.recognise(request.headers()) => {
                 let Ok(_place) = self.places.try_acquire() else { return kube::busy() };
                 return peers::offers(&*self.offers).await;
+            }
+            // Who asked for it is known, and written down, where they came in.
+            PEER_EXEC if *request.method() == Method::POST && self.peers.recognise(request.headers()) => {
+                let Ok(_place) = self.places.try_acquire() else { return kube::busy() };
+                return self.api.peer_exec(request.into_parts().0).await;
             }
             _ => {}
         }

@@ -11,6 +11,10 @@ use super::offers::LiveOffers;
 /// Where a server answers its peers with the offers that it holds: a JSON array of Offers.
 pub const PEER_OFFERS: &str = "/peers/offers";
 
+/// Where a server runs commands for its peers, whose users may have them: `namespace`, `name` and `uid` of the task, `command`, `tty` and
+/// `stdin`, as at the task itself. The connection becomes the line.
+pub const PEER_EXEC: &str = "/peers/exec";
+
 /// The secrets of peers: the first is shown, all are recognised. Printing them shows nothing.
 #[derive(Clone)]
 pub struct PeerKeys(Vec<String>);

@@ -223,6 +223,10 @@ impl TaskExec for CannedExec {
         ours.write_all(said.as_bytes()).await.unwrap();
         Ok(Box::new(theirs))
     }
+
+    async fn open_here(&self, task: &Task, request: ExecRequest) -> Result<Line, ExecError> {
+        self.open(task, request).await
+    }
 }
 
 /// Two offers, of which one is wanted.

@@ -19,7 +19,7 @@ use crate::mesos::{Mesos, log_of};
 /// No command here takes long; one that hangs is a failure.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
 
-fn app(image: Option<&str>) -> Value {
+pub(crate) fn app(image: Option<&str>) -> Value {
     let mut spec = json!({
         "instances": 1, "cmd": "echo started; exec sleep 1000", "resources": {"cpus": "100m", "memory": "32Mi"},
         "env": [{"name": "WORD", "value": "from the task"}], "kill": {"gracePeriod": "1s"},
@@ -30,7 +30,7 @@ fn app(image: Option<&str>) -> Value {
     spec
 }
 
-fn tenure(server: &Server, arguments: &[&str]) -> Command {
+pub(crate) fn tenure(server: &Server, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
     command.args(arguments).env("KUBECONFIG", server.kubeconfig()).kill_on_drop(true);
     command
@@ -63,13 +63,13 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 /// The one live task of an App.
-async fn task_of(server: &Server, app: &str) -> Task {
+pub(crate) async fn task_of(server: &Server, app: &str) -> Task {
     server.converged(app).await;
     server.tasks(app).await.into_iter().find(is_live).unwrap()
 }
 
 /// All that can be done without a terminal.
-async fn pipes(server: &Server, task: &str) {
+pub(crate) async fn pipes(server: &Server, task: &str) {
     let both = exec(server, &[], task, &["sh", "-c", "echo $WORD; echo oops >&2; exit 3"], "").await;
     assert_eq!((text(&both.stdout), text(&both.stderr)), ("from the task\n", "oops\n"), "{both:?}");
     assert_eq!(both.status.code(), Some(3));
@@ -93,7 +93,7 @@ async fn pipes(server: &Server, task: &str) {
 }
 
 /// A shell at a terminal, which changes its size.
-async fn at_a_terminal(server: &Server, task: &str) {
+pub(crate) async fn at_a_terminal(server: &Server, task: &str) {
     let mut terminal = Terminal::open().unwrap();
     terminal.resize(Size { width: 100, height: 30 }).unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_tenure"));

@@ -22,6 +22,7 @@ mod zookeeper;
 mod cluster;
 mod engine;
 mod exec;
+mod exec_standby;
 mod failover;
 mod faults;
 mod harness;

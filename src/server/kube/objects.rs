@@ -405,7 +405,7 @@ impl Api {
     }
 }
 
-fn query(head: &Parts) -> Result<Query, Failure> {
+pub(super) fn query(head: &Parts) -> Result<Query, Failure> {
     axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&head.uri)
         .map(|pairs| Query::new(pairs.0))
         .map_err(|error| Failure::bad_request(format!("the query cannot be read: {error}")))
