@@ -79,7 +79,7 @@ async fn a_slow_master_is_waited_for_if_it_is_the_only_one_or_the_others_are_of_
     // The first time the other one is asked in between.
     answers.send_replace(false);
     let (subscribed, _) = tokio::join!(asks(&connection), async {
-        other.accept().await.unwrap();
+        tokio::time::timeout(PATIENCE, other.accept()).await.expect("it is asked").unwrap();
         answers.send_replace(true);
     });
     subscribed.unwrap();
