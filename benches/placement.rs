@@ -20,7 +20,7 @@ const TASKS: usize = 10_000;
 /// Four shapes of machine, 75 racks; a tenth to a half of each machine is in use.
 fn agent(number: usize) -> [Change; 2] {
     let cpus = 8_000 << (number % 4);
-    let totals = Resources { cpus, memory: cpus * 4_096, disk: cpus * 50_000, gpus: 0 };
+    let totals = Resources { cpus, memory: cpus * 4_096, disk: cpus * 50_000, ..Resources::default() };
     let id = AgentId(format!("agent-{number}").into());
     let rack: Arc<str> = format!("rack-{}", number % RACKS).into();
     let attributes = BTreeMap::from([("rack".to_owned(), rack)]);

@@ -39,7 +39,7 @@ pub use endpoints::{Address, EndpointPort, Endpoints, EndpointsSpec};
 pub use fetch::Fetch;
 pub use field::FieldError;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, ObjectMeta, Time};
-pub use offer::{Held, Offer, OfferStatus};
+pub use offer::{Held, Lent, Offer, OfferStatus};
 pub use port::{HostPort, Port, Protocol};
 pub use quantity::{Bytes, Cpus};
 pub use resource::{Definition, Kind, Scope};
@@ -47,7 +47,8 @@ pub use revision::{Revision, RevisionSpec};
 pub use span::Span;
 pub use task::{Binding, Phase, Stop, Task, TaskSpec, TaskStatus};
 pub use template::{
-    Constraint, EnvVar, EnvVarSource, Kill, KillSelection, Operator, Resources, SecretKeyRef, Template,
+    Constraint, EnvVar, EnvVarSource, Kill, KillSelection, Operator, Resources, Revocable, SecretKeyRef,
+    Template,
 };
 
 /// The API group of all our kinds.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Maintenance, Totals};
+use super::{Bytes, Cpus, Maintenance, Totals};
 
 resource! {
     /// A part of a machine that the leader may place tasks on for a while. Read-only, and not stored: only the leader knows it.
@@ -23,6 +23,7 @@ resource! {
             ("For", string, ".status.apps[*]"),
             ("Gpus", integer, ".status.resources.gpus", wide),
             ("Ports", string, ".status.resources.ports", wide),
+            ("Revocable", string, ".status.revocable.cpus", wide),
             ("Agent", string, ".status.agentId", wide),
             ("Age", date, ".metadata.creationTimestamp"),
         ],
@@ -44,6 +45,9 @@ pub struct OfferStatus {
     pub role: Option<String>,
     /// What tasks may take of it.
     pub resources: Totals,
+    /// What Apps that ask for it may take besides, until Mesos wants it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocable: Option<Lent>,
     /// Why it is held.
     pub held: Held,
     /// For whom it could be, `NAMESPACE/NAME`: Apps that wait, or may soon want a place, and of which its agent could take a task; ten of
@@ -53,6 +57,16 @@ pub struct OfferStatus {
     /// When its operator takes the machine away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maintenance: Option<Maintenance>,
+}
+
+/// What is lent until it is wanted back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Lent {
+    /// Processor time.
+    pub cpus: Cpus,
+    /// Memory.
+    pub memory: Bytes,
 }
 
 /// Why offers are held and not given back: all that are held at a time, for what is wanted of any of them. For whom each could be, its

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{MicroTime, Resources, Time};
+use super::{MicroTime, Resources, Revocable, Time};
 
 resource! {
     /// One instance of an App: wanted, bound to an offer, and observed.
@@ -62,6 +62,9 @@ pub struct Binding {
     pub offer_id: String,
     /// What was taken of it, beside ports.
     pub resources: Resources,
+    /// Which of these are lent and may be taken back at any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revocable: Vec<Revocable>,
     /// Host ports in the order of the template's ports; 0 for a port without one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<u16>,

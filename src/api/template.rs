@@ -21,6 +21,7 @@ pub const FIELDS: &[&str] = &[
     "readinessChecks",
     "constraints",
     "role",
+    "revocable",
     "kill",
     "restartedAt",
 ];
@@ -64,6 +65,11 @@ pub struct Template {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub role: Option<String>,
+    /// Which of its resources an instance takes of those that Mesos lends until it wants them back (`--mesos-revocable`): all of a named one,
+    /// and nothing else of that. It may be ended at any time, and another one is started.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    pub revocable: Vec<Revocable>,
     /// How an instance is stopped, and which first.
     pub kill: Kill,
     /// Any text; `rollout restart` writes the time here, which makes a new Revision of an unchanged template.
@@ -113,6 +119,31 @@ impl Default for Resources {
             disk: Bytes::default(),
             gpus: 0,
         }
+    }
+}
+
+/// A resource that may be taken of what Mesos lends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Revocable {
+    /// Processor time.
+    Cpus,
+    /// Memory.
+    Memory,
+}
+
+impl Resources {
+    /// The same without these.
+    #[must_use]
+    pub fn without(&self, lent: &[Revocable]) -> Self {
+        let mut kept = self.clone();
+        for it in lent {
+            match it {
+                Revocable::Cpus => kept.cpus = Cpus::default(),
+                Revocable::Memory => kept.memory = Bytes::default(),
+            }
+        }
+        kept
     }
 }
 

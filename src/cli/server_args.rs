@@ -66,6 +66,10 @@ pub struct ServerArgs {
     #[arg(long, env = "TENURE_MESOS_ROLE", value_name = "ROLE,…", value_delimiter = ',', value_parser = mesos_role)]
     #[serde(default, deserialize_with = "one_or_several")]
     pub mesos_role: Vec<String>,
+    /// Has Mesos also offer what it lends until it wants it back, for Apps that ask for it with spec.revocable
+    #[arg(long, env = "TENURE_MESOS_REVOCABLE")]
+    #[serde(default)]
+    pub mesos_revocable: bool,
     /// How messages to and from the Mesos master are written; JSON can be read by people and is twice as long [default: protobuf]
     #[arg(long, env = "TENURE_MESOS_ENCODING", value_name = "protobuf|json")]
     pub mesos_encoding: Option<MesosEncoding>,
@@ -137,6 +141,8 @@ pub struct ServerConfig {
     pub mesos: MesosTarget,
     /// The Mesos roles, at least one; the first one is that of Apps that name none.
     pub mesos_roles: Vec<String>,
+    /// Whether revocable resources are wanted.
+    pub mesos_revocable: bool,
     /// Credentials for Mesos.
     pub mesos_auth_file: Option<PathBuf>,
     /// The removed framework in whose place a new one shall be registered.
@@ -201,6 +207,7 @@ impl ServerArgs {
             store_auth_file: self.store_auth_file.or(file.store_auth_file),
             mesos: self.mesos.or(file.mesos).unwrap_or(MesosTarget::Embedded),
             mesos_roles: mesos_roles(self.mesos_role, file.mesos_role)?,
+            mesos_revocable: self.mesos_revocable || file.mesos_revocable,
             mesos_auth_file: self.mesos_auth_file.or(file.mesos_auth_file),
             mesos_register_anew: self.mesos_register_anew.or(file.mesos_register_anew),
             mesos_ca_file: self.mesos_ca_file.or(file.mesos_ca_file),
@@ -584,6 +591,20 @@ mod tests {
         assert_eq!(error, "--mesos-role names \"web\" twice");
         let error = resolve("mesos-role = \"web/\"", &[]).unwrap_err();
         assert!(error.contains("mesos-role") && error.contains("cannot end with a slash"), "{error}");
+    }
+
+    #[test]
+    fn revocable_resources_are_wanted_by_the_flag_or_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tenure.toml");
+        let wanted = |file: &str, flags: &[&str]| {
+            std::fs::write(&path, file).unwrap();
+            let line = [&["--data-dir", "/d", "--config", path.to_str().unwrap()], flags].concat();
+            args(&line).unwrap().resolve().unwrap().mesos_revocable
+        };
+        assert!(!wanted("", &[]));
+        assert!(wanted("", &["--mesos-revocable"]));
+        assert!(wanted("mesos-revocable = true", &[]));
     }
 
     #[test]

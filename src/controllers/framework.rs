@@ -19,6 +19,28 @@ const CAPABILITIES: [Capability; 6] = [
     Capability::RegionAware,
 ];
 
+/// What the cluster offers to a framework.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// For these Mesos roles; the first one is that of Apps that name none.
+    pub(super) roles: Vec<String>,
+    /// Whether it also lends what is to be given back when it is wanted.
+    pub(super) lends: bool,
+}
+
+impl Terms {
+    pub(super) fn of(framework: &FrameworkInfo) -> Terms {
+        Terms { roles: framework.roles.clone(), lends: framework.has(Capability::RevocableResources) }
+    }
+}
+
+/// The same framework, to which Mesos also offers what it lends.
+#[must_use]
+pub fn borrowing(mut framework: FrameworkInfo) -> FrameworkInfo {
+    framework.capabilities.push(Capability::RevocableResources.into());
+    framework
+}
+
 /// The framework of the installation called `name`, whose tasks run as `user` in one of `roles`, from the machine `hostname`.
 #[must_use]
 pub fn framework(name: &str, user: &str, roles: &[String], hostname: &str) -> FrameworkInfo {

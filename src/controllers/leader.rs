@@ -19,6 +19,7 @@ use super::deployment::Deployment;
 use super::endpoints::Publish;
 use super::ends::Ends;
 use super::events::Recorder;
+use super::framework::Terms;
 use super::gc::Gc;
 use super::health::Health;
 use super::identity::StoredIdentity;
@@ -332,7 +333,7 @@ impl Leader {
             offers: self.offers.clone(),
             policy: self.policy.leases.clone(),
             runner: self.policy.runner.clone(),
-            roles: self.framework.roles.clone(),
+            terms: Terms::of(&self.framework),
             installation: self.installation.clone(),
         };
         // Each loop reads the store for itself, beside the others.

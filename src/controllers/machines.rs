@@ -15,7 +15,7 @@ pub(super) struct Machines {
     pub(super) lost: BTreeSet<ObjectName>,
 }
 
-/// What a Task takes of its machine.
+/// What a Task takes of its machine. What is lent to it is none of that: no total knows of it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Taken {
     pub(super) resources: Resources,
@@ -65,5 +65,5 @@ fn taken(doc: &Doc) -> Option<(String, Taken)> {
     let task = doc.typed::<Task>().ok().filter(|task| !task.is_terminal())?;
     let binding = task.spec.binding.as_ref()?;
     let is_reported = matches!(task.phase(), Phase::Launching | Phase::Running | Phase::Stopping);
-    Some((binding.agent_id.clone(), Taken { resources: binding.resources.clone(), is_reported }))
+    Some((binding.agent_id.clone(), Taken { resources: binding.resources.without(&binding.revocable), is_reported }))
 }

@@ -58,7 +58,7 @@ use jiff::Timestamp;
 pub use census::Census;
 pub use contact::{Contact, Trouble};
 pub use ends::Ends;
-pub use framework::{FRAMEWORK_ID, framework};
+pub use framework::{FRAMEWORK_ID, borrowing, framework};
 pub use leader::{LeadError, Leader, Policy};
 pub use messages::{MessageError, Messages};
 pub use objects::{agent_key, task_key};

@@ -124,8 +124,8 @@ fn shown(lease: &Lease, wanted: &Wanted) -> Offer {
     let is_meant = |it: &&OfRole| role.as_deref().is_none_or(|role| *it.role == *role);
     let wanted = wanted.of_roles.iter().find(is_meant);
     let apps = wanted.and_then(|it| it.apps.get(&offer.agent_id)).into_iter().flatten();
-    let crate::api::Resources { cpus, memory, disk, gpus } =
-        placement::to_api(&placement::scalars(&offer.resources));
+    let scalars = placement::scalars(&offer.resources);
+    let crate::api::Resources { cpus, memory, disk, gpus } = placement::to_api(&scalars);
     let ports = placement::ports(&offer.resources);
     let ports = ports.ranges().iter().map(|it| format!("{}-{}", it.begin, it.end)).collect();
     Offer {
@@ -141,6 +141,7 @@ fn shown(lease: &Lease, wanted: &Wanted) -> Offer {
             hostname: offer.hostname.clone(),
             role,
             resources: Totals { cpus, memory, disk, gpus, ports },
+            revocable: placement::lent(&scalars),
             held: wanted.map(|it| it.held).unwrap_or_default(),
             apps: apps.map(ToString::to_string).collect(),
             maintenance: offer.unavailability.as_ref().and_then(questions::maintenance),

@@ -80,6 +80,8 @@ pub(super) struct Whereabouts<'a> {
     pub(super) host: &'a str,
     /// The Mesos role whose resources the task takes: those of an executor's tasks are all of one.
     pub(super) role: &'a str,
+    /// Whether the task may be ended at any time because some of what it takes is lent: its executor is ended with it.
+    pub(super) is_lent: bool,
 }
 
 impl Runner {
@@ -148,7 +150,8 @@ fn by_executor(program: &Program, at: Whereabouts<'_>, mut info: TaskInfo, data:
     TaskInfo { executor: Some(executor), data: TaskData { command, ..data }.encode(), ..info }
 }
 
-/// The executor that all tasks of one agent and role share. It fetches for each what that wants, and ends when there was nothing to run for a
+/// The executor that all tasks of one agent and role share, those on lent resources by themselves: Mesos ends an executor to have such
+/// back. It fetches for each what that wants, and ends when there was nothing to run for a
 /// while.
 fn for_all(program: &Program, at: Whereabouts<'_>) -> ExecutorInfo {
     let described = |host| {
@@ -162,7 +165,8 @@ fn for_all(program: &Program, at: Whereabouts<'_>) -> ExecutorInfo {
         }
     };
     // The same on all agents.
-    let id = names::short_hash(format!("{:?} {}", described(""), at.role).as_bytes());
+    let lent = if at.is_lent { " lent" } else { "" };
+    let id = names::short_hash(format!("{:?} {}{lent}", described(""), at.role).as_bytes());
     ExecutorInfo { executor_id: ExecutorId::new(format!("{NAME}-{id}")), ..described(at.host) }
 }
 
@@ -231,7 +235,8 @@ mod tests {
     use super::*;
     use crate::mesos::wire::{CheckInfo, DockerInfo, KillPolicy, TaskId};
 
-    const AT: Whereabouts<'_> = Whereabouts { installation: "uid-1", host: "m7.example.org", role: "web" };
+    const AT: Whereabouts<'_> =
+        Whereabouts { installation: "uid-1", host: "m7.example.org", role: "web", is_lent: false };
 
     fn info() -> TaskInfo {
         TaskInfo {
@@ -374,6 +379,8 @@ mod tests {
         assert_ne!(id(describe(&runner, info(), stranger)), executor.executor_id, "another installation");
         let batch = Whereabouts { role: "batch", ..AT };
         assert_ne!(id(describe(&runner, info(), batch)), executor.executor_id, "another role");
+        let lent = Whereabouts { is_lent: true, ..AT };
+        assert_ne!(id(describe(&runner, info(), lent)), executor.executor_id, "ended for other reasons");
         let neighbour = Whereabouts { host: "m8", ..AT };
         assert_eq!(id(describe(&runner, info(), neighbour)), executor.executor_id, "the same on each agent");
     }

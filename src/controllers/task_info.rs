@@ -64,7 +64,8 @@ pub fn task_info(launch: Launch<'_>) -> Result<wire::TaskInfo, LaunchError> {
     let containerizer = template.container.as_ref().and_then(|container| container.containerizer);
     let data = task_data(template, &ports, secrets)?;
     let role = resources.iter().find_map(|it| it.allocation_info.as_ref()?.role.as_deref());
-    let at = Whereabouts { installation, host: &binding.host, role: role.unwrap_or_default() };
+    let is_lent = resources.iter().any(|it| it.revocable.is_some());
+    let at = Whereabouts { installation, host: &binding.host, role: role.unwrap_or_default(), is_lent };
     Ok(runner.describe(containerizer, at, info, data))
 }
 

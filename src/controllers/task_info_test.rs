@@ -19,6 +19,7 @@ fn task(ports: &[u16]) -> Task {
         host: "agent-1".into(),
         offer_id: "O1".into(),
         resources: Resources::default(),
+        revocable: Vec::new(),
         ports: ports.to_vec(),
         bound_at: MicroTime(jiff::Timestamp::UNIX_EPOCH),
         mesos_task_id: "shop.web-x.0a1b2c3d".into(),

@@ -227,6 +227,7 @@ mod tests {
             host: format!("node-{}", number % 5),
             offer_id: "offer-1".into(),
             resources: Resources::default(),
+            revocable: Vec::new(),
             ports: vec![31_000 + number],
             bound_at: micro_time(Timestamp::UNIX_EPOCH),
             mesos_task_id: "id".into(),

@@ -91,6 +91,7 @@ mod tests {
             host: "node-1".into(),
             offer_id: "offer-1".into(),
             resources: Resources::default(),
+            revocable: Vec::new(),
             ports: vec![31_005, 0, 31_007, 0],
             bound_at: micro_time(Timestamp::UNIX_EPOCH),
             mesos_task_id: "shop.web-1.0a1b2c3d".into(),

@@ -218,6 +218,7 @@ mod tests {
             host: "node-1".into(),
             offer_id: "offer-1".into(),
             resources: Resources::default(),
+            revocable: Vec::new(),
             ports: vec![31_000],
             bound_at: micro_time(time(0)),
             mesos_task_id: "shop.web-1.0a1b2c3d".into(),

@@ -162,6 +162,7 @@ mod tests {
             host: "node-1".into(),
             offer_id: "offer-1".into(),
             resources: Resources::default(),
+            revocable: Vec::new(),
             ports: Vec::new(),
             bound_at: micro_time(time(0)),
             mesos_task_id: format!("shop.{name}.0a1b2c3d"),

@@ -14,7 +14,7 @@ use super::machine;
 use crate::api::Span;
 use crate::cli::server_args::{ExecutorOrigin, ExecutorPer, MesosEncoding, MesosTarget, ServerConfig};
 use crate::controllers::{
-    Census, Contact, Ends, Leader, Limits, Messages, Offers, Policy, Runner, framework,
+    Census, Contact, Ends, Leader, Limits, Messages, Offers, Policy, Runner, borrowing, framework,
 };
 use crate::env::Env;
 use crate::executor::logs::{LogLimits, TaskLogs};
@@ -108,6 +108,9 @@ impl Way {
         let config = scene.config;
         let facts = Facts::new(store.clone(), &scene.registry.prefix().meta(""));
         let mut framework = framework(&config.name, "root", &config.mesos_roles, &hostname);
+        if config.mesos_revocable {
+            framework = borrowing(framework);
+        }
         let messages = Messages::default();
         let (connection, inside, policy, anew): (Arc<dyn Connection>, Inside, _, _) = match self {
             Way::Embedded => {

@@ -32,6 +32,7 @@ fn described(app: &App) -> TaskInfo {
         host: "agent-1".into(),
         offer_id: "O1".into(),
         resources: template.resources.clone(),
+        revocable: Vec::new(),
         ports: ports.collect(),
         bound_at: MicroTime(jiff::Timestamp::UNIX_EPOCH),
         mesos_task_id: format!("default.{name}-1.0a1b2c3d"),

@@ -10,6 +10,8 @@ use crate::plan::ObjectName;
 pub(super) const SECRET_MISSING: &str = "SecretMissing";
 /// Why Tasks are withheld: the installation is not in their Mesos role.
 pub(super) const ROLE_MISSING: &str = "RoleMissing";
+/// Why Tasks are withheld: the installation takes nothing that is lent.
+pub(super) const NOTHING_LENT: &str = "RevocableNotOffered";
 /// Why Tasks are withheld: those who would run them leave undone what they ask for.
 pub(super) const LEFT_UNDONE: &str = "NotSupportedByMesos";
 /// Why Tasks are withheld: they cannot be told to an agent as they are.

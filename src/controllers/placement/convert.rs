@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::api::{Bytes, Cpus};
+use crate::api::{Bytes, Cpus, Lent};
 use crate::controllers::questions;
 use crate::mesos::leases::Lease;
 use crate::mesos::wire;
@@ -25,15 +25,16 @@ pub(super) fn offer(lease: &Lease) -> Offer {
     }
 }
 
-/// The machine that an offer speaks of. Its totals are what is known of them: never less than what is offered.
+/// The machine that an offer speaks of. Its totals are what is known of them: never less than what is offered; lent is what it lends now.
 pub(in crate::controllers) fn agent(offer: &wire::Offer, totals: Resources, now: Timestamp) -> Agent {
+    let Resources { lent_cpus, lent_memory, .. } = scalars(&offer.resources);
     let fault_domain = offer.domain.as_ref().and_then(|domain| domain.fault_domain.as_ref());
     let named = |of: Option<&wire::offer::Named>| of.map(|it| Arc::from(it.name.as_str()));
     Agent {
         region: fault_domain.and_then(|it| named(it.region.as_ref())),
         zone: fault_domain.and_then(|it| named(it.zone.as_ref())),
         attributes: attributes(&offer.attributes),
-        totals,
+        totals: Resources { lent_cpus, lent_memory, ..totals },
         accepts: !is_leaving(offer, now),
         ..Agent::new(&offer.agent_id.value, &offer.hostname)
     }
@@ -68,23 +69,27 @@ const PORTS: &str = "ports";
 /// Mesos's name of a scalar.
 fn wire_name(scalar: Scalar) -> &'static str {
     match scalar {
-        Scalar::Cpus => CPUS,
-        Scalar::Memory => MEMORY,
+        Scalar::Cpus | Scalar::LentCpus => CPUS,
+        Scalar::Memory | Scalar::LentMemory => MEMORY,
         Scalar::Disk => DISK,
         Scalar::Gpus => GPUS,
     }
 }
 
-/// Whether tasks may be given it: not lent for a while only, no volume that holds somebody's data, and not reserved under labels:
-/// by these another framework of the role, such as Marathon, finds what it keeps for its own tasks again.
+/// Whether tasks may be given it, if it is lent only those that ask for that: no volume that holds somebody's data, and not reserved under
+/// labels: by these another framework of the role, such as Marathon, finds what it keeps for its own tasks again.
 fn is_usable(resource: &wire::Resource) -> bool {
     let is_labelled =
         |it: &wire::resource::ReservationInfo| it.labels.as_ref().is_some_and(|it| !it.labels.is_empty());
     let reservations = resource.reservations.iter().chain(resource.reservation.as_deref());
-    resource.revocable.is_none()
-        && resource.shared.is_none()
+    resource.shared.is_none()
         && resource.disk.is_none()
         && !reservations.into_iter().any(is_labelled)
+}
+
+/// Whether Mesos lends it, and may want it back at any time.
+fn is_lent(resource: &wire::Resource) -> bool {
+    resource.revocable.is_some()
 }
 
 /// Whether it is kept for a role, in either of Mesos's forms.
@@ -93,30 +98,37 @@ fn is_reserved(resource: &wire::Resource) -> bool {
     !resource.reservations.is_empty() || !["", "*"].contains(&role)
 }
 
-/// The usable scalars.
+/// The usable scalars, those that are lent by themselves.
 pub(in crate::controllers) fn scalars<'a>(
     resources: impl IntoIterator<Item = &'a wire::Resource>,
 ) -> Resources {
     let mut sum = Resources::default();
     for resource in resources.into_iter().filter(|it| is_usable(it)) {
-        match resource.name.as_str() {
-            CPUS => sum.cpus += thousandths(resource),
-            MEMORY => sum.memory += thousandths(resource),
-            DISK => sum.disk += thousandths(resource),
-            GPUS => sum.gpus += thousandths(resource),
-            _ => {}
-        }
+        let sum = match (resource.name.as_str(), is_lent(resource)) {
+            (CPUS, false) => &mut sum.cpus,
+            (CPUS, true) => &mut sum.lent_cpus,
+            (MEMORY, false) => &mut sum.memory,
+            (MEMORY, true) => &mut sum.lent_memory,
+            (DISK, false) => &mut sum.disk,
+            (GPUS, false) => &mut sum.gpus,
+            _ => continue,
+        };
+        *sum += thousandths(resource);
     }
     sum
 }
 
-/// The usable ports.
+/// The usable ports. Lent ones are none.
 pub(in crate::controllers) fn ports<'a>(resources: impl IntoIterator<Item = &'a wire::Resource>) -> PortSet {
-    let usable = resources.into_iter().filter(|it| it.name == PORTS && is_usable(it));
+    let usable = resources.into_iter().filter(|it| is_port(it));
     let ranges = usable.filter_map(|it| it.ranges.as_ref()).flat_map(|it| &it.range);
     ranges
         .filter_map(|it| Some(PortRange { begin: it.begin.try_into().ok()?, end: it.end.try_into().ok()? }))
         .collect()
+}
+
+fn is_port(resource: &wire::Resource) -> bool {
+    resource.name == PORTS && is_usable(resource) && !is_lent(resource)
 }
 
 /// Mesos keeps three decimals.
@@ -129,17 +141,24 @@ fn thousandths(resource: &wire::Resource) -> u64 {
     resource.scalar.as_ref().map_or(0, |it| (it.value * 1000.0).round().max(0.0) as u64)
 }
 
-/// What manifests and bindings write for an amount; bytes are rounded down to what Mesos counts.
+/// What manifests and bindings write for an amount, without what is lent; bytes are rounded down to what Mesos counts.
 pub(in crate::controllers) fn to_api(resources: &Resources) -> crate::api::Resources {
-    let bytes = |thousandths: u64| {
-        Bytes::new((u128::from(thousandths) * (1 << 20) / 1000).try_into().unwrap_or(u64::MAX))
-    };
     crate::api::Resources {
         cpus: Cpus::from_millis(resources.cpus),
         memory: bytes(resources.memory),
         disk: bytes(resources.disk),
         gpus: (resources.gpus / 1000).try_into().unwrap_or(u32::MAX),
     }
+}
+
+fn bytes(thousandths: u64) -> Bytes {
+    Bytes::new((u128::from(thousandths) * (1 << 20) / 1000).try_into().unwrap_or(u64::MAX))
+}
+
+/// What is lent, if anything is.
+pub(in crate::controllers) fn lent(resources: &Resources) -> Option<Lent> {
+    let lent = Lent { cpus: Cpus::from_millis(resources.lent_cpus), memory: bytes(resources.lent_memory) };
+    (!resources.lent().is_empty()).then_some(lent)
 }
 
 /// The scalars of a machine.
@@ -154,7 +173,7 @@ pub(in crate::controllers) fn of_totals(totals: &crate::api::Totals) -> Resource
 }
 
 /// Takes `wanted` and `ports` (0 for none) out of `pool`, in whatever order it is: what is reserved goes first, as only its role can use
-/// that. Nothing is taken when the pool does not hold them.
+/// that. What is lent and what is not stay apart: Mesos refuses a task that mixes them. Nothing is taken when the pool does not hold them.
 pub(super) fn cut(
     pool: &mut Vec<wire::Resource>,
     wanted: &Resources,
@@ -164,7 +183,7 @@ pub(super) fn cut(
     left.sort_by_key(|it| !is_reserved(it));
     let mut taken = Vec::new();
     for scalar in Scalar::ALL {
-        taken.extend(cut_scalar(&mut left, wire_name(scalar), wanted.of(scalar))?);
+        taken.extend(cut_scalar(&mut left, scalar, wanted.of(scalar))?);
     }
     let mut ports: Vec<u64> = ports.iter().filter(|port| **port != 0).map(|port| u64::from(*port)).collect();
     ports.sort_unstable();
@@ -173,9 +192,10 @@ pub(super) fn cut(
     Some(taken)
 }
 
-fn cut_scalar(pool: &mut [wire::Resource], name: &str, mut wanted: u64) -> Option<Vec<wire::Resource>> {
+fn cut_scalar(pool: &mut [wire::Resource], scalar: Scalar, mut wanted: u64) -> Option<Vec<wire::Resource>> {
+    let is_it = |it: &wire::Resource| it.name == wire_name(scalar) && is_lent(it) == scalar.is_lent();
     let mut taken = Vec::new();
-    for resource in pool.iter_mut().filter(|it| it.name == name && is_usable(it)) {
+    for resource in pool.iter_mut().filter(|it| is_it(it) && is_usable(it)) {
         let amount = thousandths(resource).min(wanted);
         if amount > 0 {
             let value = |of: u64| Some(wire::Scalar { value: of as f64 / 1000.0 });
@@ -190,7 +210,7 @@ fn cut_scalar(pool: &mut [wire::Resource], name: &str, mut wanted: u64) -> Optio
 fn cut_ports(pool: &mut [wire::Resource], wanted: &[u64]) -> Option<Vec<wire::Resource>> {
     let mut found = 0;
     let mut taken = Vec::new();
-    for resource in pool.iter_mut().filter(|it| it.name == PORTS && is_usable(it)) {
+    for resource in pool.iter_mut().filter(|it| is_port(it)) {
         let Some(ranges) = resource.ranges.as_mut() else { continue };
         let (here, left) = split_ranges(&ranges.range, wanted);
         ranges.range = left;
@@ -225,6 +245,7 @@ fn split_ranges(ranges: &[wire::Range], wanted: &[u64]) -> (Vec<u64>, Vec<wire::
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Revocable;
 
     fn scalar(name: &str, value: f64) -> wire::Resource {
         wire::Resource {
@@ -276,11 +297,51 @@ mod tests {
         assert_eq!(left, pool());
     }
 
+    fn lent(resource: wire::Resource) -> wire::Resource {
+        wire::Resource { revocable: Some(wire::resource::Marker {}), ..resource }
+    }
+
     #[test]
-    fn lent_resources_and_volumes_are_not_used() {
-        let lent = wire::Resource { revocable: Some(wire::resource::Marker {}), ..scalar(CPUS, 8.0) };
+    fn volumes_and_lent_ports_disks_and_gpus_are_not_used() {
         let volume = wire::Resource { disk: Some(Box::default()), ..scalar(DISK, 8.0) };
-        assert_eq!(scalars(&[lent, volume]), Resources::default());
+        let offered = [volume, lent(scalar(DISK, 8.0)), lent(scalar(GPUS, 1.0)), lent(port_ranges(&[(1, 2)]))];
+        assert_eq!(scalars(&offered), Resources::default());
+        assert_eq!(ports(&offered), PortSet::default());
+        assert_eq!(cut(&mut offered.to_vec(), &Resources::default(), &[1]), None);
+    }
+
+    #[test]
+    fn what_is_lent_is_cut_for_those_who_ask_for_it_alone_and_never_mixed() {
+        let offered = [lent(scalar(CPUS, 4.0)), scalar(CPUS, 1.0), scalar(MEMORY, 512.0), lent(scalar(CPUS, 1.5))];
+        let all = scalars(&offered);
+        assert_eq!((all.cpus, all.lent_cpus, all.memory, all.lent_memory), (1000, 5500, 512_000, 0));
+
+        let mut left = offered.to_vec();
+        let ordinary = Resources { cpus: 1000, memory: 128_000, ..Resources::default() };
+        let taken = cut(&mut left, &ordinary, &[]).unwrap();
+        assert!(taken.iter().all(|it| !is_lent(it)), "{taken:?}");
+        assert_eq!(cut(&mut left, &ordinary, &[]), None, "all that is left of cpus is lent");
+
+        let of_lent = ordinary.lending(&[Revocable::Cpus]);
+        let taken = cut(&mut left, &Resources { lent_cpus: 5000, ..of_lent }, &[]).unwrap();
+        let kinds: Vec<_> = taken.iter().map(|it| (it.name.as_str(), is_lent(it))).collect();
+        assert_eq!(kinds, [(MEMORY, false), (CPUS, true), (CPUS, true)]);
+        assert_eq!(scalars(&left), Resources { memory: 256_000, lent_cpus: 500, ..Resources::default() });
+        let mut ordinary = vec![scalar(CPUS, 8.0), scalar(MEMORY, 512.0)];
+        assert_eq!(cut(&mut ordinary, &of_lent, &[]), None, "nothing is taken in place of what is lent");
+    }
+
+    #[test]
+    fn what_is_lent_counts_in_no_total() {
+        let offered = scalars(&[lent(scalar(CPUS, 4.0)), scalar(CPUS, 1.0), lent(scalar(MEMORY, 64.0))]);
+        assert_eq!(to_api(&offered), crate::api::Resources { memory: Bytes::default(), ..one_cpu() });
+        let told = Lent { cpus: Cpus::from_millis(4000), memory: Bytes::from_mebibytes(64) };
+        assert_eq!(super::lent(&offered), Some(told));
+        assert_eq!(super::lent(&scalars(&[scalar(CPUS, 1.0)])), None);
+    }
+
+    fn one_cpu() -> crate::api::Resources {
+        crate::api::Resources { cpus: Cpus::from_millis(1000), ..crate::api::Resources::default() }
     }
 
     #[test]

@@ -9,11 +9,14 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use jiff::Timestamp;
 
-use super::backlog::{Backlog, Cause, LEFT_UNDONE, NOT_LAUNCHABLE, ROLE_MISSING, SECRET_MISSING};
+use super::backlog::{
+    Backlog, Cause, LEFT_UNDONE, NOT_LAUNCHABLE, NOTHING_LENT, ROLE_MISSING, SECRET_MISSING,
+};
 use super::convert;
 use super::lanes::{Lane, Lanes, RoleIx, role_of};
 use crate::api::{Agent, App, Held, Phase, Revision, Task, Template, labels};
 use crate::controllers::census::{FOR_CORRECTION, FOR_MASTER, FOR_OFFERS, FOR_SECRETS};
+use crate::controllers::framework::Terms;
 use crate::controllers::objects::{Stored, is, key, name_of, resource};
 use crate::controllers::offers::{APPS, OfRole, Wanted};
 use crate::controllers::runner::Runner;
@@ -36,6 +39,8 @@ pub(super) struct Market {
     runner: Runner,
     /// What there is of each role.
     lanes: Lanes,
+    /// Whether the cluster lends us anything.
+    lends: bool,
     /// Revisions that are in an index, and in whose.
     classes: BTreeMap<ObjectName, RoleIx>,
     /// The master's region, where Tasks stay unless their constraints speak of regions.
@@ -71,6 +76,11 @@ enum Hindrance {
         "spec.role: this installation is not in the Mesos role {role:?}, but in {known} (tenure server --mesos-role)"
     )]
     Role { role: String, known: String },
+    /// What is lent is not offered to this installation.
+    #[error(
+        "spec.revocable: this installation takes nothing that Mesos lends (tenure server --mesos-revocable)"
+    )]
+    NothingLent,
 }
 
 impl Hindrance {
@@ -79,16 +89,18 @@ impl Hindrance {
             Hindrance::Secret(_) => SECRET_MISSING,
             Hindrance::LeftUndone(_) => LEFT_UNDONE,
             Hindrance::Role { .. } => ROLE_MISSING,
+            Hindrance::NothingLent => NOTHING_LENT,
         }
     }
 }
 
 impl Market {
-    /// All that `snapshot` tells at `now` of what `runner` is to run in these roles; leases follow with [`Market::lease`].
-    pub(super) fn of(snapshot: &Snapshot, runner: Runner, roles: &[String], now: Timestamp) -> Market {
+    /// All that `snapshot` tells at `now` of what `runner` is to run on these terms; leases follow with [`Market::lease`].
+    pub(super) fn of(snapshot: &Snapshot, runner: Runner, terms: &Terms, now: Timestamp) -> Market {
         let mut market = Market {
             runner,
-            lanes: Lanes::new(roles),
+            lanes: Lanes::new(&terms.roles),
+            lends: terms.lends,
             classes: BTreeMap::new(),
             home: None,
             missed: BTreeSet::new(),
@@ -382,7 +394,7 @@ impl Market {
         Ok(())
     }
 
-    /// Whether resources of its role are offered, every Secret that a Revision refers to can be read, and all that it asks for is done.
+    /// Whether resources such as it wants are offered, every Secret that a Revision refers to can be read, and all that it asks for is done.
     fn launchable(&self, class: &ObjectName, snapshot: &Snapshot) -> Result<(), Hindrance> {
         let revision = snapshot.get(&key::<Revision>(class)).and_then(|doc| doc.typed::<Revision>().ok());
         let Some(revision) = revision else { return Ok(()) };
@@ -390,6 +402,9 @@ impl Market {
         if let Some(role) = template.role.as_ref().filter(|role| self.lanes.of(Some(role.as_str())).is_none())
         {
             return Err(Hindrance::Role { role: role.clone(), known: self.lanes.names() });
+        }
+        if !template.revocable.is_empty() && !self.lends {
+            return Err(Hindrance::NothingLent);
         }
         secrets(template, &class.namespace, snapshot).check(template)?;
         self.runner.left_undone(template).map_or(Ok(()), |what| Err(Hindrance::LeftUndone(what)))

@@ -40,9 +40,13 @@ fn revision(cpus: u32, env: &Value) -> Arc<Doc> {
 }
 
 fn revision_in(role: &Value, cpus: u32, env: &Value) -> Arc<Doc> {
+    revision_with("role", role, cpus, env)
+}
+
+fn revision_with(field: &str, value: &Value, cpus: u32, env: &Value) -> Arc<Doc> {
     let mut template = json!({"cmd": "a", "resources": {"cpus": cpus, "memory": "64Mi"}, "env": env});
-    if !role.is_null() {
-        template["role"] = role.clone();
+    if !value.is_null() {
+        template[field] = value.clone();
     }
     let spec = json!({"app": "web", "number": 1, "hash": "1", "template": template});
     object::<Revision>("web-1", &spec, &Value::Null)
@@ -116,7 +120,7 @@ fn an_app_that_fits_nowhere_gives_back_all_but_a_share_at_once_and_that_soon() {
         task("web-a", &Value::Null, &Value::Null, "Pending"),
     ];
     let snapshot = Snapshot::of(1, docs);
-    let mut market = Market::of(&snapshot, Runner::Embedded, &[], at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, &Terms::default(), at(100));
     let held = leases(40, 100);
     market.lease(&held, &snapshot, at(100));
     let demand = DemandState { revived: Some(at(100)), fruitless: 1, ..DemandState::default() };
@@ -147,7 +151,7 @@ fn what_starts_or_stops_holds_nothing_and_asks_for_nothing() {
         task("web-b", &binding("S01"), &Value::Null, "Starting"),
     ];
     let snapshot = Snapshot::of(1, docs);
-    let mut market = Market::of(&snapshot, Runner::Embedded, &[], at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, &Terms::default(), at(100));
     let idle = DemandState { suppressed: true, revived: Some(at(10)), ..DemandState::default() };
     let plan_of = plan(&mut market, 100, idle);
     assert_eq!((plan_of.demand, plan_of.again), (Demand::Unchanged, crate::plan::Again::OnChange));
@@ -160,7 +164,7 @@ fn what_starts_or_stops_holds_nothing_and_asks_for_nothing() {
 #[test]
 fn an_update_holds_offers_for_its_next_step_and_goes_on_being_offered_some() {
     let snapshot = Snapshot::of(1, [app(2, "RollingOut"), revision(1, &json!([]))]);
-    let mut market = Market::of(&snapshot, Runner::Embedded, &[], at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, &Terms::default(), at(100));
     market.lease(&leases(4, 100), &snapshot, at(100));
     assert_eq!(market.wanted(&snapshot).of_roles[0].held, Held::Imminent);
     let asked = DemandState { revived: Some(at(90)), ..DemandState::default() };
@@ -178,7 +182,7 @@ fn a_task_whose_secret_comes_late_is_shown_what_was_refused_before() {
     let env = json!([{"name": "P", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]);
     let docs = [app(1, "Starting"), revision(1, &env), task("web-a", &Value::Null, &Value::Null, "Pending")];
     let mut snapshot = Snapshot::of(1, docs.clone());
-    let mut market = Market::of(&snapshot, Runner::Embedded, &[], at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, &Terms::default(), at(100));
     let idle = DemandState { suppressed: true, revived: Some(at(20)), ..DemandState::default() };
     assert_eq!(plan(&mut market, 100, idle).demand, Demand::Unchanged, "it could not use an offer");
     let busy =
@@ -207,7 +211,7 @@ fn why_tasks_are_withheld_is_told_as_it_is_now_however_many_they_are() {
         task("web-a", &Value::Null, &Value::Null, "Pending"),
         task("web-b", &Value::Null, &Value::Null, "Pending"),
     ];
-    let mut market = Market::of(&Snapshot::of(1, docs.clone()), Runner::Embedded, &[], at(100));
+    let mut market = Market::of(&Snapshot::of(1, docs.clone()), Runner::Embedded, &Terms::default(), at(100));
     let reason = |market: &Market| {
         let said = market.backlog().withheld().map(|(_, it)| (it.tasks.len(), it.reason.clone()));
         said.collect::<Vec<_>>()
@@ -232,7 +236,7 @@ fn a_machine_whose_object_is_gone_is_none_of_those_of_which_a_share_is_held() {
         task("web-a", &binding("S01"), &Value::Null, "Running"),
     ];
     let snapshot = Snapshot::of(1, docs);
-    let mut market = Market::of(&snapshot, Runner::Embedded, &[], at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, &Terms::default(), at(100));
     let held = leases(3, 100);
     market.lease(&held, &snapshot, at(100));
     let gone = |name: &str| {
@@ -251,6 +255,10 @@ fn a_machine_whose_object_is_gone_is_none_of_those_of_which_a_share_is_held() {
     assert_eq!(market.known_agents(), 2, "a task of ours is on the other");
     market.lease(&held, &snapshot, at(102));
     assert_eq!(market.known_agents(), 3, "it is back");
+}
+
+fn in_roles(roles: &[&str]) -> Terms {
+    Terms { roles: roles.iter().map(ToString::to_string).collect(), lends: false }
 }
 
 /// An offer of `S` to each of these roles.
@@ -288,12 +296,12 @@ fn bound(market: &mut Market) -> Vec<Vec<(String, Vec<String>)>> {
 
 #[test]
 fn a_task_takes_offers_to_its_role_alone_and_never_together_with_others() {
-    let roles = ["web".to_owned(), "batch".to_owned()];
+    let terms = in_roles(&["web", "batch"]);
     let (none, waits) = (Value::Null, task("web-a", &Value::Null, &Value::Null, "Pending"));
     let market = |role: &Value, cpus| {
         let docs = [app(1, "Starting"), revision_in(role, cpus, &json!([])), waits.clone()];
         let snapshot = Snapshot::of(1, docs);
-        let mut market = Market::of(&snapshot, Runner::Embedded, &roles, at(100));
+        let mut market = Market::of(&snapshot, Runner::Embedded, &terms, at(100));
         market.lease(&offered_to(&["web", "batch", "batch"]), &snapshot, at(100));
         bound(&mut market)
     };
@@ -310,14 +318,14 @@ fn a_task_takes_offers_to_its_role_alone_and_never_together_with_others() {
 
 #[test]
 fn a_task_whose_revision_is_seen_late_is_of_its_role_from_then_on() {
-    let roles = ["web".to_owned(), "batch".to_owned()];
+    let terms = in_roles(&["web", "batch"]);
     let (key, revision) = {
         let doc = revision_in(&json!("batch"), 1, &json!([]));
         (doc.key().clone(), doc)
     };
     let waits = task("web-a", &Value::Null, &Value::Null, "Pending");
     let before = Snapshot::of(1, [app(1, "Starting"), waits.clone()]);
-    let mut market = Market::of(&before, Runner::Embedded, &roles, at(100));
+    let mut market = Market::of(&before, Runner::Embedded, &terms, at(100));
     let after = Snapshot::of(2, [app(1, "Starting"), waits, revision.clone()]);
     let change = Change { key, old: None, new: Some(revision), revision: 2 };
     market.take(&change, &after);
@@ -328,14 +336,60 @@ fn a_task_whose_revision_is_seen_late_is_of_its_role_from_then_on() {
 
 #[test]
 fn an_offer_tells_its_role_and_for_whom_of_that_it_is_held() {
-    let roles = ["web".to_owned(), "batch".to_owned()];
+    let terms = in_roles(&["web", "batch"]);
     let waits = task("web-a", &Value::Null, &Value::Null, "Pending");
     let docs = [app(1, "Starting"), revision_in(&json!("batch"), 3, &json!([])), waits];
     let snapshot = Snapshot::of(1, docs);
-    let mut market = Market::of(&snapshot, Runner::Embedded, &roles, at(100));
+    let mut market = Market::of(&snapshot, Runner::Embedded, &terms, at(100));
     market.lease(&offered_to(&["web", "batch"]), &snapshot, at(100));
     market.cut_off();
     let wanted = market.wanted(&snapshot);
     let told: Vec<_> = wanted.of_roles.iter().map(|it| (&*it.role, it.held, it.apps.len())).collect();
     assert_eq!(told, [("web", Held::Lease, 0), ("batch", Held::Waiting, 1)]);
+}
+
+/// What becomes of a Task that wants two cpus, lent or not, where of four cpus the cluster lends so many.
+fn borrowed(revocable: &Value, lends: bool, lent: f64) -> (Vec<Vec<(String, Vec<String>)>>, Vec<String>) {
+    let waits = task("web-a", &Value::Null, &Value::Null, "Pending");
+    let revision = revision_with("revocable", revocable, 2, &json!([]));
+    let snapshot = Snapshot::of(1, [app(1, "Starting"), revision, waits]);
+    let terms = Terms { roles: Vec::new(), lends };
+    let mut market = Market::of(&snapshot, Runner::Embedded, &terms, at(100));
+    let offered = leases(1, 100).into_iter().map(|(id, lease)| {
+        let mut offer = (*lease.offer).clone();
+        let cpus = offer.resources[0].clone();
+        let scalar = |value: f64| Some(wire::resource::Scalar { value });
+        offer.resources[0].scalar = scalar(4.0 - lent);
+        let revocable = Some(wire::resource::Marker {});
+        offer.resources.push(wire::Resource { scalar: scalar(lent), revocable, ..cpus });
+        (id, Lease { offer: Arc::new(offer), ..lease })
+    });
+    market.lease(&offered.collect(), &snapshot, at(100));
+    let withheld = market.backlog().withheld().map(|(_, it)| format!("{}: {}", it.word, it.reason));
+    let mut told: Vec<String> = withheld.collect();
+    let bound = bound(&mut market);
+    if told.is_empty() && bound == [vec![]] {
+        let (_, why) = market.explain(&ObjectName::new("shop", "web-1"));
+        told.extend(why.map(|it| it.to_string()));
+    }
+    (bound, told)
+}
+
+#[test]
+fn a_task_takes_what_is_lent_if_it_asks_for_that_and_nothing_lent_if_it_does_not() {
+    let taken = (vec![vec![("web-a".to_owned(), vec!["O00".to_owned()])]], vec![]);
+    let waits = |why: &str| (vec![vec![]], vec![why.to_owned()]);
+    let (ordinary, lent) = (Value::Null, json!(["cpus"]));
+    assert_eq!(borrowed(&ordinary, true, 2.0), taken);
+    assert_eq!(borrowed(&lent, true, 2.0), taken);
+    let little = "cpus: wants 2, the largest free agent has 1 (of 1 agents: 1 with too little cpus)";
+    assert_eq!(borrowed(&ordinary, true, 3.0), waits(little));
+    let little = "revocable cpus: wants 2, the largest free agent has 1 (of 1 agents: 1 with too little revocable cpus)";
+    assert_eq!(borrowed(&lent, true, 1.0), waits(little));
+}
+
+#[test]
+fn a_task_that_asks_for_what_is_lent_waits_where_nothing_is() {
+    let told = "RevocableNotOffered: spec.revocable: this installation takes nothing that Mesos lends (tenure server --mesos-revocable)";
+    assert_eq!(borrowed(&json!(["memory"]), false, 2.0), (vec![vec![]], vec![told.to_owned()]));
 }

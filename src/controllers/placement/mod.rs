@@ -25,6 +25,7 @@ use self::waiting::WaitingReport;
 use super::census::{AgentStates, Census};
 use super::contact::Contact;
 use super::events::Recorder;
+use super::framework::Terms;
 use super::offers::{Ask, Offers};
 use super::rest::rest;
 use super::runner::Runner;
@@ -38,7 +39,7 @@ use crate::plan::placement::{self, Decline, Demand, DemandState, LeasePolicy, Pl
 use crate::registry::Cache;
 use crate::runtime::{Backoff, News, Setback, View, Writer};
 
-pub(super) use self::convert::{attributes, ports, scalars, to_api};
+pub(super) use self::convert::{attributes, lent, ports, scalars, to_api};
 
 /// The most bindings of one pass: enough for an agent to get several Tasks by one ACCEPT, so few that what changes
 /// meanwhile is soon seen.
@@ -83,8 +84,8 @@ pub(super) struct Parts {
     pub(super) offers: Offers,
     pub(super) policy: LeasePolicy,
     pub(super) runner: Runner,
-    /// The Mesos roles of the framework; the first one is that of Apps that name none.
-    pub(super) roles: Vec<String>,
+    /// What the cluster offers us.
+    pub(super) terms: Terms,
     /// The installation's uid.
     pub(super) installation: Arc<str>,
 }
@@ -92,7 +93,7 @@ pub(super) struct Parts {
 impl Placement {
     pub(super) fn new(parts: Parts) -> Placement {
         let Parts { env, cache, writer, recorder, session, signals, contact, .. } = parts;
-        let Parts { census, offers, policy, runner, roles, installation, .. } = parts;
+        let Parts { census, offers, policy, runner, terms, installation, .. } = parts;
         let view = View::open(&cache);
         let launcher = Launcher {
             env: env.clone(),
@@ -101,7 +102,7 @@ impl Placement {
             installation,
             runner: runner.clone(),
         };
-        let market = Market::of(&view.scene().snapshot, runner, &roles, env.now());
+        let market = Market::of(&view.scene().snapshot, runner, &terms, env.now());
         Placement {
             report: WaitingReport::new(writer, recorder),
             demands: vec![DemandState::default(); market.lanes().iter().count()],

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::backlog::{LEFT_UNDONE, NOT_LAUNCHABLE, ROLE_MISSING, SECRET_MISSING};
+use super::backlog::{LEFT_UNDONE, NOT_LAUNCHABLE, NOTHING_LENT, ROLE_MISSING, SECRET_MISSING};
 use super::market::{Market, app_of};
 use crate::api::{App, Condition, Time};
 use crate::controllers::contact::Trouble;
@@ -190,7 +190,10 @@ impl Reason {
     /// Whether people should look, of an App that has said since `said_since` that it waits. What they forgot does not come by
     /// itself, nor does what nobody does; what does not fit now may do so in a moment, and a master that fell silent may be back.
     fn is_worth_a_warning(&self, said_since: Timestamp, now: Timestamp) -> bool {
-        matches!(self.word, SECRET_MISSING | ROLE_MISSING | LEFT_UNDONE | NOT_LAUNCHABLE)
+        matches!(
+            self.word,
+            SECRET_MISSING | ROLE_MISSING | NOTHING_LENT | LEFT_UNDONE | NOT_LAUNCHABLE
+        )
             || elapsed(self.since.max(said_since), now) >= LASTING
     }
 }

@@ -28,7 +28,7 @@ impl Class {
     /// When a constraint cannot be understood.
     pub fn new(name: ObjectName, template: &Template) -> Result<Self, ConstraintError> {
         let rules = template.constraints.iter().map(Rule::new).collect::<Result<_, _>>()?;
-        let wants = Resources::from(&template.resources);
+        let wants = Resources::from(&template.resources).lending(&template.revocable);
         let in_container = template.container.is_some();
         Ok(Self { in_container, ..Self::of(name, wants, template.host_ports().collect(), rules) })
     }

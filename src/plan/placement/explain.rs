@@ -159,6 +159,8 @@ fn maximum(one: &Resources, other: &Resources) -> Resources {
         memory: one.memory.max(other.memory),
         disk: one.disk.max(other.disk),
         gpus: one.gpus.max(other.gpus),
+        lent_cpus: one.lent_cpus.max(other.lent_cpus),
+        lent_memory: one.lent_memory.max(other.lent_memory),
     }
 }
 

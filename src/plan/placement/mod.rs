@@ -84,7 +84,7 @@ pub struct Agent {
     pub zone: Option<Arc<str>>,
     /// Attributes as constraints compare them.
     pub attributes: BTreeMap<String, Arc<str>>,
-    /// All that the machine has, used or not; zero where unknown.
+    /// All that the machine has, used or not; zero where unknown. Of what is lent: as much as its last offer showed.
     pub totals: Resources,
     /// Whether new Tasks may be placed on it: false while it drains or is going into maintenance.
     pub accepts: bool,
@@ -116,7 +116,7 @@ pub struct Offer {
     pub id: OfferId,
     /// Whose resources they are.
     pub agent: AgentId,
-    /// Scalars on offer.
+    /// Scalars on offer, those that are lent beside the others.
     pub free: Resources,
     /// Host ports on offer.
     pub ports: PortSet,

@@ -17,7 +17,7 @@ fn time(second: i64) -> Timestamp {
 }
 
 fn amounts(cpus: u64, memory: u64) -> Resources {
-    Resources { cpus, memory: memory * 1000, disk: 0, gpus: 0 }
+    Resources { cpus, memory: memory * 1000, ..Resources::default() }
 }
 
 pub(super) fn agent(number: usize, rack: Option<&str>, cpus: u64, memory: u64) -> Agent {

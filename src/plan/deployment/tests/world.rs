@@ -124,6 +124,7 @@ impl World {
             host: "node-1".into(),
             offer_id: "offer-1".into(),
             resources: Resources::default(),
+            revocable: Vec::new(),
             ports: Vec::new(),
             bound_at: micro_time(self.now),
             mesos_task_id: format!("shop.{name}.0a1b2c3d"),
