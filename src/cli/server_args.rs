@@ -475,6 +475,10 @@ pub struct AgentResources {
     pub disk: Option<Bytes>,
     /// Graphics processors.
     pub gpus: Option<u32>,
+    /// Processors that are lent, beside the others.
+    pub lent_cpus: Option<Cpus>,
+    /// Memory that is lent, beside the other.
+    pub lent_memory: Option<Bytes>,
     /// Inclusive ranges of host ports.
     pub ports: Option<Vec<(u16, u16)>>,
 }
@@ -492,12 +496,17 @@ impl FromStr for AgentResources {
             match name.trim() {
                 "cpus" => resources.cpus = Some(value.parse::<Cpus>().map_err(|error| named(&error))?),
                 "mem" => resources.memory = Some(mebibytes()?),
+                "cpus{REV}" => {
+                    resources.lent_cpus = Some(value.parse::<Cpus>().map_err(|error| named(&error))?);
+                }
+                "mem{REV}" => resources.lent_memory = Some(mebibytes()?),
                 "disk" => resources.disk = Some(mebibytes()?),
                 "gpus" => resources.gpus = Some(value.parse::<u32>().map_err(|error| named(&error))?),
                 "ports" => resources.ports = Some(port_ranges(value).ok_or_else(|| named(&PORTS_EXPECTED))?),
                 other => {
                     return Err(format!(
-                        "unknown resource {other:?}: known are cpus, mem, disk, gpus and ports"
+                        "unknown resource {other:?}: known are cpus, mem, disk, gpus and ports, \
+                         and cpus{{REV}} and mem{{REV}}, which are lent"
                     ));
                 }
             }

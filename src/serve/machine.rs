@@ -47,12 +47,15 @@ pub(super) fn resources_text(given: &AgentResources, data_dir: &Path) -> Result<
     };
     let ports = given.ports.clone().unwrap_or_else(|| vec![PORTS]);
     let ports: Vec<String> = ports.iter().map(|(first, last)| format!("{first}-{last}")).collect();
-    let millis = cpus.millis();
+    let decimal = |cpus: Cpus| format!("{}.{:03}", cpus.millis() / 1_000, cpus.millis() % 1_000);
+    let lent_cpus = given.lent_cpus.map(|it| format!("cpus{{REV}}:{};", decimal(it)));
+    let lent_memory = given.lent_memory.map(|it| format!("mem{{REV}}:{};", it.get() >> 20));
     Ok(format!(
-        "cpus:{}.{:03};mem:{};disk:{};gpus:{};ports:[{}]",
-        millis / 1_000,
-        millis % 1_000,
+        "cpus:{};mem:{};{}{}disk:{};gpus:{};ports:[{}]",
+        decimal(cpus),
         memory.get() >> 20,
+        lent_cpus.unwrap_or_default(),
+        lent_memory.unwrap_or_default(),
         disk.get() >> 20,
         given.gpus.unwrap_or(0),
         ports.join(","),
@@ -101,9 +104,10 @@ mod tests {
 
     #[test]
     fn what_is_given_wins_over_what_the_machine_has() {
-        let given: AgentResources = "cpus:0.5;mem:64;disk:10;ports:[1-2,4-5]".parse().unwrap();
+        let given: AgentResources =
+            "cpus:0.5;mem:64;cpus{REV}:1.5;mem{REV}:32;disk:10;ports:[1-2,4-5]".parse().unwrap();
         let text = resources_text(&given, Path::new("/")).unwrap();
-        assert_eq!(text, "cpus:0.500;mem:64;disk:10;gpus:0;ports:[1-2,4-5]");
+        assert_eq!(text, "cpus:0.500;mem:64;cpus{REV}:1.500;mem{REV}:32;disk:10;gpus:0;ports:[1-2,4-5]");
         assert!(parse_resources(&text).is_ok());
         let text = resources_text(&AgentResources::default(), Path::new("/")).unwrap();
         assert!(text.ends_with("ports:[31000-32000]") && parse_resources(&text).is_ok(), "{text}");

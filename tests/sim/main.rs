@@ -21,6 +21,7 @@ mod faults;
 mod garbage;
 mod kills;
 mod launches;
+mod lent;
 mod machines;
 mod noted;
 mod operators;

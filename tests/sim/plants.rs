@@ -249,6 +249,13 @@ pub(crate) const PLANTS: [Plant; 66] = [
         covers: "",
     },
     Plant {
+        name: "lent-to-those-who-did-not-ask",
+        place: "controllers/placement/convert.rs",
+        check: "OnlyLentWhereAsked",
+        breaks: "tasks are given what Mesos lends although their Apps did not ask for it",
+        covers: "",
+    },
+    Plant {
         name: "unlike-takes-all",
         place: "plan/placement/constraint.rs",
         check: "Constraints",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenure::api::{App, Endpoints, Task};
-use tenure::controllers::{Census, Contact, Ends, Leader, Messages, Offers, Policy, Runner, framework};
+use tenure::controllers::{Census, Contact, Ends, Leader, Messages, Offers, Policy, Runner, borrowing, framework};
 use tenure::env::Env;
 use tenure::mesos::connection::Connection;
 use tenure::mesos::embedded;
@@ -175,6 +175,13 @@ impl World {
         let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
         let framework = framework("demo", "root", &roles, "here");
         self.lead_with(&env, connection, Policy::shared(Runner::Embedded), framework);
+        Server { env }
+    }
+
+    /// As [`World::start_sharing`], taking what is lent, too.
+    pub(crate) fn start_borrowing(&mut self, connection: Arc<dyn Connection>) -> Server {
+        let env = self.process("replica");
+        self.lead_with(&env, connection, Policy::shared(Runner::Embedded), borrowing(as_framework()));
         Server { env }
     }
 
@@ -425,7 +432,7 @@ fn tasks(snapshot: &Snapshot) -> Vec<Arc<Task>> {
 fn agent_info(index: usize) -> AgentInfo {
     AgentInfo {
         hostname: format!("machine-{index}"),
-        resources: parse_resources("cpus:4;mem:4096;disk:10240;ports:[31000-31099]").unwrap(),
+        resources: parse_resources("cpus:4;mem:4096;cpus{REV}:2;mem{REV}:1024;disk:10240;ports:[31000-31099]").unwrap(),
         attributes: parse_attributes(&format!("rack:r{index}")).unwrap(),
         ..AgentInfo::default()
     }

@@ -193,7 +193,8 @@ pub(super) fn cut(
 }
 
 fn cut_scalar(pool: &mut [wire::Resource], scalar: Scalar, mut wanted: u64) -> Option<Vec<wire::Resource>> {
-    let is_it = |it: &wire::Resource| it.name == wire_name(scalar) && is_lent(it) == scalar.is_lent();
+    let lent = if planted!("lent-to-those-who-did-not-ask") { !scalar.is_lent() } else { scalar.is_lent() };
+    let is_it = |it: &wire::Resource| it.name == wire_name(scalar) && is_lent(it) == lent;
     let mut taken = Vec::new();
     for resource in pool.iter_mut().filter(|it| is_it(it) && is_usable(it)) {
         let amount = thousandths(resource).min(wanted);

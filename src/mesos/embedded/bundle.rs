@@ -136,6 +136,21 @@ impl Bundle {
         Bundle { amounts: scalars.cloned().collect() }
     }
 
+    /// What is lent of it.
+    #[must_use]
+    pub fn lent(&self) -> Bundle {
+        let lent = self.amounts.iter().filter(|(kind, _)| kind.is_lent());
+        Bundle { amounts: lent.cloned().collect() }
+    }
+
+    /// A name under which there is something that is lent and something that is not.
+    #[must_use]
+    pub fn mixed(&self) -> Option<&str> {
+        let lent = |wanted: bool| self.amounts.iter().filter(move |(kind, _)| kind.is_lent() == wanted);
+        let mut names = lent(true).map(|(kind, _)| &*kind.name);
+        names.find(|name| lent(false).any(|(kind, _)| kind.name == *name))
+    }
+
     /// The same, as offered to `role`.
     #[must_use]
     pub fn allocated(&self, role: &str) -> Bundle {
@@ -185,6 +200,11 @@ impl Kind {
         let allocated = resource.allocation_info.as_ref().and_then(|info| info.role.as_deref());
         let facets = if is_plain(resource) { String::new() } else { canonical(&facets(resource)) };
         Kind { name: name(&resource.name), allocated: name(allocated.unwrap_or_default()), facets }
+    }
+
+    fn is_lent(&self) -> bool {
+        let facets = || json::from_slice::<Resource>(self.facets.as_bytes());
+        !self.facets.is_empty() && facets().is_ok_and(|it| it.revocable.is_some())
     }
 
     fn resource(&self, amount: &Amount) -> Resource {
@@ -406,6 +426,9 @@ fn describe(resource: &Resource) -> String {
         .collect();
     if !stack.is_empty() {
         text.push_str(&format!("(reservations: [{}])", stack.join(",")));
+    }
+    if resource.revocable.is_some() {
+        text.push_str("{REV}");
     }
     text.push(':');
     text.push_str(&describe_value(resource));

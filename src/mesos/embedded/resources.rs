@@ -1,5 +1,6 @@
 //! The texts in which an operator tells what an agent has: `cpus:4;mem:4096;ports:[31000-32000]` and `rack:r1;zone:z1`.
 
+use crate::mesos::wire::resource::Marker;
 use crate::mesos::wire::{Attribute, Range, Ranges, Resource, Scalar, Set, Text, ValueType};
 
 /// A text that does not describe resources or attributes.
@@ -14,7 +15,10 @@ pub struct ParseError {
     pub problem: &'static str,
 }
 
-/// Reads resources. Their amounts are checked as a master would.
+/// What follows the name of a resource that is lent, as Mesos writes it: `cpus{REV}:2`.
+const LENT: &str = "{REV}";
+
+/// Reads resources, `cpus{REV}:2` among them: such are lent. Their amounts are checked as a master would.
 ///
 /// # Errors
 /// Names the first item that is none.
@@ -36,7 +40,9 @@ pub fn parse_resources(text: &str) -> Result<Vec<Resource>, ParseError> {
                 }
                 Value::Text(_) => return Err(error(item, "a resource is no text")),
             };
-            let resource = Resource { name: name.to_owned(), ..resource };
+            let lent = name.strip_suffix(LENT);
+            let name = lent.unwrap_or(name).to_owned();
+            let resource = Resource { name, revocable: lent.map(|_| Marker {}), ..resource };
             super::bundle::Bundle::of(std::slice::from_ref(&resource))
                 .map_err(|_| error(item, "amounts must be positive and ranges must not overlap"))?;
             Ok(resource)
@@ -140,6 +146,13 @@ mod tests {
         assert_eq!(names, ["cpus", "mem", "disk", "ports"]);
         assert_eq!(resources[0].scalar, Some(Scalar { value: 4.0 }));
         assert_eq!(resources[3].ranges.as_ref().unwrap().range[1], Range { begin: 8080, end: 8080 });
+    }
+
+    #[test]
+    fn what_is_lent_is_told_by_its_name() {
+        let resources = parse_resources("cpus:4;cpus{REV}:2").unwrap();
+        let told: Vec<_> = resources.iter().map(|it| (it.name.as_str(), it.revocable.is_some())).collect();
+        assert_eq!(told, [("cpus", false), ("cpus", true)]);
     }
 
     #[test]

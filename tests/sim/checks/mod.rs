@@ -13,6 +13,7 @@ mod ends;
 mod forgotten;
 mod health;
 mod kinds;
+mod lent;
 mod maintenance;
 mod offers;
 mod ports;
@@ -347,6 +348,7 @@ fn all(terms: &Terms) -> Vec<Box<dyn Check>> {
         Box::new(ends::EndsAreFinal),
         Box::new(forgotten::NoneIsForgotten),
         Box::new(health::MinimumHealth),
+        Box::new(lent::OnlyLentWhereAsked),
         Box::new(maintenance::Maintenance::new(&terms.blur)),
         Box::new(offers::Offers::default()),
         Box::new(ports::Ports { reality: terms.reality.clone() }),

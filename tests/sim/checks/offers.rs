@@ -30,7 +30,8 @@ impl Amount {
             if let Some(scalar) = &resource.scalar {
                 #[expect(clippy::cast_possible_truncation, reason = "amounts of a simulation are small")]
                 let thousandths = (scalar.value * 1000.0).round() as i64;
-                *self.scalars.entry(resource.name.clone()).or_default() += thousandths;
+                let lent = if resource.revocable.is_some() { "{REV}" } else { "" };
+                *self.scalars.entry(format!("{}{lent}", resource.name)).or_default() += thousandths;
             }
             for range in resource.ranges.iter().flat_map(|it| &it.range) {
                 for port in range.begin..=range.end {

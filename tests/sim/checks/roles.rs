@@ -1,6 +1,6 @@
 //! What a task takes was offered to the role of its App: Mesos would let it take what was offered to another role of the framework.
 
-use tenure::api::Revision;
+use tenure::api::{Revision, Template};
 use tenure::mesos::wire::TaskInfo;
 use tenure::mesos::wire::scheduler::Call;
 use tenure::registry::{Key, Snapshot};
@@ -16,7 +16,8 @@ impl Check for OwnRole {
         let operations = call.accept.iter().flat_map(|it| &it.operations);
         for info in operations.filter_map(|it| it.launch.as_ref()).flat_map(|it| &it.task_infos) {
             // A Task whose document was deleted meanwhile says nothing.
-            let Some(wanted) = wanted(info, &scene.objects) else { continue };
+            let Some(template) = template(info, &scene.objects) else { continue };
+            let wanted = template.role.unwrap_or_else(|| ROLES[0].to_owned());
             for resource in &info.resources {
                 let role = resource.allocation_info.as_ref().and_then(|it| it.role.as_deref());
                 if role != Some(wanted.as_str()) {
@@ -31,13 +32,12 @@ impl Check for OwnRole {
     }
 }
 
-/// The role of the App that a task is of.
-fn wanted(info: &TaskInfo, objects: &Snapshot) -> Option<String> {
+/// What a task is an instance of.
+pub(super) fn template(info: &TaskInfo, objects: &Snapshot) -> Option<Template> {
     let labels = &info.labels.as_ref()?.labels;
     let label = |key: &str| labels.iter().find(|it| it.key == key)?.value.as_deref();
     let namespace = label(tenure::api::labels::NAMESPACE)?;
     let task = task(objects, namespace, label(tenure::api::labels::TASK)?)?;
     let revision = objects.get(&Key::new(&resource("revisions"), namespace, &task.spec.revision))?;
-    let role = typed::<Revision>(revision)?.spec.template.role.clone();
-    Some(role.unwrap_or_else(|| ROLES[0].to_owned()))
+    Some(typed::<Revision>(revision)?.spec.template.clone())
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tenure::controllers::{Census, Contact, Ends, Leader, Messages, Offers, Policy, framework};
+use tenure::controllers::{Census, Contact, Ends, Leader, Messages, Offers, Policy, borrowing, framework};
 use tenure::env::{Env, watch};
 use tenure::mesos::embedded;
 use tenure::mesos::embedded::agent::AgentConfig;
@@ -342,7 +342,7 @@ fn lead(sim: &Sim, env: &Env, name: &str, registry: Arc<Registry>, store: Arc<dy
         registry,
         facts: Facts::new(store.clone(), &prefix().meta("")),
         connection: Arc::new(wire),
-        framework: framework("demo", "root", &sim.profile().role_names(), "here"),
+        framework: borrowing(framework("demo", "root", &sim.profile().role_names(), "here")),
         installation: Arc::from("installation-uid"),
         host: Arc::from(name),
         policy: Policy { launches: limits, ..Policy::sole() },

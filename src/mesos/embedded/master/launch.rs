@@ -188,6 +188,12 @@ impl Master {
         let own = Bundle::of(&task.resources).map_err(|error| error.to_string())?;
         let mut wanted = self.executor_needs(&pool.agent, framework_id, task.executor.as_ref())?;
         wanted.add(&own);
+        if let Some(name) = wanted.mixed() {
+            return Err(format!(
+                "Task and its executor mix revocable and non-revocable resources: Cannot use both revocable and \
+                 non-revocable '{name}' at the same time"
+            ));
+        }
         if wanted.is_empty() && task.resources.is_empty() {
             return Err("Task uses no resources".to_owned());
         }

@@ -76,7 +76,8 @@ impl Master {
         now: Instant,
     ) -> Option<(FrameworkId, String)> {
         let agent = self.agents.get(agent_id)?;
-        let free = &agent.free;
+        let lent = agent.free.lent();
+        let own = (!lent.is_empty()).then(|| without(&agent.free, &lent));
         let region = DomainInfo::region;
         let home = self.config.domain.as_ref().and_then(region);
         let there = agent.info.domain.as_ref().and_then(region);
@@ -84,6 +85,11 @@ impl Master {
         let mut wanting: Vec<(FrameworkId, String)> = Vec::new();
         for (framework_id, framework) in &mut self.frameworks {
             if framework.stream.is_none() || (is_remote && !framework.info.has(Capability::RegionAware)) {
+                continue;
+            }
+            let borrows = framework.info.has(Capability::RevocableResources);
+            let free = own.as_ref().filter(|_| !borrows).unwrap_or(&agent.free);
+            if free.is_empty() {
                 continue;
             }
             for role in framework.roles() {
@@ -105,13 +111,17 @@ impl Master {
         ranks.min_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal)).map(Rank::taker)
     }
 
-    /// Moves all that is free on an agent into an offer.
+    /// Moves all that is free on an agent into an offer, without what it lends unless the framework knows what that means.
     fn make_offer(&mut self, framework_id: &FrameworkId, role: &str, agent_id: &AgentId) -> Option<Offer> {
         let id = self.next_offer_id();
         let unavailability = self.agents.get(agent_id).and_then(|agent| self.unavailability(agent));
         let agent = self.agents.get_mut(agent_id)?;
         let framework = self.frameworks.get_mut(framework_id)?;
-        let free = std::mem::take(&mut agent.free);
+        let mut free = std::mem::take(&mut agent.free);
+        if !framework.info.has(Capability::RevocableResources) {
+            agent.free = free.lent();
+            free = without(&free, &agent.free);
+        }
         self.shares.hold(role, framework_id, &free);
         framework.offers.insert(id.clone());
         framework.counts.offers_sent += 1;
@@ -136,6 +146,14 @@ impl Master {
         }
         Some(offer)
     }
+}
+
+/// What is left of `free` without a part of it.
+fn without(free: &Bundle, part: &Bundle) -> Bundle {
+    let mut left = free.clone();
+    let whole = left.take(part);
+    debug_assert!(whole, "what is taken out is a part");
+    left
 }
 
 /// An offer as it is told.

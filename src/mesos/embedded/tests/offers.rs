@@ -50,6 +50,45 @@ async fn agents_of_other_regions_are_offered_to_those_that_know_of_regions() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_an_agent_lends_is_offered_to_those_that_know_of_it_and_mixed_with_nothing() {
+    let env = Env::simulated("master", 1, jiff::Timestamp::UNIX_EPOCH);
+    let master = master::start(&env, MasterConfig::default(), [].into());
+    let resources = parse_resources("cpus:4;cpus{REV}:2;mem:1024").unwrap();
+    let _fleet = Fleet::start(&env, &master, [AgentInfo { resources, ..agent_config().info }]);
+    let server = Server { env, master };
+    let amounts = |offer: &Offer| {
+        let scalars = offer.resources.iter().filter(|it| it.name == "cpus");
+        scalars.map(|it| (it.scalar.unwrap().value, it.revocable.is_some())).collect::<Vec<_>>()
+    };
+
+    let mut knows_nothing_of_it = Framework::subscribe(&server, None).await;
+    let offers = knows_nothing_of_it.offers().await;
+    assert_eq!(amounts(&offers[0]), [(4.0, false)]);
+    let mut info = framework_info(None);
+    info.capabilities.push(Capability::RevocableResources.into());
+    let mut borrows = Framework::subscribe_as(&server, info.clone()).await;
+    let offers = borrows.offers().await;
+    assert_eq!(amounts(&offers[0]), [(2.0, true)], "the rest is offered elsewhere");
+    knows_nothing_of_it.call(of(CallType::Teardown)).await;
+    borrows.call(of(CallType::Teardown)).await;
+
+    let mut borrows = Framework::subscribe_as(&server, info).await;
+    let offers = borrows.offers().await;
+    assert_eq!(amounts(&offers[0]), [(4.0, false), (2.0, true)]);
+    let mixed = task("mixed", &offers[0], "cpus:1;cpus{REV}:1");
+    let lent = task("lent", &offers[0], "cpus{REV}:2;mem:32");
+    borrows.accept(&offers, vec![mixed, lent]).await;
+    let refused = borrows.status().await;
+    assert_eq!(
+        refused.message(),
+        "Task and its executor mix revocable and non-revocable resources: Cannot use both revocable and non-revocable 'cpus' at the same time"
+    );
+    let runs = borrows.status().await;
+    assert_eq!((&*runs.task_id.value, runs.state()), ("lent", TaskState::Running));
+    assert_eq!(amounts(&borrows.offers().await[0]), [(4.0, false)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_offer_comes_again_when_the_filter_is_over_or_revived() {
     let mut world = World::new(Machine::reliable());
     let server = world.start().await;

@@ -434,6 +434,7 @@ fn instances_that_fail_together_count_once_and_those_the_cluster_ended_not_at_al
         ("TASK_FAILED", "REASON_COMMAND_EXECUTOR_FAILED", true),
         ("TASK_LOST", "REASON_AGENT_RESTARTED", false),
         ("TASK_DROPPED", "REASON_INVALID_OFFERS", false),
+        ("TASK_GONE", "REASON_CONTAINER_PREEMPTED", false),
         ("TASK_KILLED", "REASON_COMMAND_EXECUTOR_FAILED", false),
         ("TASK_GONE", "", true),
     ] {
