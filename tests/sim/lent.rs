@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use tenure::api::{Agent, Bytes, Cpus, Revocable};
 use tenure::registry::Resource;
 
-use crate::apps::{app, pass};
+use crate::apps::app;
+use crate::sharing::pass;
 use crate::world::World;
 
 /// An App of so many instances that want a cpu each.

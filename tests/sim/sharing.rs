@@ -130,7 +130,7 @@ fn with(mut app: Value, field: &str, value: Value) -> Value {
     app
 }
 
-async fn pass(time: u64) {
+pub(crate) async fn pass(time: u64) {
     tokio::time::sleep(Duration::from_secs(time)).await;
 }
 

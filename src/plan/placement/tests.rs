@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::constraint::Rule;
 use super::*;
-use crate::api::{Constraint, HostPort, Operator};
+use crate::api::{Constraint, HostPort, Operator, Revocable};
 
 fn time(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
@@ -315,6 +315,9 @@ const CONSTRAINTS: [&[&str]; 26] = [
     &["hostname GROUP_BY", "rack GROUP_BY 2"],
 ];
 
+/// What the classes of a scene take of what is lent.
+const LENT: [&[Revocable]; 3] = [&[], &[Revocable::Cpus], &[Revocable::Cpus, Revocable::Memory]];
+
 fn scene() -> impl Strategy<Value = Scene> {
     let agents = prop::collection::vec((0_usize..6, 1_u64..5, prop::bool::weighted(0.8)), 1..16);
     let offers = prop::collection::vec((0_usize..16, 0_u64..4, 0_u64..4), 0..24);
@@ -340,7 +343,9 @@ fn scene() -> impl Strategy<Value = Scene> {
                 .into_iter()
                 .enumerate()
                 .map(|(number, (rules, cpus, memory, ports))| {
-                    class(&format!("class-{number}"), cpus * 400, memory * 300, CONSTRAINTS[rules], ports)
+                    let name = format!("class-{number}");
+                    let class = class(&name, cpus * 400, memory * 300, CONSTRAINTS[rules], ports);
+                    Class { wants: class.wants.lending(LENT[number]), ..class }
                 })
                 .collect();
             let offers = offers.into_iter().enumerate();
@@ -348,7 +353,9 @@ fn scene() -> impl Strategy<Value = Scene> {
                 // Two offers of one agent have different ports.
                 let begin = 31_000 + u16::try_from(number).unwrap_or(0) * 10;
                 let ports = [PortRange { begin, end: begin + 3 }].into_iter().collect();
-                Offer { ports, ..offer(number, at % count, cpus * 500, memory * 500) }
+                let offer = offer(number, at % count, cpus * 500, memory * 500);
+                let free = Resources { lent_cpus: memory * 500, lent_memory: cpus * 300_000, ..offer.free };
+                Offer { ports, free, ..offer }
             };
             let in_range =
                 |all: Vec<(usize, usize)>| all.into_iter().filter(|it| it.0 < classes.len()).collect();
