@@ -65,5 +65,8 @@ fn taken(doc: &Doc) -> Option<(String, Taken)> {
     let task = doc.typed::<Task>().ok().filter(|task| !task.is_terminal())?;
     let binding = task.spec.binding.as_ref()?;
     let is_reported = matches!(task.phase(), Phase::Launching | Phase::Running | Phase::Stopping);
-    Some((binding.agent_id.clone(), Taken { resources: binding.resources.without(&binding.revocable), is_reported }))
+    Some((
+        binding.agent_id.clone(),
+        Taken { resources: binding.resources.without(&binding.revocable), is_reported },
+    ))
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenure::api::{App, Endpoints, Task};
-use tenure::controllers::{Census, Contact, Ends, Leader, Messages, Offers, Policy, Runner, borrowing, framework};
+use tenure::controllers::{
+    Census, Contact, Ends, Leader, Messages, Offers, Policy, Runner, borrowing, framework,
+};
 use tenure::env::Env;
 use tenure::mesos::connection::Connection;
 use tenure::mesos::embedded;
@@ -432,7 +434,10 @@ fn tasks(snapshot: &Snapshot) -> Vec<Arc<Task>> {
 fn agent_info(index: usize) -> AgentInfo {
     AgentInfo {
         hostname: format!("machine-{index}"),
-        resources: parse_resources("cpus:4;mem:4096;cpus{REV}:2;mem{REV}:1024;disk:10240;ports:[31000-31099]").unwrap(),
+        resources: parse_resources(
+            "cpus:4;mem:4096;cpus{REV}:2;mem{REV}:1024;disk:10240;ports:[31000-31099]",
+        )
+        .unwrap(),
         attributes: parse_attributes(&format!("rack:r{index}")).unwrap(),
         ..AgentInfo::default()
     }

@@ -82,9 +82,7 @@ fn is_usable(resource: &wire::Resource) -> bool {
     let is_labelled =
         |it: &wire::resource::ReservationInfo| it.labels.as_ref().is_some_and(|it| !it.labels.is_empty());
     let reservations = resource.reservations.iter().chain(resource.reservation.as_deref());
-    resource.shared.is_none()
-        && resource.disk.is_none()
-        && !reservations.into_iter().any(is_labelled)
+    resource.shared.is_none() && resource.disk.is_none() && !reservations.into_iter().any(is_labelled)
 }
 
 /// Whether Mesos lends it, and may want it back at any time.
@@ -305,7 +303,8 @@ mod tests {
     #[test]
     fn volumes_and_lent_ports_disks_and_gpus_are_not_used() {
         let volume = wire::Resource { disk: Some(Box::default()), ..scalar(DISK, 8.0) };
-        let offered = [volume, lent(scalar(DISK, 8.0)), lent(scalar(GPUS, 1.0)), lent(port_ranges(&[(1, 2)]))];
+        let offered =
+            [volume, lent(scalar(DISK, 8.0)), lent(scalar(GPUS, 1.0)), lent(port_ranges(&[(1, 2)]))];
         assert_eq!(scalars(&offered), Resources::default());
         assert_eq!(ports(&offered), PortSet::default());
         assert_eq!(cut(&mut offered.to_vec(), &Resources::default(), &[1]), None);
@@ -313,7 +312,8 @@ mod tests {
 
     #[test]
     fn what_is_lent_is_cut_for_those_who_ask_for_it_alone_and_never_mixed() {
-        let offered = [lent(scalar(CPUS, 4.0)), scalar(CPUS, 1.0), scalar(MEMORY, 512.0), lent(scalar(CPUS, 1.5))];
+        let offered =
+            [lent(scalar(CPUS, 4.0)), scalar(CPUS, 1.0), scalar(MEMORY, 512.0), lent(scalar(CPUS, 1.5))];
         let all = scalars(&offered);
         assert_eq!((all.cpus, all.lent_cpus, all.memory, all.lent_memory), (1000, 5500, 512_000, 0));
 

@@ -190,10 +190,7 @@ impl Reason {
     /// Whether people should look, of an App that has said since `said_since` that it waits. What they forgot does not come by
     /// itself, nor does what nobody does; what does not fit now may do so in a moment, and a master that fell silent may be back.
     fn is_worth_a_warning(&self, said_since: Timestamp, now: Timestamp) -> bool {
-        matches!(
-            self.word,
-            SECRET_MISSING | ROLE_MISSING | NOTHING_LENT | LEFT_UNDONE | NOT_LAUNCHABLE
-        )
+        matches!(self.word, SECRET_MISSING | ROLE_MISSING | NOTHING_LENT | LEFT_UNDONE | NOT_LAUNCHABLE)
             || elapsed(self.since.max(said_since), now) >= LASTING
     }
 }

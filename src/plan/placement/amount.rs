@@ -182,8 +182,7 @@ mod tests {
             disk: Bytes::new(1),
             gpus: 2,
         };
-        let expected =
-            Resources { cpus: 1500, memory: 64_000, disk: 1, gpus: 2000, ..Resources::default() };
+        let expected = Resources { cpus: 1500, memory: 64_000, disk: 1, gpus: 2000, ..Resources::default() };
         assert_eq!(Resources::from(&wanted), expected);
         let lent = expected.lending(&[Revocable::Cpus]);
         assert_eq!((lent.cpus, lent.lent_cpus, lent.memory), (0, 1500, 64_000));
@@ -192,8 +191,11 @@ mod tests {
 
     #[test]
     fn amounts_are_shown_as_people_write_them() {
-        let rows =
-            [(Scalar::Cpus, 500, "500m"), (Scalar::LentMemory, 65_536_999, "64Gi"), (Scalar::Gpus, 2000, "2")];
+        let rows = [
+            (Scalar::Cpus, 500, "500m"),
+            (Scalar::LentMemory, 65_536_999, "64Gi"),
+            (Scalar::Gpus, 2000, "2"),
+        ];
         for (scalar, amount, shown) in rows {
             assert_eq!(scalar.show(amount), shown);
         }

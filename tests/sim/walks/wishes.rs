@@ -75,7 +75,6 @@ pub(super) fn good(field: &Field) -> Vec<Wish> {
         "ports[].hostPort" => json!([0, 31007]),
         "ports[].name" => json!(["http", "a".repeat(63)]),
         "role" => json!(["tenure"]),
-        "revocable[]" => json!(["cpus", "memory"]),
         "resources.cpus" => json!(["10m", "250m", 0.5, 1]),
         "resources.memory" => json!(["6Mi", "64Mi", 67_108_864]),
         "resources.disk" => json!(["1Gi", 0, "1"]),
@@ -279,6 +278,5 @@ pub(super) fn contradictory() -> Vec<Bad> {
         alone("spec.resources.memory", json!({"resources": {"memory": "5Mi"}})),
         alone("spec.role", json!({"role": "web/-blue"})),
         alone("spec.revocable[1]", json!({"revocable": ["cpus", "cpus"]})),
-        alone("spec.revocable[0]", json!({"revocable": ["disk"]})),
     ]
 }
