@@ -69,7 +69,7 @@ pub struct Lent {
     pub memory: Bytes,
 }
 
-/// Why offers are held and not given back: all that are held at a time, for what is wanted of any of them. For whom each could be, its
+/// Why offers are held and not given back: all that are held for one role at a time, for what is wanted of any of them. For whom each could be, its
 /// `apps` tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Held {

@@ -59,7 +59,7 @@ pub fn check(role: &str) -> Result<(), RoleError> {
         if component.starts_with('-') {
             return Err(RoleError::DashFirst(component.to_owned()));
         }
-        if component.contains(|c: char| c.is_ascii_whitespace() || c == '\u{8}' || c == '\u{b}') {
+        if component.contains(|c: char| c.is_ascii_whitespace() || c == '\u{7f}' || c == '\u{b}') {
             return Err(RoleError::Space(component.to_owned()));
         }
     }

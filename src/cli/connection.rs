@@ -106,6 +106,8 @@ impl Connection {
             .context("the kubeconfig cannot be used")?;
         // A person is told at once; `watch` tries again by itself.
         config.default_retry = false;
+        // A command of `tenure exec` may not read its input for a while.
+        config.write_timeout = None;
         let server = config.cluster_url.to_string();
         let namespace = target.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let client = Client::try_from(config).context("the kubeconfig cannot be used")?;

@@ -19,7 +19,7 @@ pub struct MesosArgs {
     pub listen: SocketAddr,
     /// Runs no master, but agents of the simulated Mesos of this machine whose master listens there: each such process can be ended by
     /// itself. Give each a name, a folder and ports of its own (--agent-name, --work-dir, --agent-resources)
-    #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "sandboxes", "profile"], requires = "work_dir")]
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["listen", "sandboxes", "profile", "agent_ping_timeout", "agent_reregister_timeout"], requires = "work_dir")]
     pub join: Option<SocketAddr>,
     /// How many agents there are; with 0, only those that join
     #[arg(long, value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST_AGENTS)))]
@@ -48,7 +48,7 @@ pub struct MesosArgs {
     /// same ids, and executors that ran on are found again. SIGTERM ends all tasks.
     #[arg(long, value_name = "DIR")]
     pub work_dir: Option<PathBuf>,
-    /// How long an agent may be away before its tasks are unreachable
+    /// How long an agent may be away before its tasks are unreachable, from the end of its process or connection on: agents are not pinged
     #[arg(long, value_name = "DURATION", default_value = "75s")]
     pub agent_ping_timeout: Span,
     /// How long a master that was started again waits for the agents that it knows

@@ -79,7 +79,7 @@ pub struct ServerArgs {
     /// The id of a framework that Mesos has removed: a new one is registered in its place, and all Apps are started again
     #[arg(long, env = "TENURE_MESOS_REGISTER_ANEW", value_name = "FRAMEWORK-ID")]
     pub mesos_register_anew: Option<String>,
-    /// The authority (PEM) that signed the masters' certificates, for --mesos https://…
+    /// The authority (PEM) that signed the masters' certificates, for --mesos https://…; with zk://… it says that the masters speak TLS
     #[arg(long, env = "TENURE_MESOS_CA_FILE", value_name = "FILE")]
     pub mesos_ca_file: Option<PathBuf>,
     /// The certificate (PEM) to show to masters and agents that ask for one, with --mesos-key

@@ -104,6 +104,8 @@ async fn client(
     let options = KubeConfigOptions::default();
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
     config.default_retry = false;
+    // Of `tenure exec`, whose command may not read for a while; what is gone is noticed by TCP.
+    config.write_timeout = None;
     // Whatever the environment says of proxies: servers reach each other, or do not.
     config.proxy_url = None;
     Ok(kube::Client::try_from(config)?)

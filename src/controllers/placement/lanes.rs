@@ -90,10 +90,7 @@ impl Lanes {
     /// What another role must know of all but `role`.
     pub(super) fn elsewhere(&self, role: RoleIx) -> Elsewhere {
         let others = || (0..).zip(&self.all).filter(|(at, _)| *at != role).map(|(_, lane)| lane);
-        Elsewhere {
-            waits: others().any(|lane| lane.index.has_waiting()),
-            holders: others().map(|lane| lane.index.holders()).sum(),
-        }
+        Elsewhere { waits: others().any(|lane| lane.index.has_waiting()), roles: others().count() }
     }
 
     /// Takes in what is so for all roles.

@@ -181,7 +181,9 @@ impl Market {
             (true, None) => Held::Lease,
         };
         let soon = lane.soon(self.now).filter_map(|app| class_of(app, snapshot));
-        let withheld = self.backlog.withheld().map(|(class, _)| class);
+        // What is of no role of ours can use no offer at all.
+        let withheld = self.backlog.withheld().filter(|(_, it)| it.word != ROLE_MISSING);
+        let withheld = withheld.map(|(class, _)| class);
         let withheld = withheld.filter(|class| self.lane_of(class) == role);
         let waiting = lane.waiting.iter().map(|it| &it.class).chain(withheld);
         let mut classes: Vec<ObjectName> = Vec::new();
@@ -295,7 +297,7 @@ impl Market {
         let task = doc.and_then(|doc| Some((doc, doc.typed::<Task>().ok()?)));
         let Some((doc, task)) = task.as_ref().filter(|(_, task)| !task.is_terminal()) else {
             let failed = task.and_then(|(_, task)| failed(name, &task));
-            return self.show_in_lane(name, failed);
+            return self.show_in_lane(name, failed, snapshot);
         };
         let told = task.spec.stop.as_ref().map(|stop| stop.at.0).or(doc.meta().deletion);
         if let Some(since) = told.filter(|_| task.spec.binding.is_some()) {
@@ -311,21 +313,24 @@ impl Market {
                 // What runs has been understood once; what waits says why it is not.
                 let _understood = self.know_class(&class, snapshot);
                 let agent = AgentId(Arc::from(binding.agent_id.as_str()));
-                self.show_in_lane(name, Some(Fact::Placed { task: name.clone(), class, agent }));
+                self.show_in_lane(name, Some(Fact::Placed { task: name.clone(), class, agent }), snapshot);
             }
             None if task.spec.stop.is_none() && doc.meta().deletion.is_none() => {
                 let since = doc.meta().created.unwrap_or(Timestamp::UNIX_EPOCH);
                 self.show_waiting(name, class, since, snapshot);
             }
-            _ => self.show_in_lane(name, None),
+            _ => self.show_in_lane(name, None, snapshot),
         }
     }
 
     /// What there is of a Task, if there is anything, to the role that it is of.
-    fn show_in_lane(&mut self, task: &ObjectName, fact: Option<Fact>) {
+    fn show_in_lane(&mut self, task: &ObjectName, fact: Option<Fact>, snapshot: &Snapshot) {
         match &fact {
             Some(Fact::Waiting { class, .. } | Fact::Placed { class, .. } | Fact::Failed { class, .. }) => {
-                let role = self.lane_of(class);
+                // Of Revisions of which nothing lives there is no class, but failures are remembered.
+                let role = self.classes.get(class).copied();
+                let role = role.or_else(|| self.lanes.of(role_named(class, snapshot)?.as_deref()));
+                let role = role.unwrap_or_default();
                 fact.into_iter().for_each(|fact| self.lanes.show_task(role, task, fact));
             }
             _ => self.lanes.apply(&Fact::TaskGone(task.clone())),
@@ -339,10 +344,14 @@ impl Market {
         match understood.and_then(|()| launchable()) {
             Ok(()) => {
                 let asks = self.now;
-                self.show_in_lane(task, Some(Fact::Waiting { task: task.clone(), class, since, asks }));
+                self.show_in_lane(
+                    task,
+                    Some(Fact::Waiting { task: task.clone(), class, since, asks }),
+                    snapshot,
+                );
             }
             Err((word, reason)) => {
-                self.show_in_lane(task, None);
+                self.show_in_lane(task, None, snapshot);
                 self.backlog.withhold(task, class, Cause { since, word, reason });
             }
         }
@@ -444,6 +453,12 @@ impl Market {
             self.changed_agents.clear();
         }
     }
+}
+
+/// The role that a Revision names, or that it names none; nothing if it is not seen.
+fn role_named(class: &ObjectName, snapshot: &Snapshot) -> Option<Option<String>> {
+    let revision = snapshot.get(&key::<Revision>(class))?.typed::<Revision>().ok()?;
+    Some(revision.spec.template.role.clone())
 }
 
 /// Where and when a Task failed, if it did.

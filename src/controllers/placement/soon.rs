@@ -94,7 +94,8 @@ fn expected(app: &App, now: Timestamp) -> Option<Expected> {
     }
     let paused_until = status.launch_faults.as_ref().map(|it| it.until.0);
     let delayed_until = status.backoff.as_ref().map(|it| it.until.0).max(paused_until);
-    let (from, until) = match delayed_until.filter(|_| status.instances < app.spec.instances) {
+    let delays = |end: &Timestamp| status.instances < app.spec.instances && later(*end, AFTER) > now;
+    let (from, until) = match delayed_until.filter(delays) {
         Some(end) => (end.checked_sub(BEFORE).unwrap_or(Timestamp::MIN), later(end, AFTER)),
         None if replaces(status) => (now, later(now, STEP)),
         None => return None,
@@ -151,6 +152,11 @@ mod tests {
         assert_eq!(until(&mut soon, 0), None, "what merely starts wants nothing more");
         soon.show(&web, Some(&app(3, "RollingOut", &none)), at(10));
         assert_eq!((until(&mut soon, 10), until(&mut soon, 70)), (Some(70), None));
+        let over = json!({"instances": 3, "backoff": {"revision": "web-1", "failures": 1,
+            "until": "1970-01-01T00:00:01.000000Z"}});
+        soon.show(&ObjectName::new("shop", "late"), Some(&app(3, "RollingOut", &over)), at(20));
+        assert_eq!(until(&mut soon, 20), Some(80), "a delay that is over hides no update");
+        soon.show(&ObjectName::new("shop", "late"), None, at(21));
         soon.show(&web, Some(&app(3, "RollingOut", &json!({"waiting": 1}))), at(50));
         assert_eq!(until(&mut soon, 50), Some(70), "it has come no further");
         soon.show(&web, Some(&app(4, "RollingOut", &none)), at(60));

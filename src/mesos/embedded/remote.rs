@@ -10,6 +10,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -21,6 +22,7 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::master::MasterHandle;
 use super::protocol::{LINK, ToMaster};
@@ -33,6 +35,9 @@ pub(super) const PROTOCOL: &str = "tenure-agent";
 
 /// No message is longer: a registration with all tasks of an agent is the longest.
 const LONGEST: usize = 256 << 20;
+
+/// How long a master may take to take an agent's connection.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// How much is read at once.
 const CHUNK: usize = 16 << 10;
@@ -65,9 +70,13 @@ impl Upstream {
     pub(super) async fn connect_agent(&self) -> Option<mpsc::Sender<ToMaster>> {
         match self {
             Upstream::Here(master) => master.connect_agent().await,
-            Upstream::Remote(master) => match master.connect().await {
-                Ok(uplink) => Some(uplink),
-                Err(error) => {
+            Upstream::Remote(master) => match timeout(CONNECT_MAX, master.connect()).await {
+                Ok(Ok(uplink)) => Some(uplink),
+                Err(_) => {
+                    tracing::warn!(master = %master.address, "master does not answer");
+                    None
+                }
+                Ok(Err(error)) => {
                     tracing::warn!(%error, master = %master.address, "master not reached");
                     None
                 }

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::trust::{Trust, explain};
+use super::trust::{self, Trust, explain};
 use super::url::MasterUrl;
 use crate::env::Env;
 
@@ -155,6 +155,7 @@ pub(super) async fn text_of(body: Incoming, patience: Duration) -> Result<String
 
 /// An error of hyper with its causes, which its own text leaves out.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let causes = || std::iter::successors(Some(error), |error| error.source());
+    let hints = causes().filter_map(trust::hint).map(ToOwned::to_owned);
+    causes().map(ToString::to_string).chain(hints).collect::<Vec<_>>().join(": ")
 }

@@ -88,20 +88,31 @@ impl Trust {
     }
 }
 
+const CERTIFICATE_REQUIRED: &str = "a client certificate is asked for (--mesos-cert and --mesos-key)";
+
 /// What a failed handshake means, for people.
 pub(super) fn explain(error: &std::io::Error) -> String {
     let tls = error.get_ref().and_then(|source| source.downcast_ref::<rustls::Error>());
     match tls {
         Some(rustls::Error::AlertReceived(AlertDescription::HandshakeFailure)) => format!(
             "{error}: the ciphers that Mesos allows by default are none of ours; set \
-             LIBPROCESS_SSL_CIPHERS=ECDHE-RSA-AES256-GCM-SHA384 or LIBPROCESS_SSL_ENABLE_TLS_V1_3=true at the masters"
+             LIBPROCESS_SSL_CIPHERS=ECDHE-RSA-AES256-GCM-SHA384 or LIBPROCESS_SSL_ENABLE_TLS_V1_3=true at the masters; \
+             or a client certificate is asked for (--mesos-cert and --mesos-key)"
         ),
         Some(rustls::Error::AlertReceived(AlertDescription::CertificateRequired)) => {
-            format!("{error}: a client certificate is asked for (--mesos-cert and --mesos-key)")
+            format!("{error}: {CERTIFICATE_REQUIRED}")
         }
         Some(rustls::Error::InvalidMessage(_)) => format!("{error}: is this port without TLS (http://)?"),
         _ => error.to_string(),
     }
+}
+
+/// What more there is to be said for people of an error on a connection that was secured: with TLS 1.3 whether our certificate is taken
+/// is heard after the handshake only.
+pub(super) fn hint(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let tls = error.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let is_asked_for = matches!(tls, rustls::Error::AlertReceived(AlertDescription::CertificateRequired));
+    is_asked_for.then_some(CERTIFICATE_REQUIRED)
 }
 
 #[cfg(test)]

@@ -76,9 +76,10 @@ impl LeasePolicy {
         }
     }
 
-    /// The most agents of which offers are held for longer than a glance, of so many that are known; so many are held elsewhere.
-    fn most(&self, known: usize, elsewhere: usize) -> usize {
-        self.share.map_or(usize::MAX, |share| (known / share.max(1)).saturating_sub(elsewhere).max(FEW))
+    /// The most agents of which offers are held for longer than a glance, of so many that are known, by one of so many roles. They
+    /// have equal parts: what lies in another one for a glance must not take away what is kept here for an update.
+    fn most(&self, known: usize, roles: usize) -> usize {
+        self.share.map_or(usize::MAX, |share| (known / share.max(1) / roles).max(FEW))
     }
 }
 
@@ -117,7 +118,7 @@ pub(super) fn release(snapshot: &Snapshot<'_>, placed: &Placed, soon: Option<Tim
     let mut again =
         kept.peek().map_or(Again::OnChange, |(received, _)| Again::At(lease_end(snapshot, *received, soon)));
     let bound: BTreeSet<_> = placed.bindings.iter().map(|it| &it.agent).collect();
-    let most = snapshot.leases.most(snapshot.index.known_agents(), snapshot.elsewhere.holders);
+    let most = snapshot.leases.most(snapshot.index.known_agents(), 1 + snapshot.elsewhere.roles);
     if snapshot.index.holders() - bound.len() - ending.agents() > most {
         let seen = |received| after(received, snapshot.leases.glance);
         let old: Vec<_> =

@@ -150,8 +150,8 @@ pub struct Snapshot<'a> {
 pub struct Elsewhere {
     /// Whether Tasks wait there: what this role does not take at once may be offered to them.
     pub waits: bool,
-    /// The agents of which offers are held there.
-    pub holders: usize,
+    /// How many there are.
+    pub roles: usize,
 }
 
 /// A Task and its place. All bindings on one agent name the same offers and go into one ACCEPT; what they leave of

@@ -1,5 +1,7 @@
 //! Deletion by people: at once, or by finalizers.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::Deleted;
@@ -16,6 +18,9 @@ use crate::registry::{Registry, form};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
+
+/// How long the answer to the deletion of a namespace waits for those who create in it to see that.
+const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
 impl Registry {
     /// Deletes an object, or begins to while finalizers hold it.
@@ -96,6 +101,12 @@ impl Registry {
             return Ok(Some(Deleted::Terminating(as_if.bytes().clone())));
         }
         let replaced = self.replace(kind, doc, &object, &Outcome::Replaced).await?;
+        if let Some(Some(going)) = &replaced
+            && doc.key().resource == self.namespaces
+        {
+            // Nothing is created in it any more, as far as whoever asked can see. Where the cache stands still, what comes late is swept.
+            let _is_shown = self.cache.at_least(going.revision(), SHOWN_WITHIN).await;
+        }
         Ok(replaced.map(|new| new.map_or_else(gone, |new| Deleted::Terminating(new.bytes().clone()))))
     }
 }

@@ -39,7 +39,14 @@ pub(super) struct Agents {
     accounts: Option<Accounts>,
     /// They are to end their tasks and leave.
     leave: CancellationToken,
-    running: Vec<(Spawned<()>, Executors)>,
+    running: Vec<Running>,
+}
+
+/// One agent, and the file of the port at which its executors look for it.
+struct Running {
+    agent: Spawned<()>,
+    executors: Executors,
+    port: PathBuf,
 }
 
 impl Agents {
@@ -70,10 +77,12 @@ impl Agents {
         std::fs::create_dir_all(&meta).with_context(|| format!("failed to create {}", meta.display()))?;
         let folder = folder.canonicalize().with_context(|| format!("--work-dir {}", folder.display()))?;
         let meta = folder.join("meta");
-        let (listener, address) = listen(self.ip, &meta.join("port")).await?;
+        let port = meta.join("port");
+        let (listener, address) = listen(self.ip, &port).await?;
         let info = AgentInfo { port: Some(address.port().into()), ..info };
         let config = self.executors_config(folder, address, &info);
         let (sink, reports) = reports();
+        Executors::check(&config.work_dir).context("failed to read what is known of executors")?;
         let opened = Journal::open(&self.env, Medium::Folder(meta)).await?;
         let executors = Executors::recovering(&self.env, config, sink);
         let front = AgentFront::new(&self.env, executors.clone());
@@ -87,7 +96,7 @@ impl Agents {
         config.leave = self.leave.clone();
         let launcher = Arc::new(executors.clone());
         let agent = Agent::new(&self.env, config, opened, launcher, reports, upstream.clone());
-        self.running.push((self.env.spawn("agent", agent.run()), executors));
+        self.running.push(Running { agent: self.env.spawn("agent", agent.run()), executors, port });
         Ok(())
     }
 
@@ -108,10 +117,14 @@ impl Agents {
 
     /// Returns when all have left and nothing of their executors runs.
     pub(super) async fn left(self) {
-        for (agent, executors) in self.running {
+        for Running { agent, executors, port } in self.running {
             // One that has crashed leaves nothing to wait for but its executors.
             let _ended = agent.join().await;
             executors.all_ended().await;
+            // Nobody looks for it there any more.
+            if let Err(error) = std::fs::remove_file(&port) {
+                tracing::warn!(%error, file = %port.display(), "not removed: the next start insists on this port");
+            }
         }
     }
 }
@@ -133,7 +146,9 @@ async fn listen(ip: IpAddr, file: &Path) -> Result<(TcpListener, SocketAddr)> {
     })?;
     let address = listener.local_addr().context("no address")?;
     if known.is_none() {
-        std::fs::write(file, address.port().to_string()).with_context(place)?;
+        let new = file.with_extension("new");
+        std::fs::write(&new, address.port().to_string()).with_context(place)?;
+        std::fs::rename(new, file).with_context(place)?;
     }
     Ok((listener, address))
 }

@@ -1,5 +1,6 @@
 //! What the agents of a simulated Mesos are, from the flags or from a profile.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -41,14 +42,20 @@ pub(super) fn machines(args: &MesosArgs) -> Result<Vec<Machine>> {
         }
     };
     let mut machines = Vec::new();
-    let count: u32 = groups.iter().map(|group| group.count).sum();
+    let ports_of = |group: &AgentGroup| group.resources.ports.clone().unwrap_or_else(|| vec![PORTS]);
+    // How many agents have these ports between them, and how many of these there are yet.
+    let mut sharing: BTreeMap<Vec<(u16, u16)>, (u32, u32)> = BTreeMap::new();
+    for group in &groups {
+        sharing.entry(ports_of(group)).or_default().0 += group.count;
+    }
     for group in groups {
         for host in group.hosts() {
             let mut resources = group.resources.clone();
             if args.work_dir.is_some() {
-                let ports = resources.ports.unwrap_or_else(|| vec![PORTS]);
-                let number = u32::try_from(machines.len())?;
-                resources.ports = Some(part(&ports, number, count)?);
+                let ports = ports_of(&group);
+                let (count, number) = sharing.entry(ports.clone()).or_default();
+                resources.ports = Some(part(&ports, *number, *count)?);
+                *number += 1;
             }
             machines.push(machine(host, &resources, &group)?);
         }

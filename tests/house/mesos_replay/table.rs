@@ -59,7 +59,7 @@ const VERSION: &str = "what is told of the build";
 const ENUM: &str = "a required enum of an unknown name reads as absent here";
 const AFTER_THE_END: &str = "what an executor says of a task that has ended, or that it never got, is passed over here, acknowledged or not";
 const GRACE: &str = "an agent here always names the grace";
-const NOT_FOUND_AGAIN: &str = "an agent's process does not find the executors of another again";
+const NOT_FOUND_AGAIN: &str = "the player has one process for an agent and its next one; that executors are found again is tested beside `executors::recovery` and in the cluster suite";
 const OPERATORS: &str = "the operator's HTTP endpoints";
 
 const CONSTRAINTS: &str = "offer constraints are not built";

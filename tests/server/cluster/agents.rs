@@ -1,12 +1,14 @@
 //! Agents that end, for a moment or for good.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use serde_json::Value;
 use tenure::api::{App, Task};
 
-use super::{Part, as_reported, running, server_with, talker};
+use super::{Cluster, Part, as_reported, running, server_with, talker};
 use crate::dockerd::BUSYBOX;
-use crate::harness::{Server, is_converged, is_live};
+use crate::harness::{Server, curl, is_converged, is_live};
 use crate::mesos::{names, serving};
 
 /// The host of the agent that runs a task of `web`, with the tasks there and elsewhere.
@@ -17,6 +19,24 @@ async fn busiest_host(server: &Server) -> (String, BTreeSet<String>) {
         by_host.entry(host).or_default().insert(task.metadata.name.unwrap());
     }
     by_host.into_iter().max_by_key(|(_, tasks)| tasks.len()).unwrap()
+}
+
+/// When the agent of this host registered last, if it is connected.
+async fn registered(cluster: &Cluster, host: &str) -> Option<f64> {
+    let told = curl(&format!("{}/slaves", cluster.masters()), &["--location"]).await;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let agents = told["slaves"].as_array().unwrap();
+    let agent = agents.iter().find(|it| it["hostname"] == host && it["active"] == true)?;
+    agent["reregistered_time"].as_f64().or(agent["registered_time"].as_f64())
+}
+
+/// Waits until it has registered after `before`: all that its executors have told of themselves by then is known.
+async fn is_back(cluster: &Cluster, host: &str, before: f64) {
+    let began = tokio::time::Instant::now();
+    while registered(cluster, host).await.is_none_or(|at| at <= before) {
+        assert!(began.elapsed() < Duration::from_secs(60), "agent {host} has not come back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// With an executor per `task` or per `agent`.
@@ -31,8 +51,10 @@ async fn outlived_and_replaced(name: &str, per: &str) {
     let boxes = containers(&server, &uid).await;
     let before = names(&server).await;
     let (host, on_it) = busiest_host(&server).await;
+    let registered = registered(&cluster, &host).await.expect("it is there");
     cluster.kill9(Part::Agent, &host);
     cluster.start(Part::Agent, &host).await;
+    is_back(&cluster, &host, registered).await;
     server.apply("web", talker(5, "one")).await;
     running(&server, 5).await;
     as_reported(&server, &cluster).await;

@@ -259,11 +259,14 @@ impl Agent {
     /// Registers with the master and sends what waits. Nothing when the agent is to leave.
     async fn register(&mut self) -> Option<mpsc::Receiver<ToAgent>> {
         loop {
-            let link = self.try_register().await;
-            if self.leaving || link.is_some() {
-                return link;
-            }
             let leave = self.config.leave.clone();
+            tokio::select! {
+                biased;
+                () = leave.cancelled() => {}
+                link = self.try_register() => if self.leaving || link.is_some() {
+                    return link;
+                },
+            }
             tokio::select! {
                 biased;
                 () = leave.cancelled() => self.leave().await,

@@ -6,11 +6,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::env::process::ProcessId;
 use crate::mesos::launcher::Launch;
-use crate::mesos::wire::{ExecutorInfo, FrameworkInfo};
+use crate::mesos::wire::{ExecutorInfo, FrameworkId, FrameworkInfo};
 
 /// One executor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,24 +38,56 @@ fn file(work_dir: &Path, container: &str) -> PathBuf {
 }
 
 impl Kept {
-    /// Writes its file; half of one is never read. That it survives the machine is of no use: its process does not.
+    /// Writes its file; half of one is never read.
     pub(super) fn write(&self, work_dir: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(folder(work_dir))?;
-        let file = file(work_dir, &self.container);
-        let new = file.with_extension("new");
-        // What executors are told may hold secrets.
-        let mut written = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        written.write_all(&serde_json::to_vec(self)?)?;
-        std::fs::rename(new, file)
+        write(&file(work_dir, &self.container), self)
     }
+}
+
+/// Where what a framework has told of itself stands, for tasks that were on their way when the agent ended.
+fn framework_file(work_dir: &Path, id: &FrameworkId) -> PathBuf {
+    work_dir.join("meta/frameworks").join(id.to_string()).with_extension("json")
+}
+
+/// Notes what a framework tells of itself.
+pub(super) fn write_framework(work_dir: &Path, framework: &FrameworkInfo) -> io::Result<()> {
+    write(&framework_file(work_dir, &framework.id.clone().unwrap_or_default()), framework)
+}
+
+/// It has been removed.
+pub(super) fn forget_framework(work_dir: &Path, id: &FrameworkId) {
+    remove(&framework_file(work_dir, id));
+}
+
+/// What frameworks have told of themselves.
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn frameworks(work_dir: &Path) -> io::Result<Vec<FrameworkInfo>> {
+    read_all(&work_dir.join("meta/frameworks"))
+}
+
+fn write(file: &Path, what: &impl Serialize) -> io::Result<()> {
+    file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+    let new = file.with_extension("new");
+    // What executors are told may hold secrets.
+    let mut written = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    written.write_all(&serde_json::to_vec(what)?)?;
+    // An empty file under this name would keep the agent from starting after a loss of power.
+    written.sync_all()?;
+    std::fs::rename(new, file)
 }
 
 /// Nothing is left of an executor that has ended, or never was there.
 pub(super) fn forget(work_dir: &Path, container: &str) {
-    if let Err(error) = std::fs::remove_file(file(work_dir, container))
+    remove(&file(work_dir, container));
+}
+
+fn remove(file: &Path) {
+    if let Err(error) = std::fs::remove_file(file)
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!(%error, container, "executor not forgotten");
+        tracing::warn!(%error, file = %file.display(), "not removed");
     }
 }
 
@@ -63,7 +96,11 @@ pub(super) fn forget(work_dir: &Path, container: &str) {
 /// # Errors
 /// When it cannot be read: an agent that went on would tell that tasks are gone that run.
 pub(super) fn all(work_dir: &Path) -> io::Result<Vec<Kept>> {
-    let entries = match std::fs::read_dir(folder(work_dir)) {
+    read_all(&folder(work_dir))
+}
+
+fn read_all<T: DeserializeOwned>(folder: &Path) -> io::Result<Vec<T>> {
+    let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
@@ -72,7 +109,9 @@ pub(super) fn all(work_dir: &Path) -> io::Result<Vec<Kept>> {
         let path = entry?.path();
         // One that was being written has been written before, or its executor is not known to anybody.
         if path.extension().is_some_and(|it| it == "json") {
-            kept.push(serde_json::from_slice(&std::fs::read(path)?)?);
+            let read = std::fs::read(&path).and_then(|text| Ok(serde_json::from_slice(&text)?));
+            let named = |error| io::Error::other(format!("{}: {error}", path.display()));
+            kept.push(read.map_err(|error: io::Error| named(error))?);
         }
     }
     Ok(kept)

@@ -546,12 +546,18 @@ impl Launcher for Executors {
     async fn describe(&self, framework: &FrameworkInfo) {
         let id = framework.id.clone().unwrap_or_default();
         self.state().frameworks.insert(id, framework.clone());
+        let (work_dir, framework) = (self.inner.config.work_dir.clone(), framework.clone());
+        let written = self.inner.env.run_blocking(move || kept::write_framework(&work_dir, &framework)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(%error, "framework not kept: an agent that ends now does not know it when it is back");
+        }
     }
 
     async fn framework_removed(&self, framework: &FrameworkId) {
         let own: Vec<ExecutorId> = {
             let mut state = self.state();
             state.frameworks.remove(framework);
+            kept::forget_framework(&self.inner.config.work_dir, framework);
             let own = state.executors.keys().filter(|(owner, _)| owner == framework);
             own.map(|(_, executor)| executor.clone()).collect()
         };

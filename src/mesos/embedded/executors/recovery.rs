@@ -8,6 +8,8 @@
 //!
 //! Until the journal was recalled nothing is known, and executors are told to ask again. The agent registers when none is awaited any more.
 
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use super::executor::Executor;
@@ -18,6 +20,15 @@ use super::{Executors, Key, Over};
 use crate::mesos::launcher::{Adopted, Launch, Recalled};
 
 impl Executors {
+    /// Looks whether what earlier processes left can be read, so that an agent that cannot go on does not begin.
+    ///
+    /// # Errors
+    /// When it cannot, with the file.
+    pub fn check(work_dir: &Path) -> io::Result<()> {
+        kept::all(work_dir)?;
+        kept::frameworks(work_dir).map(drop)
+    }
+
     /// Whether it is known what runs.
     pub(in crate::mesos::embedded) fn has_recovered(&self) -> bool {
         !self.state().recovering
@@ -26,11 +37,12 @@ impl Executors {
     /// Takes up what earlier processes left running, with the tasks of the journal.
     pub(super) async fn recover(&self, tasks: &[Recalled]) {
         let work_dir = self.inner.config.work_dir.clone();
-        let left = loop {
+        let (left, frameworks) = loop {
             let folder = work_dir.clone();
-            match self.inner.env.run_blocking(move || kept::all(&folder)).await {
+            let read = move || Ok((kept::all(&folder)?, kept::frameworks(&folder)?));
+            match self.inner.env.run_blocking(read).await {
                 Ok(Ok(left)) => break left,
-                Ok(Err(error)) => {
+                Ok::<io::Result<_>, _>(Err(error)) => {
                     tracing::error!(%error, "executors not found again: the agent waits until they can be");
                 }
                 Err(_crashed) => return std::future::pending().await,
@@ -38,6 +50,8 @@ impl Executors {
             self.inner.env.sleep(super::RETRY).await;
         };
         let mut state = self.state();
+        let by_id = frameworks.into_iter().map(|it| (it.id.clone().unwrap_or_default(), it));
+        state.frameworks.extend(by_id);
         for kept in left {
             let key = (kept.launch.framework_id.clone(), kept.info.executor_id.clone());
             let executor = taken_up(&kept, &key, tasks);

@@ -321,3 +321,21 @@ async fn the_tasks_of_an_executor_that_ended_while_its_agent_was_away_have_faile
     }
     assert_eq!(agent.executors.adopt(&[]).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn an_agent_that_ended_during_a_launch_knows_the_framework_when_it_is_back() {
+    let agent = Agent::new("echo $MESOS_CHECKPOINT > checkpoint; exec sleep 600");
+    agent.checkpoint().await;
+    let agent = agent.restarted(PATIENCE);
+    agent.executors.recall(&[]).await;
+    agent.launch("t.1").await;
+    let told = loop {
+        let told = std::fs::read_to_string(agent.entry().directory.join("checkpoint")).unwrap_or_default();
+        if told.ends_with('\n') {
+            break told;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(told, "1\n");
+    assert_eq!(kept::all(agent.disk.path()).unwrap().len(), 1, "the next process finds it");
+}

@@ -148,6 +148,8 @@ impl Master {
             let role = held.iter().find_map(|it| it.allocation_info.as_ref()?.role.clone());
             let resources = Bundle::of(&held).unwrap_or_default().unallocated();
             let role = role.unwrap_or_else(|| "*".to_owned());
+            // What has ended holds nothing, and its executor is there only if the agent has said so.
+            let resources = (!latest.is_terminal()).then_some(resources);
             self.enter_task(&key, (agent_id, &role), &task, resources, status.clone());
             self.remember(&key, &task);
             // Not that it was out of reach, which the master said itself.
@@ -175,18 +177,21 @@ impl Master {
     }
 
     /// Enters a task and lets it hold `resources` of its agent for its framework in its role, and its executor what that needs if
-    /// it is the first: whether it is.
+    /// it is the first: whether it is. Without resources the task has ended, and is no reason for an executor.
     pub(super) fn enter_task(
         &mut self,
         key: &(FrameworkId, TaskId),
         (agent_id, role): (&AgentId, &str),
         info: &TaskInfo,
-        resources: Bundle,
+        resources: Option<Bundle>,
         status: TaskStatus,
     ) -> bool {
+        let holds = resources.is_some();
+        let resources = resources.unwrap_or_default();
         let starts_executor = info
             .executor
             .as_ref()
+            .filter(|_| holds)
             .is_some_and(|executor| self.enter_executor(agent_id, &key.0, role, executor));
         let executor = info.executor.as_ref().map(|executor| executor.executor_id.clone());
         let role = self.shares.hold(role, &key.0, &resources);
@@ -195,7 +200,7 @@ impl Master {
             agent.tasks.insert(key.clone());
         }
         let (agent, latest) = (agent_id.clone(), TaskState::Staging);
-        let task = Task { agent, executor, holds: true, role, resources, latest, status, told: None };
+        let task = Task { agent, executor, holds, role, resources, latest, status, told: None };
         let before = self.tasks.insert(key.clone(), task).map(|task| task.latest);
         self.counts.task_moved(&key.0, before, Some(latest));
         starts_executor

@@ -208,7 +208,7 @@ impl Master {
             ..TaskStatus::of(task.task_id.clone(), TaskState::Staging)
         };
         let starts_executor =
-            self.enter_task(&key, (&pool.agent, &pool.role), task, own.unallocated(), staging);
+            self.enter_task(&key, (&pool.agent, &pool.role), task, Some(own.unallocated()), staging);
         self.remember(&key, task);
         self.show_task(&key);
         Ok(starts_executor)

@@ -141,3 +141,20 @@ async fn what_an_executor_says_reaches_its_framework_and_no_other() {
     let heard = message(&mut other).await;
     assert_eq!((heard.data.as_slice(), heard.executor_id.value.as_str()), (b"pong".as_slice(), "e"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_master_makes_no_executor_of_a_task_that_has_ended() {
+    let (server, launcher, sink) = start().await;
+    let mut framework = Framework::subscribe(&server, None).await;
+    let offer = framework.offers().await.remove(0);
+    framework.accept(std::slice::from_ref(&offer), vec![of_executor("t1", &offer)]).await;
+    sink.report(TaskStatus::of(TaskId::new("t1"), TaskState::Failed)).await;
+    // It is not acknowledged, and the executor's end goes to the old master.
+    assert_eq!(framework.status().await.state(), TaskState::Failed);
+    launcher.0.lock().unwrap().clear();
+    server.master.fail_over(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut framework = Framework::subscribe(&server, Some(&framework.id.clone())).await;
+    let whole = framework.offers().await.remove(0);
+    assert_eq!((cpus(&whole), whole.executor_ids), (4.0, Vec::new()));
+}

@@ -76,14 +76,22 @@ async fn a_master_that_asks_for_a_certificate_gets_the_configured_one() {
     let verifier =
         rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
     let (chain, own) = signed(&issuer, "127.0.0.1");
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier.build().unwrap())
-        .with_single_cert(chain, PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.serialize_der())))
-        .unwrap();
-    let secured = Process::leading(&env, &master, |front| front.with_tls(Arc::new(config))).await;
-    let ask = async |trust: Trust| {
+    let verifier = verifier.build().unwrap();
+    let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+    let [new, old] = versions.map(|version| {
+        let config = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[version])
+            .unwrap()
+            .with_client_cert_verifier(verifier.clone())
+            .with_single_cert(
+                chain.clone(),
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.serialize_der())),
+            );
+        Arc::new(config.unwrap())
+    });
+    let new = Process::leading(&env, &master, |front| front.with_tls(new)).await;
+    let old = Process::leading(&env, &master, |front| front.with_tls(old)).await;
+    let ask = async |secured: &Process, trust: Trust| {
         let url = format!("https://{}", secured.address).parse().unwrap();
         let config = HttpConfig { trust: Some(trust), ..HttpConfig::new(vec![url]) };
         let connection = HttpConnection::new(&env, config);
@@ -97,8 +105,14 @@ async fn a_master_that_asks_for_a_certificate_gets_the_configured_one() {
             CertificateParams::new(vec!["tenure".to_owned()]).unwrap().signed_by(&own, issuer).unwrap();
         Trust::showing(pem.as_bytes(), shown.pem().as_bytes(), own.serialize_pem().as_bytes()).unwrap()
     };
-    assert_eq!(ask(showing(&issuer)).await, Ok(()));
     let (_, stranger, _) = root();
-    ask(showing(&stranger)).await.unwrap_err();
-    ask(Trust::of_pem(pem.as_bytes()).unwrap()).await.unwrap_err();
+    for secured in [&new, &old] {
+        assert_eq!(ask(secured, showing(&issuer)).await, Ok(()));
+        ask(secured, showing(&stranger)).await.unwrap_err();
+        let nothing = ask(secured, Trust::of_pem(pem.as_bytes()).unwrap()).await.unwrap_err();
+        assert!(
+            nothing.contains("a client certificate is asked for (--mesos-cert and --mesos-key)"),
+            "{nothing}"
+        );
+    }
 }
