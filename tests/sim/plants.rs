@@ -37,7 +37,7 @@ pub(crate) const INCIDENTS: [&str; 14] = [
 ];
 
 /// All of them, by place.
-pub(crate) const PLANTS: [Plant; 66] = [
+pub(crate) const PLANTS: [Plant; 67] = [
     Plant {
         name: "capacity-forgets-the-stopping",
         place: "plan/deployment/instance.rs",

@@ -348,8 +348,11 @@ fn an_offer_tells_its_role_and_for_whom_of_that_it_is_held() {
     assert_eq!(told, [("web", Held::Lease, 0), ("batch", Held::Waiting, 1)]);
 }
 
+/// What each agent is bound to, with the offers taken for it; and why what waits does.
+type Outcome = (Vec<Vec<(String, Vec<String>)>>, Vec<String>);
+
 /// What becomes of a Task that wants two cpus, lent or not, where of four cpus the cluster lends so many.
-fn borrowed(revocable: &Value, lends: bool, lent: f64) -> (Vec<Vec<(String, Vec<String>)>>, Vec<String>) {
+fn borrowed(revocable: &Value, lends: bool, lent: f64) -> Outcome {
     let waits = task("web-a", &Value::Null, &Value::Null, "Pending");
     let revision = revision_with("revocable", revocable, 2, &json!([]));
     let snapshot = Snapshot::of(1, [app(1, "Starting"), revision, waits]);

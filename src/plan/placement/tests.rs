@@ -344,8 +344,9 @@ fn scene() -> impl Strategy<Value = Scene> {
                 .enumerate()
                 .map(|(number, (rules, cpus, memory, ports))| {
                     let name = format!("class-{number}");
-                    let class = class(&name, cpus * 400, memory * 300, CONSTRAINTS[rules], ports);
-                    Class { wants: class.wants.lending(LENT[number]), ..class }
+                    let mut class = class(&name, cpus * 400, memory * 300, CONSTRAINTS[rules], ports);
+                    class.wants = class.wants.lending(LENT[number]);
+                    class
                 })
                 .collect();
             let offers = offers.into_iter().enumerate();
