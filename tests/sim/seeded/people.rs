@@ -111,7 +111,7 @@ fn new_app(sim: &Sim, name: &str) -> Value {
         "backoff": {"initial": "1s", "factor": 1.5, "max": "20s"},
         "kill": {"gracePeriod": "1s"},
     });
-    for patch in [command(sim), bounds(sim), patience(sim)] {
+    for patch in [command(sim), bounds(sim), patience(sim), lent(sim)] {
         json_patch::merge(&mut spec, &patch);
     }
     if sim.profile().roles > 1 {
@@ -126,13 +126,14 @@ fn change(sim: &Sim, name: &str) -> Value {
     if sim.profile().roles > 1 && sim.env().below(8) == 0 {
         return role(sim);
     }
-    match sim.env().below(12) {
+    match sim.env().below(13) {
         0..=2 => json!({"instances": sim.between(0, INSTANCES_MAX + 1)}),
         3..=5 => command(sim),
         6 => bounds(sim),
         7 => patience(sim),
         8 | 9 => place(sim),
         10 => json!({"restartedAt": format!("{:?}", sim.elapsed())}),
+        11 => lent(sim),
         _ if name != "db" && sim.env().below(2) == 0 => json!({"dependsOn": ["db"]}),
         _ => json!({"dependsOn": []}),
     }
@@ -143,6 +144,12 @@ fn role(sim: &Sim) -> Value {
     let roles: Vec<Value> =
         std::iter::once(Value::Null).chain(ROLES[..sim.profile().roles].iter().map(|it| json!(it))).collect();
     json!({"role": sim.pick(&roles)})
+}
+
+/// What an App takes of what machines lend: mostly nothing.
+fn lent(sim: &Sim) -> Value {
+    const WISHES: [&[&str]; 4] = [&[], &[], &["cpus"], &["cpus", "memory"]];
+    json!({"revocable": sim.pick(&WISHES)})
 }
 
 /// Few commands, so that people come back to old ones.
