@@ -80,6 +80,8 @@ pub struct Sandbox {
     /// A file that this process keeps locked from its first container on, as others on the machine see it, and what process it is.
     pub lock: PathBuf,
     pub process: String,
+    /// The folder in which all executors of the machine have such files; absent where this one cannot write there.
+    pub signs: Option<PathBuf>,
     /// How containers of dead executors are looked for; absent where they are not.
     pub sweep: Option<Sweep>,
 }
@@ -145,8 +147,10 @@ impl LocalLauncher {
     pub fn new(env: Env, config: LauncherConfig, sink: ReportSink) -> LocalLauncher {
         let LauncherConfig { installation, docker_host, process_dir, shim, logs, sandbox } = config;
         let engine = Engine::new(&docker_host);
-        let executor =
-            sandbox.clone().map(|it| Executor { id: it.executor, lock: it.lock, process: it.process });
+        let executor = sandbox.clone().map(|it| {
+            let Sandbox { executor: id, lock, process, signs: folder, .. } = it;
+            Executor { id, lock, process, folder }
+        });
         let owner = Owner { installation, executor };
         let home =
             sandbox.as_ref().filter(|it| it.serves == Serves::OneTask).map(|sandbox| sandbox.path.clone());

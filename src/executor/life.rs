@@ -1,12 +1,13 @@
 //! The sign by which others on a machine know that an executor lives: a file that it keeps locked, and what process it is. It stands outside
 //! all sandboxes, for those are collected when their executor is dead, and what a container can reach is no proof.
 
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, FlockOperation, OFlags, access, flock};
+use rustix::fs::{Access, CWD, FlockOperation, OFlags, RenameFlags, access, flock, renameat_with};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
@@ -31,8 +32,13 @@ impl Life {
     /// # Errors
     /// When its folder cannot be written.
     pub fn begin(path: &Path) -> io::Result<Life> {
-        let file = File::options().write(true).create_new(true).mode(0o644).open(path)?;
+        // Whoever looks through the folder must not find it before it is locked.
+        let mut unseen = OsString::from(".");
+        unseen.push(path.file_name().unwrap_or_default());
+        let unseen = path.with_file_name(unseen);
+        let file = File::options().write(true).create_new(true).mode(0o644).open(&unseen)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        renameat_with(CWD, &unseen, CWD, path, RenameFlags::NOREPLACE)?;
         Ok(Life { _locked: file, path: path.to_owned() })
     }
 
@@ -72,8 +78,7 @@ pub fn take_turn(path: &Path) -> io::Result<Option<File>> {
 /// Takes away the sign of an executor that is dead and of which nothing is left, if it stands in `folder`: a path that a container names
 /// may lead anywhere.
 pub(super) fn forget(sign: &Path, folder: &Path) {
-    let name = sign.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if sign.parent() == Some(folder) && name.starts_with(PREFIX) && is_over(sign, None) {
+    if sign.parent() == Some(folder) && is_sign(sign) && is_over(sign, None) {
         // Its guard may have been faster.
         let _gone = std::fs::remove_file(sign);
     }
@@ -88,6 +93,24 @@ pub fn is_over(lock: &Path, process: Option<&str>) -> bool {
         Err(error) if error.kind() == io::ErrorKind::NotFound => process.is_some_and(is_dead),
         Err(_) => false,
     }
+}
+
+/// Whether an executor whose file is in `folder`, other than the one with the file `own`, is certainly dead.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub(super) fn any_is_over(folder: &Path, own: &Path) -> io::Result<bool> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if is_sign(&path) && path != own && is_over(&path, None) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_sign(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX))
 }
 
 /// Returns once the executor with this file is dead and has left it; false when it has taken the file away, and so left nothing.
@@ -176,6 +199,24 @@ mod tests {
         let life = Life::begin(&path).unwrap();
         life.end();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn of_all_that_show_that_they_live_only_dead_ones_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let (own, other) = (path("executor-own"), path("executor-other"));
+        let any = || any_is_over(folder.path(), &own).unwrap();
+        std::fs::write(&own, "").unwrap();
+        std::fs::write(path("sweeper-1"), "").unwrap();
+        std::fs::write(path(".executor-soon"), "").unwrap();
+        assert!(!any(), "its own sign, what is none, and one that is being made");
+        let life = Life::begin(&other).unwrap();
+        assert!(Life::begin(&other).is_err(), "it has an owner");
+        assert!(!any());
+        drop(life);
+        assert!(any());
+        assert!(any_is_over(&path("nowhere"), &own).is_err());
     }
 
     #[test]

@@ -111,11 +111,13 @@ fn serve() -> Result<(), ExecutorError> {
 }
 
 fn launcher_config(settings: &Settings, place: Place, process: String) -> LauncherConfig {
-    let Place { lock, turn } = place;
+    let Place { lock, signs } = place;
     if settings.sweep_every.is_none() {
         tracing::info!("containers of dead executors are not looked for: TENURE_EXECUTOR_SWEEP is 0");
     }
     let Settings { framework_id, executor_id, sandbox, host_sandbox, installation, serves, .. } = settings;
+    let turn = || format!("sweeper-{}-{}", clean(installation), clean(docker_host(settings)));
+    let turn = signs.as_ref().map(|signs| signs.join(turn()));
     LauncherConfig {
         installation: installation.clone(),
         docker_host: docker_host(settings).to_owned(),
@@ -129,6 +131,7 @@ fn launcher_config(settings: &Settings, place: Place, process: String) -> Launch
             executor: format!("{framework_id}/{executor_id}"),
             lock,
             process,
+            signs,
             sweep: settings.sweep_every.map(|every| Sweep { every, turn }),
         }),
     }
@@ -151,21 +154,20 @@ fn log_to(sandbox: &Path) -> Result<(), ExecutorError> {
 /// Where this process is to show that it lives, from its first container on.
 struct Place {
     lock: PathBuf,
-    /// What the executors of the installation with this dockerd have in common; absent where they have no folder in common.
-    turn: Option<PathBuf>,
+    /// The folder that it has in common with the other executors of the machine, if it can write there.
+    signs: Option<PathBuf>,
 }
 
 impl Place {
     fn of(env: &Env, settings: &Settings) -> Place {
-        let Settings { locks, host_sandbox, executor_id, installation, .. } = settings;
+        let Settings { locks, host_sandbox, executor_id, .. } = settings;
         let id: String = clean(&executor_id.value).chars().take(100).collect();
         let name = format!("{}{id}-{}", life::PREFIX, env.uid());
         if let Err(error) = life::prepare(locks) {
             tracing::warn!(folder = %locks.display(), %error, "the lock is kept in the sandbox, where the task can reach it");
-            return Place { lock: host_sandbox.join(name), turn: None };
+            return Place { lock: host_sandbox.join(name), signs: None };
         }
-        let turn = format!("sweeper-{}-{}", clean(installation), clean(docker_host(settings)));
-        Place { lock: locks.join(name), turn: Some(locks.join(turn)) }
+        Place { lock: locks.join(name), signs: Some(locks.clone()) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! One stream of Docker's events for all containers of one owner, in place of a wait per container.
 //!
 //! An event only says *look again*: whoever follows a container inspects it and acts on what it finds, so a lost,
-//! doubled or late event does no harm. Each connection first lists the containers once, for what happened while nobody
+//! doubled or late event does no harm. Each connection but the first lists the containers once, for what happened while nobody
 //! listened, and then follows the events since just before that list.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -121,16 +121,21 @@ impl Events {
         }
     }
 
-    /// Lists the containers and opens the stream.
+    /// Lists the containers, if any of them can have been missed, and opens the stream.
     async fn connect(
         &self,
         engine: &Engine,
         owner: &Owner,
         since: Timestamp,
     ) -> Result<BoxStream<'static, Result<EventMessage, EngineError>>, EngineError> {
+        // Until dockerd is heard of no container is made, and who takes one up looks for himself. A list costs dockerd the more the
+        // more containers there are, and executors begin one for each.
+        let is_first = matches!(*self.state.borrow(), State::Unknown);
         engine.ping(PING_LIMIT).await?;
         let (label, value) = owner.filter();
-        self.resync(&engine.list(label, value).await?);
+        if !is_first {
+            self.resync(&engine.list(label, value).await?);
+        }
         Ok(engine.events(label, value, &seconds(since))?.boxed())
     }
 

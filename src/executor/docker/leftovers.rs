@@ -10,7 +10,7 @@ use bollard::models::ContainerSummary;
 
 use super::engine::{Engine, EngineError};
 use super::events::container_name;
-use super::owner::{INSTALLATION_LABEL, LOCK_LABEL, PROCESS_LABEL};
+use super::owner::{INSTALLATION_LABEL, LOCK_LABEL, Owner, PROCESS_LABEL};
 use super::task::Containers;
 use crate::executor::life;
 
@@ -48,6 +48,14 @@ impl Sweep {
     }
 }
 
+/// Whether there may be such containers. A list of all containers costs dockerd the more the more they are, a look at the signs of their
+/// executors hardly anything.
+pub(super) fn may_be_left(owner: &Owner) -> bool {
+    let Some(own) = &owner.executor else { return false };
+    // Whoever cannot use the folder knows nothing of others.
+    own.folder.as_ref().is_none_or(|folder| life::any_is_over(folder, &own.lock).unwrap_or(true))
+}
+
 /// Containers whose executors died with ports in their hands are gone afterwards, if dockerd answers.
 pub(super) async fn make_room(containers: &Containers) {
     match remove_leftovers(containers).await {
@@ -70,7 +78,7 @@ async fn remove_leftovers(containers: &Containers) -> Result<Vec<String>, Engine
     for error in &removed.refused {
         tracing::warn!(%error, "a container of a dead executor stays");
     }
-    if let Some(folder) = owner.executor.as_ref().and_then(|own| own.lock.parent()) {
+    if let Some(folder) = owner.executor.as_ref().and_then(|own| own.folder.as_ref()) {
         // Their guards are dead as well, or just about to do the same.
         removed.signs.iter().for_each(|sign| life::forget(sign, folder));
     }

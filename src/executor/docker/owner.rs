@@ -30,6 +30,8 @@ pub struct Executor {
     pub lock: PathBuf,
     /// Which process it is.
     pub process: String,
+    /// The folder in which all executors of the machine have their files; absent where this one cannot write there.
+    pub folder: Option<PathBuf>,
 }
 
 impl Owner {
@@ -37,7 +39,7 @@ impl Owner {
     #[must_use]
     pub fn labels(&self) -> BTreeMap<&'static str, String> {
         let mut labels = BTreeMap::from([(INSTALLATION_LABEL, self.installation.clone())]);
-        if let Some(Executor { id, lock, process }) = &self.executor {
+        if let Some(Executor { id, lock, process, .. }) = &self.executor {
             labels.insert(EXECUTOR_LABEL, id.clone());
             labels.insert(LOCK_LABEL, lock.display().to_string());
             labels.insert(PROCESS_LABEL, process.clone());

@@ -24,7 +24,7 @@ use super::engine::{Engine, EngineError, Image};
 use super::events::{Events, Followed};
 use super::gpus;
 use super::image::{ImageError, Images, Wanted};
-use super::leftovers::make_room;
+use super::leftovers::{make_room, may_be_left};
 use super::owner::Owner;
 use super::spec::{TASK_ID_LABEL, container_name, create_request, effective_network};
 use crate::env::{Env, watch};
@@ -166,7 +166,7 @@ impl Containers {
         let name = container_name(&task.id);
         let followed = self.events.follow(&name);
         let image = self.image(wanted, order, reporter).await?;
-        if self.owner.executor.is_some() {
+        if may_be_left(&self.owner) {
             tokio::select! {
                 biased;
                 _ = ordered(order) => return Err(Failure::End(End::KilledBeforeStart)),
