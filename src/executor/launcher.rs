@@ -19,7 +19,7 @@ use crate::executor::docker::adopt::{self, Found, FoundState};
 use crate::executor::docker::{
     Containers, Engine, Executor, Owner, Sweep, container_name, effective_network, guard,
 };
-use crate::executor::life::Life;
+use crate::executor::life::{Life, Signs};
 use crate::executor::logs::{Capture, LogLimits, OutputFiles};
 use crate::executor::process::{ProcessError, ProcessRun, Processes, SandboxCommand, environment};
 use crate::executor::report::{Reporter, container_status, process_status};
@@ -80,8 +80,8 @@ pub struct Sandbox {
     /// A file that this process keeps locked from its first container on, as others on the machine see it, and what process it is.
     pub lock: PathBuf,
     pub process: String,
-    /// The folder in which all executors of the machine have such files; absent where this one cannot write there.
-    pub signs: Option<PathBuf>,
+    /// The files of all executors like this one; absent where it cannot have its own among them.
+    pub signs: Option<Signs>,
     /// How containers of dead executors are looked for; absent where they are not.
     pub sweep: Option<Sweep>,
 }
@@ -148,8 +148,8 @@ impl LocalLauncher {
         let LauncherConfig { installation, docker_host, process_dir, shim, logs, sandbox } = config;
         let engine = Engine::new(&docker_host);
         let executor = sandbox.clone().map(|it| {
-            let Sandbox { executor: id, lock, process, signs: folder, .. } = it;
-            Executor { id, lock, process, folder }
+            let Sandbox { executor: id, lock, process, signs, .. } = it;
+            Executor { id, lock, process, signs }
         });
         let owner = Owner { installation, executor };
         let home =

@@ -17,7 +17,74 @@ use crate::executor::process::ProcessId;
 pub const FOLDER: &str = "/run/tenure/executors";
 
 /// How the names of these files begin.
-pub const PREFIX: &str = "executor-";
+const PREFIX: &str = "executor-";
+/// The most of an address and of an executor's id that are told in the name of a file, of which 255 bytes may be one.
+const NAMED_MAX: usize = 60;
+
+/// Where the executors of one installation with one Docker engine show that they live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signs {
+    folder: PathBuf,
+    /// The installation and the engine.
+    scope: String,
+}
+
+impl Signs {
+    /// Those in `folder`.
+    #[must_use]
+    pub fn new(folder: PathBuf, installation: &str, docker_host: &str) -> Signs {
+        let host = docker_host.get(docker_host.len().saturating_sub(NAMED_MAX)..).unwrap_or_default();
+        Signs { folder, scope: format!("{}-{}", clean(installation), clean(host)) }
+    }
+
+    /// The file of one executor, which only `unique` tells from that of an earlier one with its id.
+    #[must_use]
+    pub fn of(&self, executor: &str, unique: &str) -> PathBuf {
+        let executor: String = clean(executor).chars().take(NAMED_MAX).collect();
+        self.folder.join(format!("{PREFIX}{}-{executor}-{unique}", self.scope))
+    }
+
+    /// The file that one of them holds, as [`take_turn`] does.
+    #[must_use]
+    pub fn turn(&self) -> PathBuf {
+        self.folder.join(format!("sweeper-{}", self.scope))
+    }
+
+    /// The files of those that are certainly dead, without `own`.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub(super) fn dead(&self, own: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut dead = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if self.has(&path) && path != own && is_over(&path, None) {
+                dead.push(path);
+            }
+        }
+        Ok(dead)
+    }
+
+    /// Takes away the sign of an executor that is dead and of which nothing is left, if it is one of these: a path that a container
+    /// names may lead anywhere.
+    pub(super) fn forget(&self, sign: &Path) {
+        if self.has(sign) && is_over(sign, None) {
+            // Its guard may have been faster.
+            let _gone = std::fs::remove_file(sign);
+        }
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let rest = name.and_then(|name| name.strip_prefix(PREFIX)?.strip_prefix(&*self.scope));
+        path.parent() == Some(&self.folder) && rest.is_some_and(|rest| rest.starts_with('-'))
+    }
+}
+
+/// As a part of a file's name.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect()
+}
 
 /// While this exists, this process is seen to live.
 #[derive(Debug)]
@@ -75,15 +142,6 @@ pub fn take_turn(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Takes away the sign of an executor that is dead and of which nothing is left, if it stands in `folder`: a path that a container names
-/// may lead anywhere.
-pub(super) fn forget(sign: &Path, folder: &Path) {
-    if sign.parent() == Some(folder) && is_sign(sign) && is_over(sign, None) {
-        // Its guard may have been faster.
-        let _gone = std::fs::remove_file(sign);
-    }
-}
-
 /// Whether the executor with this file, and this process where it is known, is certainly dead. One of which that cannot be told is not.
 #[must_use]
 pub fn is_over(lock: &Path, process: Option<&str>) -> bool {
@@ -93,24 +151,6 @@ pub fn is_over(lock: &Path, process: Option<&str>) -> bool {
         Err(error) if error.kind() == io::ErrorKind::NotFound => process.is_some_and(is_dead),
         Err(_) => false,
     }
-}
-
-/// Whether an executor whose file is in `folder`, other than the one with the file `own`, is certainly dead.
-///
-/// # Errors
-/// When the folder cannot be read.
-pub(super) fn any_is_over(folder: &Path, own: &Path) -> io::Result<bool> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if is_sign(&path) && path != own && is_over(&path, None) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn is_sign(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX))
 }
 
 /// Returns once the executor with this file is dead and has left it; false when it has taken the file away, and so left nothing.
@@ -189,13 +229,9 @@ mod tests {
         let life = Life::begin(&path).unwrap();
         assert!(!is_over(&path, Some(&own)));
         assert!(!is_over(&path, Some("another-boot 1 2 3")), "whoever holds it lives");
-        forget(&path, path.parent().unwrap());
         drop(life);
         assert!(is_over(&path, None) && is_over(&path, Some(&own)), "it is there and free");
-        forget(&path, folder.path());
-        assert!(path.exists(), "it is none of that folder");
-        forget(&path, path.parent().unwrap());
-        assert!(!path.exists());
+        std::fs::remove_file(&path).unwrap();
         let life = Life::begin(&path).unwrap();
         life.end();
         assert!(!path.exists());
@@ -204,19 +240,42 @@ mod tests {
     #[test]
     fn of_all_that_show_that_they_live_only_dead_ones_are_found() {
         let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let (own, other) = (path("executor-own"), path("executor-other"));
-        let any = || any_is_over(folder.path(), &own).unwrap();
-        std::fs::write(&own, "").unwrap();
-        std::fs::write(path("sweeper-1"), "").unwrap();
-        std::fs::write(path(".executor-soon"), "").unwrap();
-        assert!(!any(), "its own sign, what is none, and one that is being made");
+        let of = |installation, host| Signs::new(folder.path().to_owned(), installation, host);
+        let signs = of("uid-1", "unix:///run/docker.sock");
+        let (own, other) = (signs.of("f/e", "1"), signs.of("f/e", "2"));
+        let dead = || signs.dead(&own).unwrap();
+        for path in [&own, &signs.turn(), &own.with_file_name(".executor-soon")] {
+            std::fs::write(path, "").unwrap();
+        }
+        drop(Life::begin(&of("uid-2", "unix:///run/docker.sock").of("e", "1")).unwrap());
+        drop(Life::begin(&of("uid-1", "unix:///other.sock").of("e", "1")).unwrap());
         let life = Life::begin(&other).unwrap();
         assert!(Life::begin(&other).is_err(), "it has an owner");
-        assert!(!any());
+        assert_eq!(dead(), [] as [PathBuf; 0]);
+        signs.forget(&other);
         drop(life);
-        assert!(any());
-        assert!(any_is_over(&path("nowhere"), &own).is_err());
+        assert_eq!(dead(), std::slice::from_ref(&other), "it is there, and free");
+
+        let elsewhere = folder.path().join("deep");
+        prepare(&elsewhere).unwrap();
+        let stray = elsewhere.join(other.file_name().unwrap());
+        drop(Life::begin(&stray).unwrap());
+        for path in [&stray, &signs.turn(), &other] {
+            signs.forget(path);
+        }
+        assert!(stray.exists() && signs.turn().exists(), "neither is one of these");
+        assert_eq!(dead(), [] as [PathBuf; 0]);
+        assert!(Signs::new(elsewhere.join("none"), "uid-1", "").dead(&own).is_err());
+    }
+
+    #[test]
+    fn the_names_of_signs_are_never_too_long_for_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let uid = "4b3900d3-a211-483a-93a9-82ecae47a061";
+        let signs =
+            Signs::new(folder.path().to_owned(), uid, &format!("unix://{}/docker.sock", "/deep".repeat(50)));
+        drop(Life::begin(&signs.of(&"task.".repeat(100), uid)).unwrap());
+        drop(take_turn(&signs.turn()).unwrap().unwrap());
     }
 
     #[test]

@@ -33,7 +33,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::env::Env;
 use crate::executor::docker::{self, Sweep};
 use crate::executor::launcher::{LauncherConfig, LocalLauncher, Sandbox, Serves, TASKS};
-use crate::executor::life;
+use crate::executor::life::{self, Signs};
 use crate::executor::logs::{LogLimits, RotatingFile};
 use crate::mesos::launcher::reports;
 use front::{Front, Outcome};
@@ -116,8 +116,7 @@ fn launcher_config(settings: &Settings, place: Place, process: String) -> Launch
         tracing::info!("containers of dead executors are not looked for: TENURE_EXECUTOR_SWEEP is 0");
     }
     let Settings { framework_id, executor_id, sandbox, host_sandbox, installation, serves, .. } = settings;
-    let turn = || format!("sweeper-{}-{}", clean(installation), clean(docker_host(settings)));
-    let turn = signs.as_ref().map(|signs| signs.join(turn()));
+    let turn = signs.as_ref().map(Signs::turn);
     LauncherConfig {
         installation: installation.clone(),
         docker_host: docker_host(settings).to_owned(),
@@ -154,26 +153,22 @@ fn log_to(sandbox: &Path) -> Result<(), ExecutorError> {
 /// Where this process is to show that it lives, from its first container on.
 struct Place {
     lock: PathBuf,
-    /// The folder that it has in common with the other executors of the machine, if it can write there.
-    signs: Option<PathBuf>,
+    /// With the others of the installation and its dockerd, if it can write there.
+    signs: Option<Signs>,
 }
 
 impl Place {
     fn of(env: &Env, settings: &Settings) -> Place {
-        let Settings { locks, host_sandbox, executor_id, .. } = settings;
-        let id: String = clean(&executor_id.value).chars().take(100).collect();
-        let name = format!("{}{id}-{}", life::PREFIX, env.uid());
+        let Settings { locks, host_sandbox, executor_id, installation, .. } = settings;
+        let signs = Signs::new(locks.clone(), installation, docker_host(settings));
+        let lock = signs.of(&executor_id.value, &env.uid());
         if let Err(error) = life::prepare(locks) {
             tracing::warn!(folder = %locks.display(), %error, "the lock is kept in the sandbox, where the task can reach it");
+            let name = lock.file_name().unwrap_or_default();
             return Place { lock: host_sandbox.join(name), signs: None };
         }
-        Place { lock: locks.join(name), signs: Some(locks.clone()) }
+        Place { lock, signs: Some(signs) }
     }
-}
-
-/// As a part of a file's name.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_alphanumeric() || "_.-".contains(c) { c } else { '_' }).collect()
 }
 
 fn docker_host(settings: &Settings) -> &str {

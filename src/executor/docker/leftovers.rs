@@ -52,8 +52,9 @@ impl Sweep {
 /// executors hardly anything.
 pub(super) fn may_be_left(owner: &Owner) -> bool {
     let Some(own) = &owner.executor else { return false };
-    // Whoever cannot use the folder knows nothing of others.
-    own.folder.as_ref().is_none_or(|folder| life::any_is_over(folder, &own.lock).unwrap_or(true))
+    // Whoever does not see their signs knows nothing of others.
+    let dead = own.signs.as_ref().map(|signs| signs.dead(&own.lock));
+    dead.and_then(Result::ok).is_none_or(|dead| !dead.is_empty())
 }
 
 /// Containers whose executors died with ports in their hands are gone afterwards, if dockerd answers.
@@ -74,13 +75,17 @@ async fn remove_leftovers(containers: &Containers) -> Result<Vec<String>, Engine
         let lock = label(LOCK_LABEL).map(Path::new);
         lock.is_some_and(|lock| !owner.owns(label) && life::is_over(lock, label(PROCESS_LABEL)))
     };
+    let own = owner.executor.as_ref();
+    let signs = own.and_then(|own| own.signs.as_ref().map(|signs| (signs, signs.dead(&own.lock))));
     let removed = remove_those(engine, (INSTALLATION_LABEL, &owner.installation), is_left).await?;
     for error in &removed.refused {
         tracing::warn!(%error, "a container of a dead executor stays");
     }
-    if let Some(folder) = owner.executor.as_ref().and_then(|own| own.folder.as_ref()) {
-        // Their guards are dead as well, or just about to do the same.
-        removed.signs.iter().for_each(|sign| life::forget(sign, folder));
+    if let Some((signs, dead)) = signs {
+        // Their guards are dead as well, or just about to do the same. Who was dead before the list has nothing that is not in it.
+        let dead = dead.unwrap_or_default();
+        let of_none = dead.iter().filter(|sign| !removed.stay.contains(*sign));
+        removed.signs.iter().chain(of_none).for_each(|sign| signs.forget(sign));
     }
     Ok(removed.names)
 }
@@ -92,6 +97,8 @@ pub(super) struct Removed {
     pub(super) names: Vec<String>,
     /// The signs of executors of which no container is left.
     signs: BTreeSet<PathBuf>,
+    /// Those of executors of which one is.
+    stay: BTreeSet<PathBuf>,
     /// Why others are there still.
     pub(super) refused: Vec<EngineError>,
 }
@@ -107,11 +114,10 @@ pub(super) async fn remove_those(
     is_left: impl Fn(&ContainerSummary) -> bool,
 ) -> Result<Removed, EngineError> {
     let mut removed = Removed::default();
-    let mut stay = BTreeSet::new();
     for summary in engine.list(key, value).await? {
         let sign = label(&summary, LOCK_LABEL).map(PathBuf::from);
         let Some(name) = container_name(&summary).filter(|_| is_left(&summary)) else {
-            stay.extend(sign);
+            removed.stay.extend(sign);
             continue;
         };
         match engine.remove(name).await {
@@ -121,12 +127,13 @@ pub(super) async fn remove_those(
             }
             Err(error) if error.is_away() => return Err(error),
             Err(error) => {
-                stay.extend(sign);
+                removed.stay.extend(sign);
                 removed.refused.push(error);
             }
         }
     }
-    removed.signs.retain(|sign| !stay.contains(sign));
+    let Removed { signs, stay, .. } = &mut removed;
+    signs.retain(|sign| !stay.contains(sign));
     Ok(removed)
 }
 

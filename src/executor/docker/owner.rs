@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::executor::life::Signs;
+
 /// The label that says which installation a container belongs to.
 pub const INSTALLATION_LABEL: &str = "tenure.dev/installation";
 /// The label that says which executor of a Mesos agent has made a container.
@@ -30,8 +32,8 @@ pub struct Executor {
     pub lock: PathBuf,
     /// Which process it is.
     pub process: String,
-    /// The folder in which all executors of the machine have their files; absent where this one cannot write there.
-    pub folder: Option<PathBuf>,
+    /// By which others like it are known to live; absent where it cannot have its file among theirs.
+    pub signs: Option<Signs>,
 }
 
 impl Owner {

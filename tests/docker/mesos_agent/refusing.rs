@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,6 +32,10 @@ struct StandIn {
     /// Containers whose names begin so are not removed.
     busy: Arc<Mutex<Option<&'static str>>>,
     executor: String,
+    /// Whether it has every image; containers it makes of none.
+    has_images: bool,
+    /// How often it was asked for a list.
+    lists: Arc<AtomicUsize>,
 }
 
 impl StandIn {
@@ -80,11 +85,15 @@ impl StandIn {
         let path = request.uri().path();
         let mut containers = self.containers.lock().unwrap();
         if path.ends_with("/containers/json") {
+            self.lists.fetch_add(1, Ordering::Relaxed);
             let entry = |(name, lock): (&String, &String)| {
                 let labels = json!({EXECUTOR_LABEL: self.executor, LOCK_LABEL: lock});
                 json!({"Id": name, "Names": [format!("/{name}")], "Labels": labels})
             };
             return said(200, &json!(containers.iter().map(entry).collect::<Vec<_>>()));
+        }
+        if self.has_images && path.contains("/images/") {
+            return said(200, &json!({"Id": "sha256:1"}));
         }
         let name = path.rsplit('/').next().unwrap();
         if request.method() != Method::DELETE {
@@ -165,4 +174,36 @@ async fn what_dockerd_refuses_to_remove_is_left_to_the_guard() {
     while !agent.signs().is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn a_launch_has_containers_listed_only_if_an_executor_is_dead() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("docker.sock");
+    let agent = Agent::start("e1").await.with(SHARED_EXECUTOR, "1").with("TENURE_EXECUTOR_SWEEP", "0secs");
+    let agent = agent.with("DOCKER_HOST", &format!("unix://{}", socket.display()));
+    let stand_in = StandIn { executor: format!("{FRAMEWORK}/dead"), has_images: true, ..StandIn::default() };
+    stand_in.listen(&socket);
+    let mut executor = agent.executor();
+    agent.subscription(1).await;
+    let launched = async |id: &str| {
+        agent.launch(for_executor(container(id, "sleep 600").launch().task));
+        let failed = agent.update_of(TaskState::Failed).await;
+        assert!(failed.message().contains("no such container"), "{}", failed.message());
+        (stand_in.lists.load(Ordering::Relaxed), stand_in.names())
+    };
+    assert_eq!(launched("t.first").await, (0, vec![]));
+    let own = agent.signs();
+    let [sign] = &own[..] else { panic!("{own:?}") };
+
+    let dead = sign.with_file_name(format!("{}-dead", sign.file_name().unwrap().display()));
+    std::fs::write(&dead, "").unwrap();
+    stand_in.add("left", &dead);
+    assert_eq!(launched("t.second").await, (1, vec![]));
+    // One that has left nothing, and its guard neither, does not cost every later launch a list.
+    std::fs::write(&dead, "").unwrap();
+    assert_eq!(launched("t.third").await, (2, vec![]));
+    assert_eq!((launched("t.fourth").await, agent.signs()), ((2, vec![]), own));
+    agent.shut_down();
+    assert!(executor.ended().await.success());
 }
