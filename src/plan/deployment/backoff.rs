@@ -6,10 +6,11 @@
 //! nothing, nor do stops that we decided. Launches that the cluster fails are `launch_faults`'. The count is forgotten when for
 //! `max` after the delay nothing failed and nothing new ran, and with a new Revision.
 //!
-//! Three things differ. A Task that was stopped because it failed its health checks counts as one that failed, as in
+//! Four things differ. A Task that was stopped because it failed its health checks counts as one that failed, as in
 //! Kubernetes: otherwise an App that is never healthy would be started as often as the cluster can. The count lives in
 //! the App's status and so survives a failover. And instances that were launched before the last failure was counted
-//! belong to the same wave and count once, so a hundred instances that fail together delay as long as one.
+//! belong to the same wave and count once, so a hundred instances that fail together delay as long as one. And what runs on lent
+//! resources and loses them as soon as it has them counts as failed: whoever wants them back would end it again at once, and again.
 //!
 //! An end is counted in the transaction that writes `spec.stop` on the ended Task, hence exactly once. An unhealthy Task
 //! has its `spec.stop` already: once counted it is of the last wave, and when the count is forgotten it is too old. One whose stop
@@ -23,7 +24,7 @@ use super::{Action, Snapshot};
 use crate::api::{Backoff, BackoffStatus, LaunchFaultsStatus, Phase, Stop, Template};
 use crate::plan::{Again, after, health, micro_time};
 
-/// How long an App that has failed more than once in a row must run before it is believed.
+/// How long an App that has failed more than once in a row must run before it is believed, and one that was preempted to have had a life.
 const SETTLES_AFTER: Duration = Duration::from_secs(10);
 
 /// The ends that were not counted yet, and the delay with them counted.
@@ -57,7 +58,7 @@ impl<'a> Failures<'a> {
         let fresh = known.filter(|_| forget_at.is_none_or(|at| snapshot.now < at));
         let failed = mine().any(|it| {
             let failed = match &it.task.spec.stop {
-                None => it.standing == Standing::Ended && is_own_fault(it, template),
+                None => it.standing == Standing::Ended && is_own_fault(it, template, snapshot.now),
                 Some(stop) => {
                     let too_old = after(stop.at.0, rules.max.duration());
                     is_unhealthy(stop) && stop.at.0 <= snapshot.now && snapshot.now < too_old
@@ -121,7 +122,7 @@ fn is_unhealthy(stop: &Stop) -> bool {
 }
 
 /// Whether the instance, not the cluster, is to blame for its end.
-fn is_own_fault(instance: &Instance<'_>, template: &Template) -> bool {
+fn is_own_fault(instance: &Instance<'_>, template: &Template, now: jiff::Timestamp) -> bool {
     if launch_faults::is_one(instance, template) {
         return false;
     }
@@ -130,11 +131,14 @@ fn is_own_fault(instance: &Instance<'_>, template: &Template) -> bool {
         return false;
     }
     let reason = status.and_then(|it| it.reason.as_deref()).unwrap_or_default();
-    !CLUSTER_REASONS.contains(&reason.strip_prefix("REASON_").unwrap_or(reason))
+    match reason.strip_prefix("REASON_").unwrap_or(reason) {
+        PREEMPTED => instance.started.is_none_or(|at| now < after(at, SETTLES_AFTER)),
+        reason => !CLUSTER_REASONS.contains(&reason),
+    }
 }
 
 /// Mesos's reasons for which a task is replaced at once and without penalty.
-const CLUSTER_REASONS: [&str; 18] = [
+const CLUSTER_REASONS: [&str; 17] = [
     "AGENT_DISCONNECTED",
     "AGENT_DRAINING",
     "AGENT_REMOVED",
@@ -142,7 +146,6 @@ const CLUSTER_REASONS: [&str; 18] = [
     "AGENT_REREGISTERED",
     "AGENT_RESTARTED",
     "AGENT_UNKNOWN",
-    "CONTAINER_PREEMPTED",
     "EXECUTOR_REREGISTRATION_TIMEOUT",
     "FRAMEWORK_REMOVED",
     "INVALID_FRAMEWORKID",
@@ -154,6 +157,9 @@ const CLUSTER_REASONS: [&str; 18] = [
     "SLAVE_REMOVED",
     "TASK_KILLED_DURING_LAUNCH",
 ];
+
+/// Mesos's reason when it takes back what it has lent. A task that had it for a while is replaced likewise.
+const PREEMPTED: &str = "CONTAINER_PREEMPTED";
 
 fn end_of(instance: &Instance<'_>, now: jiff::Timestamp) -> Stop {
     let status = instance.task.status.as_ref();

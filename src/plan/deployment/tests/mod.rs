@@ -434,7 +434,6 @@ fn instances_that_fail_together_count_once_and_those_the_cluster_ended_not_at_al
         ("TASK_FAILED", "REASON_COMMAND_EXECUTOR_FAILED", true),
         ("TASK_LOST", "REASON_AGENT_RESTARTED", false),
         ("TASK_DROPPED", "REASON_INVALID_OFFERS", false),
-        ("TASK_GONE", "REASON_CONTAINER_PREEMPTED", false),
         ("TASK_KILLED", "REASON_COMMAND_EXECUTOR_FAILED", false),
         ("TASK_GONE", "", true),
     ] {
@@ -444,6 +443,20 @@ fn instances_that_fail_together_count_once_and_those_the_cluster_ended_not_at_al
             (status.state, status.reason) = (Some(state.into()), Some(reason.into()));
         });
         assert_eq!(world.plan().status.backoff.is_some(), counts, "{state} {reason}");
+    }
+}
+
+#[test]
+fn an_instance_that_is_preempted_counts_unless_it_had_a_life() {
+    for (lived, counts) in [(None, true), (Some(9), true), (Some(10), false)] {
+        let mut world = world(1, (1.0, 1.0), "new0=failed");
+        let started = lived.map(|seconds| Time(world.now - jiff::SignedDuration::from_secs(seconds)));
+        world.change("new0", |task| {
+            let status = task.status.as_mut().unwrap();
+            (status.state, status.started_at) = (Some("TASK_GONE".into()), started);
+            status.reason = Some("REASON_CONTAINER_PREEMPTED".into());
+        });
+        assert_eq!(world.plan().status.backoff.is_some(), counts, "{lived:?}");
     }
 }
 
