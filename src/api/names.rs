@@ -24,6 +24,12 @@ const MESOS_TASK_ID: usize = 200;
 /// Never: a template is plain data with text keys, which always has a JSON form.
 #[must_use]
 pub fn template_hash(template: &Template) -> String {
+    if !template.revocable.is_sorted() {
+        // It is a set.
+        let mut sorted = template.clone();
+        sorted.revocable.sort_unstable();
+        return template_hash(&sorted);
+    }
     let mut canonical = String::new();
     let value = serde_json::to_value(template).expect("a template is plain data with text keys");
     write_canonical(&value, &mut canonical);

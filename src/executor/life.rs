@@ -7,10 +7,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, CWD, FlockOperation, OFlags, RenameFlags, access, flock, renameat_with};
+use rustix::fs::{Access, FlockOperation, OFlags, access, flock};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
+use crate::api::names::short_hash;
 use crate::executor::process::ProcessId;
 
 /// Where the files of a machine's executors are, if nobody says otherwise. It is empty after a boot, as is the machine.
@@ -18,8 +19,8 @@ pub const FOLDER: &str = "/run/tenure/executors";
 
 /// How the names of these files begin.
 const PREFIX: &str = "executor-";
-/// The most of an address and of an executor's id that are told in the name of a file, of which 255 bytes may be one.
-const NAMED_MAX: usize = 60;
+/// The most of an executor's id that is told in the name of a file, of which 255 bytes may be one.
+const NAMED_MAX: usize = 100;
 
 /// Where the executors of one installation with one Docker engine show that they live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +34,7 @@ impl Signs {
     /// Those in `folder`.
     #[must_use]
     pub fn new(folder: PathBuf, installation: &str, docker_host: &str) -> Signs {
-        let host = docker_host.get(docker_host.len().saturating_sub(NAMED_MAX)..).unwrap_or_default();
-        Signs { folder, scope: format!("{}-{}", clean(installation), clean(host)) }
+        Signs { folder, scope: format!("{}-{}", clean(installation), short_hash(docker_host.as_bytes())) }
     }
 
     /// The file of one executor, which only `unique` tells from that of an earlier one with its id.
@@ -104,8 +104,10 @@ impl Life {
         unseen.push(path.file_name().unwrap_or_default());
         let unseen = path.with_file_name(unseen);
         let file = File::options().write(true).create_new(true).mode(0o644).open(&unseen)?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        renameat_with(CWD, &unseen, CWD, path, RenameFlags::NOREPLACE)?;
+        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        let shown = locked.map_err(io::Error::from).and_then(|()| std::fs::hard_link(&unseen, path));
+        std::fs::remove_file(&unseen)?;
+        shown?;
         Ok(Life { _locked: file, path: path.to_owned() })
     }
 
@@ -248,9 +250,13 @@ mod tests {
             std::fs::write(path, "").unwrap();
         }
         drop(Life::begin(&of("uid-2", "unix:///run/docker.sock").of("e", "1")).unwrap());
-        drop(Life::begin(&of("uid-1", "unix:///other.sock").of("e", "1")).unwrap());
+        drop(Life::begin(&of("uid-1", "unix:///run/docker.sock-2").of("e", "1")).unwrap());
         let life = Life::begin(&other).unwrap();
-        assert!(Life::begin(&other).is_err(), "it has an owner");
+        for _ in 0..2 {
+            let refused = Life::begin(&other).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists, "it has an owner");
+            assert!(!other.with_file_name(format!(".{}", other.file_name().unwrap().display())).exists());
+        }
         assert_eq!(dead(), [] as [PathBuf; 0]);
         signs.forget(&other);
         drop(life);

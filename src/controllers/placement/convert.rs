@@ -25,16 +25,15 @@ pub(super) fn offer(lease: &Lease) -> Offer {
     }
 }
 
-/// The machine that an offer speaks of. Its totals are what is known of them: never less than what is offered; lent is what it lends now.
+/// The machine that an offer speaks of. Its totals are what is known of them: never less than what is offered.
 pub(in crate::controllers) fn agent(offer: &wire::Offer, totals: Resources, now: Timestamp) -> Agent {
-    let Resources { lent_cpus, lent_memory, .. } = scalars(&offer.resources);
     let fault_domain = offer.domain.as_ref().and_then(|domain| domain.fault_domain.as_ref());
     let named = |of: Option<&wire::offer::Named>| of.map(|it| Arc::from(it.name.as_str()));
     Agent {
         region: fault_domain.and_then(|it| named(it.region.as_ref())),
         zone: fault_domain.and_then(|it| named(it.zone.as_ref())),
         attributes: attributes(&offer.attributes),
-        totals: Resources { lent_cpus, lent_memory, ..totals },
+        totals,
         accepts: !is_leaving(offer, now),
         ..Agent::new(&offer.agent_id.value, &offer.hostname)
     }

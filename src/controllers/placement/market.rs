@@ -14,7 +14,7 @@ use super::backlog::{
 };
 use super::convert;
 use super::lanes::{Lane, Lanes, RoleIx, role_of};
-use crate::api::{Agent, App, Held, Phase, Revision, Task, Template, labels};
+use crate::api::{Agent, App, Held, Phase, Revision, Task, TaskStatus, Template, labels};
 use crate::controllers::census::{FOR_CORRECTION, FOR_MASTER, FOR_OFFERS, FOR_SECRETS};
 use crate::controllers::framework::Terms;
 use crate::controllers::objects::{Stored, is, key, name_of, resource};
@@ -461,9 +461,12 @@ fn role_named(class: &ObjectName, snapshot: &Snapshot) -> Option<Option<String>>
     Some(revision.spec.template.role.clone())
 }
 
-/// Where and when a Task failed, if it did.
+/// Where and when a Task failed, if it did, or its agent took back what it had lent: it may do so again.
 fn failed(name: &ObjectName, task: &Task) -> Option<Fact> {
-    let status = task.status.as_ref().filter(|status| status.phase == Phase::Failed)?;
+    let is_preempted = |status: &TaskStatus| status.reason.as_deref() == Some("REASON_CONTAINER_PREEMPTED");
+    let has_failed =
+        |it: &&TaskStatus| it.phase == Phase::Failed || it.phase == Phase::Lost && is_preempted(it);
+    let status = task.status.as_ref().filter(has_failed)?;
     let agent = AgentId(Arc::from(task.spec.binding.as_ref()?.agent_id.as_str()));
     let class = ObjectName::new(&name.namespace, &task.spec.revision);
     Some(Fact::Failed { task: name.clone(), class, agent, at: status.finished_at.as_ref()?.0 })

@@ -130,7 +130,7 @@ impl Events {
     ) -> Result<BoxStream<'static, Result<EventMessage, EngineError>>, EngineError> {
         // Until dockerd is heard of no container is made, and who takes one up looks for himself. A list costs dockerd the more the
         // more containers there are, and executors begin one for each.
-        let is_first = matches!(*self.state.borrow(), State::Unknown);
+        let is_first = owner.executor.is_some() && matches!(*self.state.borrow(), State::Unknown);
         engine.ping(PING_LIMIT).await?;
         let (label, value) = owner.filter();
         if !is_first {

@@ -30,8 +30,12 @@ impl Sweep {
     /// Looks for such containers now and then, for ever, when it is this process's turn.
     pub async fn run(self, containers: Containers) {
         let mut turn: Option<File> = None;
+        let mut is_first = true;
         loop {
-            containers.env.sleep(containers.env.jitter(self.every, SPREAD)).await;
+            // One that has the turn from its beginning looks at once: nobody has for a while, and where executors live shortly nobody would.
+            if !(std::mem::take(&mut is_first) && self.turn.is_some()) {
+                containers.env.sleep(containers.env.jitter(self.every, SPREAD)).await;
+            }
             if let (Some(path), None) = (&self.turn, &turn) {
                 match life::take_turn(path) {
                     Ok(Some(file)) => turn = Some(file),
@@ -57,12 +61,18 @@ pub(super) fn may_be_left(owner: &Owner) -> bool {
     dead.and_then(Result::ok).is_none_or(|dead| !dead.is_empty())
 }
 
-/// Containers whose executors died with ports in their hands are gone afterwards, if dockerd answers.
-pub(super) async fn make_room(containers: &Containers) {
+/// Containers whose executors died with ports in their hands are gone afterwards, if dockerd answers. Whether there were any.
+pub(super) async fn make_room(containers: &Containers) -> bool {
     match remove_leftovers(containers).await {
-        Ok(removed) if removed.is_empty() => {}
-        Ok(removed) => tracing::info!(?removed, "containers of dead executors are removed"),
-        Err(error) => tracing::warn!(%error, "containers of dead executors were not looked for"),
+        Ok(removed) if removed.is_empty() => false,
+        Ok(removed) => {
+            tracing::info!(?removed, "containers of dead executors are removed");
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%error, "containers of dead executors were not looked for");
+            false
+        }
     }
 }
 

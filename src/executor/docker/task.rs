@@ -170,7 +170,7 @@ impl Containers {
             tokio::select! {
                 biased;
                 _ = ordered(order) => return Err(Failure::End(End::KilledBeforeStart)),
-                _in_time = tokio::time::timeout(ROOM_MAX, make_room(self)) => {}
+                _ = make_room_in_time(self) => {}
             }
         }
         self.welcome(body.user.as_ref().unwrap_or(&image.user));
@@ -184,7 +184,15 @@ impl Containers {
         if order.borrow().is_some() {
             return Err(Failure::End(End::KilledBeforeStart));
         }
-        self.patiently(order, || self.engine.start(&name)).await?;
+        let mut started = self.patiently(order, || self.engine.start(&name)).await;
+        // What it lacks (a port) a container may hold whose executor is dead and has left no sign.
+        if matches!(started, Err(Failed::Engine(_)))
+            && self.owner.executor.is_some()
+            && make_room_in_time(self).await
+        {
+            started = self.patiently(order, || self.engine.start(&name)).await;
+        }
+        started?;
         self.env.seam("container-started");
         drop(slot);
         let state = self.events.engine();
@@ -339,6 +347,11 @@ impl Containers {
             self.env.sleep(backoff.next()).await;
         }
     }
+}
+
+/// As [`make_room`], which holds up a launch for no longer than [`ROOM_MAX`].
+async fn make_room_in_time(containers: &Containers) -> bool {
+    tokio::time::timeout(ROOM_MAX, make_room(containers)).await.unwrap_or(false)
 }
 
 /// Why a call was given up.

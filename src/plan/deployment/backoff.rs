@@ -132,7 +132,11 @@ fn is_own_fault(instance: &Instance<'_>, template: &Template, now: jiff::Timesta
     }
     let reason = status.and_then(|it| it.reason.as_deref()).unwrap_or_default();
     match reason.strip_prefix("REASON_").unwrap_or(reason) {
-        PREEMPTED => instance.started.is_none_or(|at| now < after(at, SETTLES_AFTER)),
+        // By one clock, the agent's, where it has told both.
+        PREEMPTED => {
+            let ended = status.and_then(|it| it.finished_at.as_ref()).map_or(now, |at| at.0);
+            instance.started.is_none_or(|at| ended < after(at, SETTLES_AFTER))
+        }
         reason => !CLUSTER_REASONS.contains(&reason),
     }
 }

@@ -271,14 +271,10 @@ impl Index {
     }
 
     /// What an agent has free: by its offers, or, while we hold none of it, what our Tasks leave of all that it has. An
-    /// offer that was just spent comes back with that. How much is lent only offers tell: what
-    /// the last one did.
+    /// offer that was just spent comes back with that. What is lent no total has: that is free by offers alone.
     pub(super) fn free_on(agent: &AgentEntry) -> Resources {
         match &agent.facts {
-            Some(facts) if agent.offers.is_empty() => {
-                let Resources { lent_cpus, lent_memory, .. } = facts.totals;
-                Resources { lent_cpus, lent_memory, ..facts.totals.minus(&agent.taken) }
-            }
+            Some(facts) if agent.offers.is_empty() => facts.totals.minus(&agent.taken),
             _ => agent.free,
         }
     }

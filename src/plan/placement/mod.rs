@@ -84,7 +84,7 @@ pub struct Agent {
     pub zone: Option<Arc<str>>,
     /// Attributes as constraints compare them.
     pub attributes: BTreeMap<String, Arc<str>>,
-    /// All that the machine has, used or not; zero where unknown. Of what is lent: as much as its last offer showed.
+    /// All that the machine has, used or not; zero where unknown. What it lends is none of it.
     pub totals: Resources,
     /// Whether new Tasks may be placed on it: false while it drains or is going into maintenance.
     pub accepts: bool,

@@ -49,7 +49,7 @@ pub(crate) fn agent_info(index: usize) -> AgentInfo {
     AgentInfo {
         hostname: format!("machine-{index}"),
         resources: parse_resources(
-            "cpus:4;mem:4096;cpus{REV}:2;mem{REV}:1024;disk:10240;ports:[31000-31099]",
+            "cpus:4;mem:4096;cpus{REV}:4;mem{REV}:4096;disk:10240;ports:[31000-31099]",
         )
         .unwrap(),
         attributes: parse_attributes(&format!("rack:r{}", index % 2)).unwrap(),

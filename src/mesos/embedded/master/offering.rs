@@ -56,8 +56,9 @@ impl Master {
         let total = self.total.clone();
         let mut made: BTreeMap<FrameworkId, Vec<Offer>> = BTreeMap::new();
         for agent_id in agents {
-            let Some((framework_id, role)) = self.next_taker(&agent_id, &total, now) else { continue };
-            if let Some(offer) = self.make_offer(&framework_id, &role, &agent_id) {
+            // One who knows nothing of lent resources leaves them to the next.
+            while let Some((framework_id, role)) = self.next_taker(&agent_id, &total, now) {
+                let Some(offer) = self.make_offer(&framework_id, &role, &agent_id) else { break };
                 made.entry(framework_id).or_default().push(offer);
             }
         }

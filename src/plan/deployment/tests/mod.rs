@@ -448,15 +448,21 @@ fn instances_that_fail_together_count_once_and_those_the_cluster_ended_not_at_al
 
 #[test]
 fn an_instance_that_is_preempted_counts_unless_it_had_a_life() {
+    let seconds = jiff::SignedDuration::from_secs;
     for (lived, counts) in [(None, true), (Some(9), true), (Some(10), false)] {
-        let mut world = world(1, (1.0, 1.0), "new0=failed");
-        let started = lived.map(|seconds| Time(world.now - jiff::SignedDuration::from_secs(seconds)));
-        world.change("new0", |task| {
-            let status = task.status.as_mut().unwrap();
-            (status.state, status.started_at) = (Some("TASK_GONE".into()), started);
-            status.reason = Some("REASON_CONTAINER_PREEMPTED".into());
-        });
-        assert_eq!(world.plan().status.backoff.is_some(), counts, "{lived:?}");
+        // The agent's clock is an hour behind, or the leader was away.
+        for told in [seconds(3600), seconds(0)] {
+            let mut world = world(1, (1.0, 1.0), "new0=failed");
+            let ended = world.now - told;
+            world.change("new0", |task| {
+                let status = task.status.as_mut().unwrap();
+                (status.phase, status.state) = (Phase::Lost, Some("TASK_GONE".into()));
+                status.started_at = lived.map(|lived| Time(ended - seconds(lived)));
+                status.finished_at = Some(Time(ended));
+                status.reason = Some("REASON_CONTAINER_PREEMPTED".into());
+            });
+            assert_eq!(world.plan().status.backoff.is_some(), counts, "{lived:?} {told:?}");
+        }
     }
 }
 
