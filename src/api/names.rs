@@ -141,6 +141,9 @@ mod tests {
                 "kill": {"gracePeriod": "3000ms"}, "cmd": "sleep 1"}"#,
         );
         assert_eq!(template_hash(&plain), template_hash(&other));
+        let [lent, turned] = [r#"["cpus", "memory"]"#, r#"["memory", "cpus"]"#]
+            .map(|set| template_hash(&template(&format!(r#"{{"cmd": "sleep 1", "revocable": {set}}}"#))));
+        assert_eq!(lent, turned, "a set has no order");
     }
 
     #[test]

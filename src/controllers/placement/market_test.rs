@@ -396,3 +396,27 @@ fn a_task_that_asks_for_what_is_lent_waits_where_nothing_is() {
     let told = "RevocableNotOffered: spec.revocable: this installation takes nothing that Mesos lends (tenure server --mesos-revocable)";
     assert_eq!(borrowed(&json!(["memory"]), false, 2.0), (vec![vec![]], vec![told.to_owned()]));
 }
+
+#[test]
+fn an_agent_that_took_back_what_it_had_lent_is_taken_last() {
+    let taken = |ended: &[(&str, &str, &str)]| {
+        let waits = task("web-a", &Value::Null, &Value::Null, "Pending");
+        let ended = ended.iter().enumerate().map(|(number, (agent, phase, reason))| {
+            let spec = json!({"app": "web", "revision": "web-1", "slot": 0, "binding": binding(agent),
+                "stop": {"reason": "Lost", "message": "", "at": "1970-01-01T00:01:35.000000Z"}});
+            let status = json!({"phase": phase, "reachable": true, "reason": reason, "finishedAt": "1970-01-01T00:01:34Z"});
+            object::<Task>(&format!("web-x{number}"), &spec, &status)
+        });
+        let docs = [app(1, "Starting"), revision(1, &json!([])), waits].into_iter().chain(ended);
+        let snapshot = Snapshot::of(1, docs);
+        let mut market = Market::of(&snapshot, Runner::Embedded, &Terms::default(), at(100));
+        market.lease(&leases(2, 10), &snapshot, at(100));
+        bound(&mut market)[0].iter().map(|(_, offers)| offers.join(",")).collect::<Vec<_>>()
+    };
+    let [first, second] = if taken(&[]) == ["O00"] { ["S00", "S01"] } else { ["S01", "S00"] };
+    let offer_of = |agent: &str| vec![agent.replace('S', "O")];
+    assert_eq!(taken(&[]), offer_of(first));
+    let twice = |reason| [(first, "Lost", reason); 2];
+    assert_eq!(taken(&twice("REASON_CONTAINER_PREEMPTED")), offer_of(second));
+    assert_eq!(taken(&twice("REASON_AGENT_RESTARTED")), offer_of(first), "no fault of what runs there");
+}
