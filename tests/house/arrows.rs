@@ -17,7 +17,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("mesos", &["env", "api"]),
     ("registry", &["store", "api", "env"]),
     ("runtime", &["registry", "store", "env"]),
-    ("executor", &["mesos::wire", "mesos::recordio", "mesos::launcher", "env", "api::exec"]),
+    ("executor", &["mesos::wire", "mesos::recordio", "mesos::launcher", "env", "api::exec", "api::names"]),
     ("controllers", &["plan", "registry", "runtime", "mesos", "api", "env"]),
     ("discovery", &["registry", "runtime", "api", "env"]),
     ("server", &["registry", "runtime", "api", "env"]),
