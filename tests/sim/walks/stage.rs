@@ -153,8 +153,9 @@ impl Stage {
             Ok(object["metadata"]["generation"].clone())
         };
         let before = generation().await?;
-        // An applied list is merged by its key with what stands there already: items have other places, and what one lacks may be there.
-        let way = if way == Way::Apply && bad.wish.contains_key("env") { Way::Merge } else { way };
+        // An applied list with keys, or set, is merged with what stands there already: items have other places, and what one lacks may be there.
+        let is_merged = ["env", "revocable"].iter().any(|list| bad.wish.contains_key(*list));
+        let way = if way == Way::Apply && is_merged { Way::Merge } else { way };
         let actor = Actor { way, ..self.people[&group_of(&bad.wish)].clone() };
         let told = format!("{way:?} of {}", json!(bad.wish));
         match actor.write(&door, &bad.wish, self.world.sim.env().below(4) == 0).await {
