@@ -1,7 +1,7 @@
 //! One stream of Docker's events for all containers of one owner, in place of a wait per container.
 //!
 //! An event only says *look again*: whoever follows a container inspects it and acts on what it finds, so a lost,
-//! doubled or late event does no harm. Each connection but the first lists the containers once, for what happened while nobody
+//! doubled or late event does no harm. Each connection, but an executor's first, lists the containers once, for what happened while nobody
 //! listened, and then follows the events since just before that list.
 
 use std::collections::{BTreeMap, BTreeSet};
